@@ -1,0 +1,34 @@
+# A thin front on CMake. `make help` lists what it can do.
+BUILD ?= build
+PREFIX ?= /usr/local
+CMAKE_FLAGS ?=
+
+all: ## build everything in build/: tide, the libraries, the tests
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS)
+	@cmake --build $(BUILD) -j $$(nproc)
+
+test: ## run every test; the last line is "N passed, N failed"
+	@TIDE_BUILD_DIR=$(BUILD) TIDE_CMAKE="$(CMAKE_FLAGS)" sh tests/run.sh
+
+demo: ## train a network on handwritten digits (examples/digits.lua)
+	@sh examples/demo.sh
+
+bench: all ## measure
+	@cmake --build $(BUILD) --target bench
+
+check: ## formatting, linters, floors, and the tests under ASan and UBSan
+	@sh tests/check.sh
+
+soak: ## the long runs: accuracy of every function, fuzzing
+	@sh tests/soak.sh
+
+install: all ## install under PREFIX (/usr/local)
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## remove what was built
+	@rm -rf build build-asan
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[a-z ]*## \(.*\)/  make \1\t\2/p' Makefile
+
+.PHONY: all test demo bench check soak install clean help

@@ -1,0 +1,257 @@
+/* Recording: an observer of the door. */
+#include "autograd/tape.h"
+#include <stdio.h>
+
+static bool tracked(const tide_tensor *t) { return t && (t->flags & TIDE_REQUIRES_GRAD); }
+
+void tide_node_free(tide_context *cx, tide_node *n) {
+    /* Long chains: a list instead of recursion. The field `grad` links nodes that wait. */
+    tide_node *waiting = NULL;
+    while (n) {
+        if (--n->refs == 0) {
+            for (int i = 0; i < n->nin; i++) {
+                if (n->edge[i].leaf) tide_free(n->edge[i].leaf);
+                tide_node *in = n->edge[i].node;
+                if (!in) continue;
+                if (in->refs > 1) in->refs--;
+                else in->grad = (tide_tensor **)waiting, waiting = in;
+            }
+            for (int i = 0; i < n->nin + n->nout && n->saved; i++)
+                if (n->saved[i].tensor) tide_free(n->saved[i].tensor);
+            if (n->custom) {
+                if (n->custom->release) n->custom->release(n->custom->ud);
+                tide_release(cx, n->custom, sizeof *n->custom);
+            }
+            if (cx->tape) cx->tape->nodes--;
+            tide_release(cx, n, n->size);
+        }
+        n = waiting;
+        if (n) waiting = (tide_node *)n->grad, n->grad = NULL;
+    }
+}
+
+static void dropped(tide_context *cx, tide_tensor *t) {
+    if (t->node) tide_node_free(cx, t->node);
+    if (t->grad) tide_free(t->grad);
+    t->node = NULL;
+    t->grad = NULL;
+}
+
+static tide_node *node_new(tide_context *cx, const tide_call *call) {
+    size_t nin = call->nin, nout = call->nout, all = nin + nout;
+    size_t size = sizeof(tide_node) + nin * sizeof *((tide_node *)0)->edge + all * (sizeof *((tide_node *)0)->saved + sizeof(tide_meta)) +
+                  nout * sizeof(tide_tensor *) + ((call->nattr + 7) & ~(size_t)7);
+    tide_node *n = tide_alloc0(cx, size);
+    if (!n) return NULL;
+    char *at = (char *)(n + 1);
+    n->size = size;
+    n->edge = (void *)at, at += nin * sizeof *n->edge;
+    n->saved = (void *)at, at += all * sizeof *n->saved;
+    n->meta = (void *)at, at += all * sizeof *n->meta;
+    n->grad = (void *)at, at += nout * sizeof *n->grad;
+    if (call->nattr) memcpy(at, call->attr, call->nattr);
+    n->seq = ++cx->tape->seq;
+    n->op = call->op;
+    n->flags = call->flags;
+    n->nin = (uint16_t)nin;
+    n->nout = (uint16_t)nout;
+    n->nattr = (uint32_t)call->nattr;
+    n->site = cx->site;
+    cx->tape->nodes++;
+    for (size_t i = 0; i < nin; i++) {
+        tide_tensor *t = call->in[i];
+        if (!t) continue;
+        n->meta[i] = t->meta;
+        if (!tracked(t)) continue;
+        if (i < 32) n->need |= 1u << i;
+        if (t->node) {
+            n->edge[i].node = t->node;
+            n->edge[i].out = t->node_out;
+            t->node->refs++;
+        } else {
+            n->edge[i].leaf = tide_keep(t);
+        }
+    }
+    return n;
+}
+
+static void save(tide_node *n, int i, tide_tensor *t) {
+    if (!t) return;
+    n->saved[i].tensor = tide_keep(t);
+    n->saved[i].version = t->storage ? t->storage->version : 0;
+}
+
+/* Makes `t` the result `out` of node n. */
+static void adopt(tide_context *cx, tide_tensor *t, tide_node *n, uint32_t out) {
+    tide_node *old = t->node;
+    t->node = n;
+    t->node_out = out;
+    t->flags = (t->flags | TIDE_REQUIRES_GRAD) & ~(uint32_t)TIDE_LEAF;
+    n->refs++;
+    if (old) tide_node_free(cx, old);
+}
+
+static bool any_tracked(const tide_call *call) {
+    for (uint32_t i = 0; i < call->nin; i++)
+        if (tracked(call->in[i])) return true;
+    return false;
+}
+
+/* In-place changes that would make gradients wrong are refused before they happen. */
+static tide_status before(void *state, tide_context *cx, tide_call *call, bool *taken) {
+    tide_tape *tape = state;
+    if (!tape->enabled) return TIDE_OK;
+    for (uint32_t i = 0; i < call->nin; i++) {
+        const tide_tensor *t = call->in[i];
+        if (tracked(t) && (t->flags & TIDE_IS_VIEW) && t->node && t->view_version != t->storage->version)
+            return tide_fail(cx, TIDE_EARG, "argument %u is a view taken before its tensor was changed in place; take the view again", i + 1);
+    }
+    if (!(call->flags & TIDE_INPLACE)) return TIDE_OK;
+    const tide_tensor *t = call->in[0];
+    if (!t || !any_tracked(call)) return TIDE_OK;
+    if (tracked(t) && !t->node) return tide_fail(cx, TIDE_EARG, "a leaf that requires a gradient cannot be changed in place; do it under no_grad");
+    if (t->flags & TIDE_IS_VIEW)
+        return tide_fail(cx, TIDE_EARG, "a view cannot be changed in place while gradients are recorded: the tensor it views would not know; "
+                                        "change the whole tensor, or clone() the view first");
+    return TIDE_OK;
+}
+
+static tide_status after(void *state, tide_context *cx, tide_call *call, bool leaf) {
+    tide_tape *tape = state;
+    if (!tape->enabled || !leaf || !any_tracked(call)) return TIDE_OK;
+    const tide_op *op = &tide_op_table[call->op];
+    if (op->nograd) return TIDE_OK;
+    bool floats = false;
+    for (uint32_t j = 0; j < call->nout; j++) floats |= tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype);
+    if (!floats || call->nin > TIDE_MAXARGS * 2u) {
+        if (!floats || (op->flags & TIDE_F_LIST)) return TIDE_OK;
+    }
+    tide_node *n = node_new(cx, call);
+    if (!n) return tide_pending(cx);
+    uint64_t uses = 0;
+    tide_status e = TIDE_OK;
+    if (op->vjp) uses = op->saves_in | (uint64_t)op->saves_out << 32;
+    else e = tide_saves(cx, op, call, n->need, &uses);
+    if (!e && (call->flags & TIDE_INPLACE) && (uses & 1))
+        e = tide_fail(cx, TIDE_EARG, "the gradient of %s needs the value that this would overwrite; use the form without _", op->name);
+    if (!e) {
+        for (uint32_t i = 0; i < call->nin && i < 32; i++)
+            if (uses >> i & 1) save(n, (int)i, call->in[i]);
+        for (uint32_t j = 0; j < call->nout; j++) {
+            n->meta[call->nin + j] = call->out[j]->meta;
+            if (tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype)) adopt(cx, call->out[j], n, j);
+        }
+        /* A saved output is the node's own result: a detached view of it, or the two would keep each other alive. */
+        for (uint32_t j = 0; j < call->nout && !e; j++) {
+            if (!(uses >> (32 + j) & 1)) continue;
+            tide_tensor *o = call->out[j], *v = tide_tensor_view(o, &o->meta, o->stride, o->offset);
+            if (!v) { e = tide_pending(cx); break; }
+            n->saved[call->nin + j].tensor = v;
+            n->saved[call->nin + j].version = o->storage->version;
+        }
+        n->refs++; /* so that freeing below is uniform */
+    } else {
+        n->refs = 1;
+    }
+    tide_node_free(cx, n);
+    if (e) return e;
+    if (op->flags & TIDE_F_VIEW) call->out[0]->view_version = call->out[0]->storage->version;
+    return TIDE_OK;
+}
+
+static void closing(tide_context *cx) {
+    tide_release(cx, cx->tape, sizeof *cx->tape);
+    cx->tape = NULL;
+}
+
+tide_status tide_tape_open(tide_context *cx) {
+    if (cx->tape) return TIDE_OK;
+    tide_status e = tide_door_open(cx);
+    if (e) return e;
+    cx->tape = tide_alloc0(cx, sizeof *cx->tape);
+    if (!cx->tape) return TIDE_EMEM;
+    cx->tape->enabled = true;
+    cx->door->tape = (tide_observer){.state = cx->tape, .before = before, .after = after};
+    cx->tensors->dropped = dropped;
+    cx->closing[cx->nclosing++] = closing;
+    return TIDE_OK;
+}
+
+int tide_requires_grad(const tide_tensor *t) { return tracked(t); }
+
+tide_status tide_set_requires_grad(tide_tensor *t, int on) {
+    tide_context *cx = t->cx;
+    tide_status e = tide_tape_open(cx);
+    if (e) return e;
+    if (cx->tensors->epoch && cx->tensors->sync) e = cx->tensors->sync(cx, NULL);
+    if (e) return e;
+    if (t->node) return on ? TIDE_OK : tide_fail(cx, TIDE_EARG, "requires_grad can only be turned off for leaves; use detach()");
+    if (on && !tide_dtype_is_float((tide_dtype)t->meta.dtype))
+        return tide_fail(cx, TIDE_EARG, "only floating tensors can require a gradient, not %s", tide_dtype_name((tide_dtype)t->meta.dtype));
+    if (on) t->flags |= TIDE_REQUIRES_GRAD;
+    else t->flags &= ~(uint32_t)TIDE_REQUIRES_GRAD;
+    return TIDE_OK;
+}
+
+int tide_set_grad_enabled(tide_context *cx, int on) {
+    if (tide_tape_open(cx)) return 1;
+    int was = cx->tape->enabled;
+    cx->tape->enabled = on;
+    return was;
+}
+
+tide_tensor *tide_detach(tide_tensor *t) {
+    if (!t || tide_pending(t->cx)) return NULL;
+    return tide_scoped(tide_call1(t->cx, TIDE_OP_DETACH, &t, 1, NULL));
+}
+
+tide_status tide_custom_attach(tide_context *cx, tide_tensor **in, int nin, tide_tensor **out, int nout,
+                               tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy, tide_tensor **gx, int ngx), void *ud,
+                               void (*release)(void *ud)) {
+    tide_status e = tide_tape_open(cx);
+    if (!e && cx->tensors->epoch && cx->tensors->sync) e = cx->tensors->sync(cx, NULL); /* plans cannot hold outside functions */
+    tide_call call = {.op = TIDE_OP_DETACH, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .in = in, .out = out};
+    if (e || !cx->tape->enabled || !any_tracked(&call)) {
+        if (release) release(ud);
+        return e;
+    }
+    tide_node *n = node_new(cx, &call);
+    tide_custom *c = n ? tide_alloc0(cx, sizeof *c) : NULL;
+    if (!c) {
+        if (n) n->refs = 1, tide_node_free(cx, n);
+        if (release) release(ud);
+        return tide_pending(cx);
+    }
+    *c = (tide_custom){backward, ud, release};
+    n->custom = c;
+    n->refs = 1;
+    for (int j = 0; j < nout; j++) {
+        n->meta[nin + j] = out[j]->meta;
+        if (tide_dtype_is_float((tide_dtype)out[j]->meta.dtype)) adopt(cx, out[j], n, (uint32_t)j);
+    }
+    tide_node_free(cx, n);
+    return TIDE_OK;
+}
+
+size_t tide_why(tide_tensor *t, char *buffer, size_t n) {
+    const char *text;
+    char made[160];
+    if (t->node) {
+        snprintf(made, sizeof made, "it is a result of %s (%s): gradients pass through it to the leaves; only leaves keep a .grad",
+                 t->node->custom ? "a custom function" : tide_op_table[t->node->op].name, tide_site_text(t->cx, t->node->site));
+        text = made;
+    } else if (!tide_dtype_is_float((tide_dtype)t->meta.dtype)) {
+        snprintf(made, sizeof made, "its dtype is %s: only floating tensors have gradients", tide_dtype_name((tide_dtype)t->meta.dtype));
+        text = made;
+    } else if (!tracked(t)) {
+        text = t->flags & TIDE_IS_VIEW ? "it does not require a gradient: it was detached, or made under no_grad"
+                                       : "it does not require a gradient: call requires_grad_(true), or it was made under no_grad or detached";
+    } else if (!t->grad) {
+        text = "no backward has reached it yet: no operation on the path from a loss used it while gradients were recorded";
+    } else if (t->grad_absent) {
+        text = "its gradient was cleared by zero_grad, and no backward has reached it since";
+    } else {
+        text = "it has a gradient";
+    }
+    return (size_t)snprintf(buffer, n, "%s", text);
+}

@@ -1,0 +1,547 @@
+/* Running the vector machine: tiles over the blocks of an iteration space.
+ *
+ * A block is no x ni elements. Its inner axis is R (ROWS), K (COLUMNS) or, where nothing is reduced, the innermost
+ * dims (FLAT). Every value has a place in loc[], and a step is one call of a kernel over the block. Arguments that
+ * lie as a register would are used in place; others are packed into registers, and outputs copied from them. */
+#include "base/context.h"
+#include "device/cpu/vm_plan.h"
+
+typedef struct { int n; const int64_t *size; } vm_axis;
+typedef struct { const int64_t *dim; int64_t step; bool even; } vm_strides; /* even: `step` says it all */
+typedef struct { char *base; vm_strides o, i; } vm_arg; /* along the outer and the inner axis */
+typedef struct { int64_t o, no, i, ni; } vm_block;
+
+/* What all tiles of a list share. */
+typedef struct {
+    const tide_vm *vm;
+    const tide_vm_unit *unit;
+    const tide_iter *iter;
+    const tide_vm_shape *shape;
+    const int *first; /* the first tile of each item of a list; NULL: one item */
+    int niter;
+    const uint64_t *slot;
+    uint32_t failed; /* checks that did not hold, a bit each */
+    char *parts, *results; /* staged: of chunks, and of whole reductions */
+    int level;             /* staged: how far the work has got */
+} vm_run;
+
+/* One tile at work. */
+typedef struct {
+    const vm_run *run;
+    const tide_vm *vm;
+    const tide_vm_plan *plan;
+    const tide_vm_shape *shape;
+    tide_loc *loc;
+    uint16_t *moving; /* values whose place depends on the block */
+    uint8_t *where;   /* IN_REGISTER, IN_INPUT, IN_OUTPUT */
+    int nmoving;
+    char *frame;
+    vm_axis o, i;
+    int64_t k0, nk;   /* the kept elements at hand */
+    int64_t r0;       /* where the chunk at hand begins */
+    int64_t size[2];  /* what SIZE_K and SIZE_R give */
+    bool along_k;     /* FLAT: elements are numbered along K */
+    vm_arg arg[TIDE_MAXARGS];
+    int64_t joined[TIDE_MAXARGS + 1][2 * TIDE_MAXDIM]; /* K and R as one axis: strides; the last: sizes */
+} vm_tile;
+
+enum { IN_REGISTER, IN_INPUT, IN_OUTPUT };
+
+/* ---- arguments ---- */
+
+static vm_strides strides_of(const vm_axis *axis, const int64_t *dim) {
+    vm_strides s = {dim, 0, true};
+    int64_t next = 0; /* what the dim before must step */
+    bool any = false;
+    for (int d = axis->n; d-- > 0;) {
+        if (axis->size[d] == 1) continue;
+        if (!any) s.step = dim[d];
+        else if (dim[d] != next) s.even = false;
+        next = dim[d] * axis->size[d];
+        any = true;
+    }
+    return s;
+}
+
+static int64_t offset_of(const vm_axis *axis, const vm_strides *s, int64_t at) {
+    if (s->even) return at * s->step;
+    int64_t off = 0;
+    for (int d = axis->n; d-- > 0; at /= axis->size[d]) off += at % axis->size[d] * s->dim[d];
+    return off;
+}
+
+/* How many of the `left` elements from `at` on lie evenly, `*step` apart. */
+static int64_t run_of(const vm_axis *axis, const vm_strides *s, int64_t at, int64_t left, int64_t *step) {
+    *step = s->step;
+    if (s->even) return left;
+    int64_t last = axis->size[axis->n - 1], n = last - at % last;
+    *step = s->dim[axis->n - 1];
+    return n < left ? n : left;
+}
+
+/* Between an argument and a register, run by run. */
+static void move(tide_vm_fn fn, bool load, char *base, const vm_axis *o, const vm_strides *so, const vm_axis *i,
+                 const vm_strides *si, vm_block b, tide_loc reg) {
+    static const uint16_t ref[2] = {0, 1};
+    int64_t no, ni, step_o, step_i;
+    for (int64_t x = 0; x < b.no; x += no) {
+        no = run_of(o, so, b.o + x, b.no - x, &step_o);
+        char *row = base + offset_of(o, so, b.o + x);
+        for (int64_t y = 0; y < b.ni; y += ni) {
+            ni = run_of(i, si, b.i + y, b.ni - y, &step_i);
+            tide_loc memory = {row + offset_of(i, si, b.i + y), step_o, step_i};
+            tide_loc part = {reg.p + x * reg.so + y * reg.si, reg.so, reg.si};
+            fn((tide_loc[2]){load ? part : memory, load ? memory : part}, ref, no, ni);
+        }
+    }
+}
+
+/* A step between memory and registers. What varies along one axis only goes as a row along that axis. */
+static void move_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
+    static const vm_axis none = {0, NULL};
+    static const vm_strides still = {NULL, 0, true};
+    const vm_arg *a = &x->arg[t->arg];
+    bool load = t->kind == VM_LOAD, rows = x->shape->mode == VM_ROWS;
+    tide_loc reg = x->loc[t->ref[!load]];
+    if (t->space == TIDE_POINT) {
+        move(t->fn, load, a->base, &x->o, &a->o, &x->i, &a->i, b, reg);
+    } else if (t->space == TIDE_ONE) {
+        move(t->fn, load, a->base, &none, &still, &none, &still, (vm_block){0, 1, 0, 1}, reg);
+    } else if ((t->space == TIDE_KEPT) == rows) {
+        move(t->fn, load, a->base, &none, &still, &x->o, &a->o, (vm_block){0, 1, b.o, b.no}, (tide_loc){reg.p, 0, reg.so});
+    } else {
+        move(t->fn, load, a->base, &none, &still, &x->i, &a->i, (vm_block){0, 1, b.i, b.ni}, (tide_loc){reg.p, 0, reg.si});
+    }
+}
+
+/* Binds the tile to the arguments of one item. */
+static void bind(vm_tile *x, const tide_iter *it) {
+    static const int64_t zero[2 * TIDE_MAXDIM];
+    const tide_vm_shape *s = x->shape;
+    bool k = x->run->unit->space & TIDE_AXIS_K, r = s->mode != VM_FLAT || x->run->unit->space & TIDE_AXIS_R;
+    int nk = k ? it->nk : 0, nr = r ? it->nr : 0;
+    vm_axis ak = {nk, it->k}, ar = {nr, it->r}, all = nr ? ar : ak;
+    bool join = s->mode == VM_FLAT && nk && nr;
+    if (join) {
+        memcpy(x->joined[TIDE_MAXARGS], it->k, (size_t)nk * sizeof(int64_t));
+        memcpy(x->joined[TIDE_MAXARGS] + nk, it->r, (size_t)nr * sizeof(int64_t));
+        all = (vm_axis){nk + nr, x->joined[TIDE_MAXARGS]};
+    }
+    switch (s->mode) {
+    case VM_ROWS: x->o = ak, x->i = ar; break;
+    case VM_COLUMNS: x->o = ar, x->i = ak; break;
+    default:
+        x->o = (vm_axis){s->split, all.size};
+        x->i = (vm_axis){all.n - s->split, all.size + s->split};
+    }
+    for (int a = 0; a < x->vm->narg; a++) {
+        const int64_t *dk = x->vm->arg[a].space & TIDE_AXIS_K ? it->arg[a].sk : zero;
+        const int64_t *dr = x->vm->arg[a].space & TIDE_AXIS_R ? it->arg[a].sr : zero;
+        const int64_t *o, *i;
+        if (s->mode == VM_FLAT) {
+            o = nr ? dr : dk;
+            if (join) {
+                memcpy(x->joined[a], dk, (size_t)nk * sizeof *dk);
+                memcpy(x->joined[a] + nk, dr, (size_t)nr * sizeof *dr);
+                o = x->joined[a];
+            }
+            i = o + s->split;
+        } else {
+            o = s->mode == VM_ROWS ? dk : dr;
+            i = s->mode == VM_ROWS ? dr : dk;
+        }
+        x->arg[a] = (vm_arg){it->arg[a].base, strides_of(&x->o, o), strides_of(&x->i, i)};
+    }
+    x->size[0] = it->K;
+    x->size[1] = it->R;
+    x->along_k = it->K != 1;
+}
+
+/* ---- places ---- */
+
+/* Does argument `arg` lie as a register of v would? Then its strides are left in *at. */
+static bool lies(const vm_tile *x, const tide_vm_value *v, int arg, bool output, tide_loc *at) {
+    const vm_arg *a = &x->arg[arg];
+    int64_t size = v->size;
+    if (v->space == TIDE_POINT) {
+        at->so = a->o.step;
+        at->si = a->i.step;
+        return a->i.even && (a->o.even || x->shape->kb == 1) && (at->si == size || (at->si == 0 && !v->dense && !output));
+    }
+    bool outer = (v->space == TIDE_KEPT) == (x->shape->mode == VM_ROWS);
+    const vm_strides *s = outer ? &a->o : &a->i;
+    at->so = outer ? s->step : 0;
+    at->si = outer ? 0 : s->step;
+    return s->even && (s->step == size || s->step == 0);
+}
+
+/* May v be computed where it is stored? Not while that memory is read as an input. */
+static bool free_to_write(const vm_tile *x, const tide_vm_value *v) {
+    for (int a = 0; a < x->vm->nin; a++)
+        if (v->hazard >> a & 1 && x->arg[a].base == x->arg[v->out].base) return false;
+    return true;
+}
+
+/* Gives every value its place for the kept elements k0 .. k0 + nk. */
+static void place(vm_tile *x, int64_t k0, int64_t nk) {
+    const tide_vm_plan *p = x->plan;
+    const tide_vm_shape *s = x->shape;
+    bool rows = s->mode == VM_ROWS;
+    int64_t width = s->mode == VM_COLUMNS ? nk : s->rb, row_width = rows ? s->R : nk;
+    x->k0 = k0;
+    x->nk = nk;
+    x->nmoving = 0;
+    for (int i = 0; i < p->nvalue; i++) {
+        const tide_vm_value *v = &p->value[i];
+        tide_loc l = {NULL, 0, 0};
+        bool moving = false;
+        switch (v->place) {
+        case VM_CONST: l.p = (char *)&x->vm->konst[v->off]; break;
+        case VM_SLOT: l.p = (char *)&x->run->slot[v->off]; break;
+        case VM_SIZE: l.p = (char *)&x->size[v->off]; break;
+        case VM_FAILED: l.p = (char *)&x->run->failed; break;
+        case VM_ORIGIN:
+            moving = true;
+            if (s->mode == VM_FLAT) l.si = x->along_k == (v->off == 0), l.so = l.si * s->R;
+            else if ((v->off == 0) == rows) l.so = 1;
+            else l.si = 1;
+            break;
+        default:
+            x->where[i] = IN_REGISTER;
+            if (v->load >= 0 && lies(x, v, v->load, false, &l)) x->where[i] = IN_INPUT;
+            else if (v->out >= 0 && lies(x, v, v->out, true, &l) && free_to_write(x, v)) x->where[i] = IN_OUTPUT;
+            moving = x->where[i] != IN_REGISTER || v->place == VM_ROW;
+            if (x->where[i] != IN_REGISTER) break;
+            l.p = x->frame + v->off;
+            l.so = l.si = 0;
+            if (v->space == TIDE_POINT) l.so = (v->place == VM_ROW ? row_width : width) * v->size, l.si = v->size;
+            else if (v->space && (v->space == TIDE_KEPT) == rows) l.so = v->size;
+            else if (v->space) l.si = v->size;
+        }
+        x->loc[i] = l;
+        if (moving) x->moving[x->nmoving++] = (uint16_t)i;
+    }
+}
+
+/* Moves the places that depend on the block to block b. */
+static void move_places(vm_tile *x, vm_block b) {
+    const tide_vm_shape *s = x->shape;
+    bool rows = s->mode == VM_ROWS;
+    int64_t r = rows ? b.i : b.o;
+    for (int j = 0; j < x->nmoving; j++) {
+        int i = x->moving[j];
+        const tide_vm_value *v = &x->plan->value[i];
+        tide_loc *l = &x->loc[i];
+        if (v->place == VM_ORIGIN) {
+            int64_t first = s->mode != VM_FLAT ? (v->off == 0 ? x->k0 : r) : b.o * l->so + b.i * l->si;
+            l->p = (char *)(intptr_t)first;
+        } else if (x->where[i] == IN_REGISTER) {
+            l->p = x->frame + s->rows + (int64_t)v->off * s->R * s->kb + r * (v->space == TIDE_POINT && !rows ? l->so : v->size);
+        } else {
+            const vm_arg *a = &x->arg[x->where[i] == IN_INPUT ? v->load : v->out];
+            l->p = a->base;
+            if (v->space == TIDE_POINT || (v->space == TIDE_KEPT) == rows) l->p += offset_of(&x->o, &a->o, b.o);
+            if (v->space == TIDE_POINT || (v->space == TIDE_KEPT) != rows) l->p += offset_of(&x->i, &a->i, b.i);
+        }
+    }
+}
+
+/* ---- steps ---- */
+
+static char *lanes_of(const vm_tile *x, int red) {
+    char *at = x->frame + x->shape->lanes;
+    for (int j = 0; j < red; j++) at += x->plan->red[j].size * TIDE_LANES * x->shape->kb;
+    return at;
+}
+
+static bool whole(const tide_vm_shape *s) { return s->rb == s->R; }
+
+static void reduce_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
+    const tide_vm_red *red = &x->plan->red[t->arg];
+    tide_loc from = x->loc[red->operand];
+    char *result = x->loc[red->value].p;
+    bool rows = x->shape->mode == VM_ROWS;
+    if (whole(x->shape)) {
+        if (rows) red->f.rows(result, from.p, from.so, b.no, b.ni);
+        else red->f.tree(result, lanes_of(x, t->arg), from.p, from.so, b.no, b.ni);
+    } else if (rows) {
+        red->f.fold(lanes_of(x, t->arg), from.p, red->size, b.i - x->r0, b.ni, 1);
+    } else {
+        red->f.fold(lanes_of(x, t->arg), from.p, from.so, b.o - x->r0, b.no, b.ni);
+    }
+}
+
+static void run_section(vm_tile *x, int section, vm_block b) {
+    const tide_vm_plan *p = x->plan;
+    bool rows = x->shape->mode == VM_ROWS;
+    /* by space: how much of the block a step works on */
+    const int64_t no[4] = {1, rows ? b.no : 1, rows ? 1 : b.no, b.no}, ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
+    const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
+    for (; t < end; t++) {
+        switch (t->kind) {
+        case VM_KERNEL: t->fn(x->loc, t->ref, no[t->space], ni[t->space]); break;
+        case VM_LOAD:
+            if (x->where[t->ref[0]] != IN_INPUT) move_step(x, t, b);
+            break;
+        case VM_STORE:
+            if (x->where[t->ref[1]] != IN_OUTPUT || p->value[t->ref[1]].out != t->arg) move_step(x, t, b);
+            break;
+        default: reduce_step(x, t, b);
+        }
+    }
+}
+
+static vm_block block_of(const vm_tile *x, int64_t r, int64_t nr) {
+    return x->shape->mode == VM_ROWS ? (vm_block){x->k0, x->nk, r, nr} : (vm_block){r, nr, x->k0, x->nk};
+}
+
+/* n <= TIDE_CHUNK vectors of k elements, one after the other, into one. */
+static void reduce_chunk(const tide_vm_red *red, char *d, void *lanes, const char *x, int64_t n, int64_t k) {
+    if (n > TIDE_LANES) {
+        red->f.fold(lanes, x, red->size * k, 0, n, k);
+        x = lanes;
+        n = TIDE_LANES;
+    }
+    red->f.tree(d, lanes, x, red->size * k, n, k);
+}
+
+/* The results of n chunks, which are overwritten, into one. */
+static void combine(const tide_vm_red *red, char *d, void *lanes, char *x, int64_t n, int64_t k) {
+    int64_t size = red->size * k;
+    while (n > TIDE_CHUNK) {
+        int64_t m = 0;
+        for (int64_t c = 0; c < n; c += TIDE_CHUNK, m++)
+            reduce_chunk(red, x + m * size, lanes, x + c * size, n - c < TIDE_CHUNK ? n - c : TIDE_CHUNK, k);
+        n = m;
+    }
+    reduce_chunk(red, d, lanes, x, n, k);
+}
+
+static char *parts_of(const vm_tile *x, int red) {
+    const tide_vm_shape *s = x->shape;
+    int64_t chunks = (s->R + TIDE_CHUNK - 1) / TIDE_CHUNK;
+    return s->staged ? x->run->parts + 8 * chunks * (red * s->K + x->k0) : x->frame + s->parts + 8 * chunks * red * s->kb;
+}
+
+/* One pass over the blocks of one chunk; leaves what its reductions give, for this chunk. */
+static void pass_chunk(vm_tile *x, int level, int64_t chunk) {
+    const tide_vm_shape *s = x->shape;
+    int64_t r0 = chunk * TIDE_CHUNK, end = s->R - r0 < TIDE_CHUNK ? s->R : r0 + TIDE_CHUNK;
+    x->r0 = r0;
+    for (int64_t r = r0; r < end; r += s->rb) {
+        vm_block b = block_of(x, r, end - r < s->rb ? end - r : s->rb);
+        move_places(x, b);
+        run_section(x, vm_pass(level), b);
+    }
+    for (int j = 0; j < x->plan->nred && !whole(s); j++) {
+        const tide_vm_red *red = &x->plan->red[j];
+        if (red->level != level + 1) continue;
+        char *lanes = lanes_of(x, j);
+        char *d = s->R <= TIDE_CHUNK ? x->loc[red->value].p : parts_of(x, j) + chunk * x->nk * red->size;
+        red->f.tree(d, lanes, lanes, red->size * x->nk, end - r0 < TIDE_LANES ? end - r0 : TIDE_LANES, x->nk);
+    }
+}
+
+/* What the chunks gave, or the neutral element, into the kept values. */
+static void finish_pass(vm_tile *x, int level) {
+    const tide_vm_shape *s = x->shape;
+    for (int j = 0; j < x->plan->nred; j++) {
+        const tide_vm_red *red = &x->plan->red[j];
+        if (red->level != level + 1) continue;
+        char *d = x->loc[red->value].p;
+        if (s->R > TIDE_CHUNK) combine(red, d, lanes_of(x, j), parts_of(x, j), (s->R + TIDE_CHUNK - 1) / TIDE_CHUNK, x->nk);
+        for (int64_t k = 0; k < x->nk && s->R == 0; k++) memcpy(d + k * red->size, &red->neutral, red->size);
+    }
+}
+
+static void run_pass(vm_tile *x, int level) {
+    if (!vm_has(x->plan, vm_pass(level))) return;
+    for (int64_t r = 0; r < x->shape->R; r += TIDE_CHUNK) pass_chunk(x, level, r / TIDE_CHUNK);
+    finish_pass(x, level);
+}
+
+/* ---- tiles ---- */
+
+static void begin_kept(vm_tile *x, int64_t k0, int64_t nk) {
+    place(x, k0, nk);
+    move_places(x, block_of(x, 0, 0));
+    run_section(x, 0, (vm_block){0, 0, 0, 0});
+}
+
+static void flat_tile(vm_tile *x, int64_t tile) {
+    const tide_vm_shape *s = x->shape;
+    int64_t o0 = tile / s->nr * s->ktile, o1 = s->K - o0 < s->ktile ? s->K : o0 + s->ktile;
+    int64_t i0 = tile % s->nr * s->rtile, i1 = s->R - i0 < s->rtile ? s->R : i0 + s->rtile;
+    place(x, 0, 1);
+    run_section(x, 0, (vm_block){0, 0, 0, 0});
+    for (int64_t o = o0; o < o1; o += s->kb) {
+        for (int64_t i = i0; i < i1; i += s->rb) {
+            vm_block b = {o, o1 - o < s->kb ? o1 - o : s->kb, i, i1 - i < s->rb ? i1 - i : s->rb};
+            move_places(x, b);
+            run_section(x, vm_pass(0), b);
+        }
+    }
+    run_section(x, vm_finish(x->plan), (vm_block){0, 1, 0, 1});
+}
+
+/* All passes over some kept elements. */
+static void kept_tile(vm_tile *x, int64_t tile) {
+    const tide_vm_shape *s = x->shape;
+    int64_t end = s->K - tile * s->ktile < s->ktile ? s->K : (tile + 1) * s->ktile;
+    for (int64_t k = tile * s->ktile; k < end; k += s->kb) {
+        begin_kept(x, k, end - k < s->kb ? end - k : s->kb);
+        for (int level = 0; level < x->plan->nlevel; level++) {
+            run_section(x, vm_kept(level), block_of(x, 0, 0));
+            run_pass(x, level);
+        }
+        run_section(x, vm_finish(x->plan), block_of(x, 0, 0));
+    }
+}
+
+/* Staged: the reductions of earlier levels are known; what depends on them alone is computed again. */
+static void recall(vm_tile *x, int64_t k0, int level) {
+    const tide_vm_shape *s = x->shape;
+    int64_t nk = s->K - k0 < s->kb ? s->K - k0 : s->kb;
+    begin_kept(x, k0, nk);
+    for (int j = 0; j < x->plan->nred; j++) {
+        const tide_vm_red *red = &x->plan->red[j];
+        if (red->level <= level) memcpy(x->loc[red->value].p, x->run->results + 8 * (j * s->K + k0), (size_t)(nk * red->size));
+    }
+    for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), block_of(x, 0, 0));
+}
+
+static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
+    x->run = run;
+    x->vm = run->vm;
+    x->shape = &run->shape[item];
+    x->plan = x->shape->plan;
+    x->frame = scratch;
+    x->loc = scratch;
+    x->moving = (uint16_t *)(x->loc + x->plan->nvalue);
+    x->where = (uint8_t *)(x->moving + x->plan->nvalue);
+    bind(x, &run->iter[item]);
+}
+
+static void tile_of_list(void *arg, int tile, void *scratch) {
+    const vm_run *run = arg;
+    int item = 0;
+    for (int end = run->niter; run->first && end - item > 1;) {
+        int middle = item + (end - item) / 2;
+        if (run->first[middle] <= tile) item = middle;
+        else end = middle;
+    }
+    vm_tile x;
+    start(&x, run, item, scratch);
+    if (run->first) tile -= run->first[item];
+    if (x.shape->mode == VM_FLAT) flat_tile(&x, tile);
+    else kept_tile(&x, tile);
+}
+
+static void chunk_tile(void *arg, int tile, void *scratch) {
+    const vm_run *run = arg;
+    vm_tile x;
+    start(&x, run, 0, scratch);
+    recall(&x, tile / x.shape->nr * x.shape->kb, run->level);
+    pass_chunk(&x, run->level, tile % x.shape->nr);
+}
+
+static void combine_tile(void *arg, int tile, void *scratch) {
+    const vm_run *run = arg;
+    vm_tile x;
+    start(&x, run, 0, scratch);
+    recall(&x, tile * x.shape->kb, run->level);
+    finish_pass(&x, run->level);
+    for (int j = 0; j < x.plan->nred; j++) {
+        const tide_vm_red *red = &x.plan->red[j];
+        if (red->level == run->level + 1) memcpy(run->results + 8 * (j * x.shape->K + x.k0), x.loc[red->value].p, (size_t)(x.nk * red->size));
+    }
+}
+
+static void finish_tile(void *arg, int tile, void *scratch) {
+    const vm_run *run = arg;
+    vm_tile x;
+    start(&x, run, 0, scratch);
+    recall(&x, tile * x.shape->kb, x.plan->nlevel - 1);
+    run_section(&x, vm_finish(x.plan), block_of(&x, 0, 0));
+}
+
+/* ---- lists of tiles ---- */
+
+static double work_of(const tide_vm_shape *s) { return (double)s->K * (double)s->R * s->plan->cost; }
+
+/* One item, chunk by chunk: all chunks of a level, then what they gave, then the next level. */
+static tide_status run_staged(tide_context *cx, vm_run *run) {
+    const tide_vm_shape *s = run->shape;
+    size_t results = (size_t)(8 * s->plan->nred * s->K), parts = results * (size_t)s->nr;
+    if (!(run->results = tide_alloc(cx, results + parts))) return TIDE_EMEM;
+    run->parts = run->results + results;
+    tide_status e = TIDE_OK;
+    for (run->level = 0; run->level < s->plan->nlevel && !e; run->level++) {
+        if (!vm_has(s->plan, vm_pass(run->level))) continue;
+        e = tide_run_tiles(cx, (int)(s->nk * s->nr), work_of(s), s->bytes, chunk_tile, run);
+        if (!e && run->level < s->plan->nlevel - 1)
+            e = tide_run_tiles(cx, (int)s->nk, (double)s->K * (double)s->nr, s->bytes, combine_tile, run);
+    }
+    if (!e && vm_has(s->plan, vm_finish(s->plan)))
+        e = tide_run_tiles(cx, (int)s->nk, (double)s->K * s->plan->cost, s->bytes, finish_tile, run);
+    tide_release(cx, run->results, results + parts);
+    return e;
+}
+
+static tide_status run_one(tide_context *cx, vm_run *run) {
+    const tide_vm_shape *s = run->shape;
+    if (s->staged) return run_staged(cx, run);
+    int64_t tiles = s->nk * s->nr;
+    return tiles ? tide_run_tiles(cx, (int)tiles, work_of(s), s->bytes, tile_of_list, run) : TIDE_OK;
+}
+
+/* All items as one list of tiles, but those that go in stages, which come after. */
+static tide_status run_list(tide_context *cx, vm_run *run) {
+    int n = run->niter;
+    size_t each = sizeof(tide_vm_shape) + sizeof(int), bytes = 0;
+    tide_vm_shape *shape = tide_alloc(cx, (size_t)n * each);
+    if (!shape) return TIDE_EMEM;
+    int *first = (int *)(shape + n);
+    int64_t tiles = 0;
+    double work = 0;
+    for (int i = 0; i < n; i++) {
+        tide_vm_shape_of(run->vm, run->unit, &run->iter[i], tide_small_tiles(cx), &shape[i]);
+        first[i] = (int)tiles;
+        if (shape[i].staged) continue;
+        tiles += shape[i].nk * shape[i].nr;
+        work += work_of(&shape[i]);
+        if (shape[i].bytes > bytes) bytes = shape[i].bytes;
+    }
+    run->shape = shape;
+    run->first = first;
+    tide_status e = tiles ? tide_run_tiles(cx, (int)tiles, work, bytes, tile_of_list, run) : TIDE_OK;
+    const tide_iter *iter = run->iter;
+    for (int i = 0; i < n && !e; i++) {
+        if (!shape[i].staged) continue;
+        run->shape = &shape[i];
+        run->iter = &iter[i];
+        e = run_staged(cx, run);
+    }
+    tide_release(cx, shape, (size_t)n * each);
+    return e;
+}
+
+tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter, const uint64_t *slot) {
+    tide_status e = TIDE_OK;
+    vm_run run = {.vm = vm, .slot = slot, .niter = niter};
+    for (int u = 0; u < vm->nunit && !e; u++) {
+        tide_vm_shape shape;
+        run.unit = &vm->unit[u];
+        run.iter = iter;
+        run.first = NULL;
+        if (niter == 1) {
+            tide_vm_shape_of(vm, run.unit, iter, tide_small_tiles(cx), &shape);
+            run.shape = &shape;
+            e = run_one(cx, &run);
+        } else {
+            e = run_list(cx, &run);
+        }
+    }
+    if (e || !run.failed) return e;
+    return tide_fail(cx, TIDE_EARG, "%s", vm->check[__builtin_ctz(run.failed)]);
+}

@@ -1,0 +1,99 @@
+/* What tide_vm_build makes of a piece, and what a launch makes of that for given shapes. Private to the machine. */
+#ifndef TIDE_VM_PLAN_H
+#define TIDE_VM_PLAN_H
+
+#include "device/cpu/vm.h"
+#include "device/cpu/vm_kernels.h"
+
+/* Where a value lies. Registers are in the frame, the scratch memory of a tile. */
+enum {
+    VM_REG,   /* a register of one block, or of the kept elements of a block */
+    VM_ROW,   /* a register as long as R, because a later pass needs it */
+    VM_CONST, /* in the vm */
+    VM_SLOT, VM_SIZE, VM_FAILED, /* in the launch */
+    VM_ORIGIN /* not a value: the numbers of the block's elements, for INDEX */
+};
+
+typedef struct {
+    uint8_t place, space, size; /* size of an element in bytes */
+    uint8_t dense;  /* operand of a reduction: its elements must follow each other */
+    int8_t load;    /* the argument that it is loaded from, and may lie in; or -1 */
+    int8_t out;     /* the argument that it is stored to, and may be computed in; or -1 */
+    uint32_t off;   /* REG: in the frame; ROW: bytes an element of the rows before it; else: which */
+    uint32_t hazard; /* inputs that are still read after it was written: then it is not computed in `out` */
+} tide_vm_value;
+
+enum { VM_KERNEL, VM_LOAD, VM_STORE, VM_REDUCE };
+
+typedef struct {
+    tide_vm_fn fn;
+    uint16_t ref[4];     /* values: result, operands */
+    uint8_t kind, space; /* space: which elements it works on */
+    uint8_t arg;         /* LOAD, STORE: argument; REDUCE: number of the reduction */
+} tide_vm_step;
+
+typedef struct {
+    tide_vm_reduction f;
+    uint16_t value, operand;
+    uint8_t size, level; /* level 1 reduces what depends on no reduction, level 2 what depends on level 1 .. */
+    uint64_t neutral;
+} tide_vm_red;
+
+/* Steps in sections: those on scalars (ONE); then for every level its kept values (KEPT) and its pass over the
+ * blocks; then what is done last for each block of K. */
+typedef struct {
+    int nvalue, nred, nlevel;
+    tide_vm_value *value;
+    tide_vm_step *step;
+    tide_vm_red *red;
+    uint16_t *section;     /* 2 + 2 * nlevel sections, and the end */
+    int64_t block;         /* elements of a block */
+    size_t registers;      /* bytes of the frame for places in loc[], their states and registers */
+    int64_t row_bytes;     /* an element of all ROW values */
+    double cost;           /* steps an element takes */
+    size_t bytes;          /* of this plan */
+} tide_vm_plan;
+
+static inline int vm_kept(int level) { return 1 + 2 * level; }
+static inline int vm_pass(int level) { return 2 + 2 * level; }
+static inline int vm_finish(const tide_vm_plan *p) { return 1 + 2 * p->nlevel; }
+static inline bool vm_has(const tide_vm_plan *p, int section) { return p->section[section] < p->section[section + 1]; }
+
+/* Effects that run over one iteration space. */
+typedef struct {
+    uint8_t space;  /* K x R, or without K: what its effects vary along */
+    bool indexed;   /* uses INDEX: K and R cannot be run as one axis */
+    tide_vm_plan *flat;  /* all elements alike, no reductions; NULL: there are some */
+    tide_vm_plan *keep;  /* a later pass finds what an earlier one computed ... */
+    tide_vm_plan *again; /* ... or computes it again */
+} tide_vm_unit;
+
+struct tide_vm {
+    const tide_vm_kernels *kernels;
+    int nunit, narg, nin;
+    struct { uint8_t dtype, space, size; bool plain; } arg[TIDE_MAXARGS]; /* plain: stored as in a register */
+    const char *check[TIDE_MAXCHECKS];
+    uint64_t *konst;
+    int64_t nkonst;
+    tide_vm_unit unit[2];
+};
+
+/* How one unit runs over one iteration space: decided from shapes and strides only. */
+typedef enum { VM_FLAT, VM_ROWS, VM_COLUMNS } tide_vm_mode; /* the inner axis of a block: all, R, K */
+
+typedef struct {
+    const tide_vm_plan *plan;
+    uint8_t mode;
+    bool staged;         /* tiles are chunks of R */
+    int split;           /* FLAT: dims of the outer axis */
+    int64_t K, R;        /* FLAT: outer and inner size */
+    int64_t kb, rb;      /* a block */
+    int64_t ktile, rtile; /* a tile */
+    int64_t nk, nr;      /* how many tiles along the two axes */
+    size_t rows, lanes, parts, bytes; /* the frame: offsets of ROW values, accumulators, results of chunks; its size */
+} tide_vm_shape;
+
+/* vm_shape.c */
+void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small, tide_vm_shape *out);
+
+#endif

@@ -1,0 +1,132 @@
+/* Losses: one program each, from the numbers that come in to the one that comes out. */
+#include "op/op.h"
+
+#define PROGRAM(name) \
+    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
+    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
+#define RULE(name) tide_status name(tide_shapes *s); tide_status name(tide_shapes *s)
+#define SPACE(name) tide_status name##_space(const tide_shapes *s, tide_space *out); tide_status name##_space(const tide_shapes *s, tide_space *out)
+
+/* ---- cross_entropy: K = everything but the classes, R = the classes ---- */
+
+static int class_dim(const tide_meta *x) { return x->ndim == 1 ? 0 : 1; }
+static bool probabilities(const tide_shapes *s) { return tide_dtype_is_float((tide_dtype)s->in[1]->dtype); }
+
+RULE(cross_entropy_infer) {
+    const tide_cross_entropy_attr *a = s->attr;
+    const tide_meta *x = s->in[0], *t = s->in[1], *w = s->in[2];
+    tide_status e = want_float(s->cx, x, "input");
+    if (e) return e;
+    if (x->ndim < 1) return tide_fail(s->cx, TIDE_EARG, "input needs a dim of classes");
+    int c = class_dim(x);
+    tide_meta rest = *x;
+    rest.ndim--;
+    for (int d = c; d < rest.ndim; d++) rest.shape[d] = x->shape[d + 1];
+    char u[TIDE_SHAPE_TEXT], v[TIDE_SHAPE_TEXT];
+    bool prob = probabilities(s);
+    if (!prob && t->dtype != TIDE_I64 && t->dtype != TIDE_U8)
+        return tide_fail(s->cx, TIDE_EARG, "target holds class numbers (int64) or probabilities, not %s", tide_dtype_name((tide_dtype)t->dtype));
+    if (!tide_same_shape(t, prob ? x : &rest))
+        return tide_fail(s->cx, TIDE_EARG, "target has shape %s; input %s wants %s", tide_shape_text(t, u), tide_shape_text(x, v),
+                         prob ? "the same" : "the same without its classes");
+    if (prob && t->dtype != x->dtype) return tide_fail(s->cx, TIDE_EARG, "input is %s, the probabilities are %s", tide_dtype_name((tide_dtype)x->dtype), tide_dtype_name((tide_dtype)t->dtype));
+    if (w && (w->ndim != 1 || w->shape[0] != x->shape[c])) return tide_fail(s->cx, TIDE_EARG, "weight has shape %s for %lld classes", tide_shape_text(w, u), (long long)x->shape[c]);
+    if (!(a->label_smoothing >= 0 && a->label_smoothing <= 1)) return tide_fail(s->cx, TIDE_EARG, "label_smoothing must lie in [0, 1], not %g", a->label_smoothing);
+    s->out[0] = rest;
+    if (a->reduction != TIDE_CROSS_ENTROPY_NONE) s->out[0].ndim = 0;
+    s->out[1] = (tide_meta){.ndim = 0, .dtype = x->dtype == TIDE_F64 ? TIDE_F64 : TIDE_F32, .device = x->device};
+    return TIDE_OK;
+}
+
+SPACE(cross_entropy) {
+    const tide_meta *x = s->in[0];
+    int c = class_dim(x);
+    bool prob = probabilities(s), none = s->out[0].ndim > 0 || ((const tide_cross_entropy_attr *)s->attr)->reduction == TIDE_CROSS_ENTROPY_NONE;
+    out->ndim = (int8_t)x->ndim;
+    out->reduced = (uint8_t)(1u << c);
+    memcpy(out->size, x->shape, sizeof out->size);
+    for (int d = 0; d < TIDE_MAXDIM; d++) {
+        bool in = d < x->ndim;
+        int8_t rest = (int8_t)(!in || d == c ? -1 : d > c ? d - 1 : d);
+        out->map[0][d] = (int8_t)(in ? d : -1);
+        out->map[1][d] = prob ? out->map[0][d] : rest;
+        out->map[2][d] = (int8_t)(in && d == c ? 0 : -1);
+        out->map[3][d] = none ? rest : -1;
+        out->map[4][d] = -1;
+    }
+    return TIDE_OK;
+}
+
+static tide_val sum_k(tide_prog *p, tide_val v) { return p_reduce(p, TIDE_P_SUM, v, TIDE_AXIS_K); }
+
+PROGRAM(cross_entropy) {
+    const tide_cross_entropy_attr *a = attr;
+    int type = p_type(p, x[0]);
+    tide_val zero = p_const(p, type, 0), one = p_const(p, type, 1);
+    tide_val d = p_sub(p, x[0], p_hold(p, p_max_r(p, x[0])));
+    tide_val logs = p_log(p, p_sum_r(p, p_exp(p, d))); /* -log_softmax is logs - d */
+    tide_val w = x[2] != TIDE_NOVAL ? p_cvt(p, x[2], type) : TIDE_NOVAL;
+    tide_val count = p_cvt(p, p_index(p, TIDE_P_SIZE_R, TIDE_ONE), type);
+    tide_val smooth = p_div(p, p_const(p, type, a->label_smoothing), count), sharp = p_const(p, type, 1 - a->label_smoothing);
+    tide_val loss, share;
+    if (p_type(p, x[1]) <= TIDE_RF64) {
+        tide_val t = p_cvt(p, x[1], type);
+        if (a->label_smoothing != 0) t = p_add(p, p_mul(p, t, sharp), smooth);
+        tide_val each = p_mul(p, t, p_sub(p, logs, d));
+        loss = p_sum_r(p, w != TIDE_NOVAL ? p_mul(p, w, each) : each);
+        share = one;
+    } else {
+        tide_val t = p_cvt(p, x[1], TIDE_RI64), classes = p_index(p, TIDE_P_SIZE_R, TIDE_ONE);
+        tide_val valid = p_ne(p, t, p_const(p, TIDE_RI64, (double)a->ignore_index));
+        tide_val inside = p_and(p, p_le(p, p_const(p, TIDE_RI64, 0), t), p_lt(p, t, classes));
+        p_check(p, p_or(p, inside, p_not(p, valid)), "a class number in target is out of range");
+        tide_val hit = p_eq(p, p_index(p, TIDE_P_INDEX_R, TIDE_REDUCED), t);
+        share = w != TIDE_NOVAL ? p_sum_r(p, p_select(p, hit, w, zero)) : one;
+        loss = p_mul(p, share, p_sub(p, logs, p_sum_r(p, p_select(p, hit, d, zero))));
+        if (a->label_smoothing != 0) {
+            tide_val each = p_sub(p, logs, d), all = p_sum_r(p, w != TIDE_NOVAL ? p_mul(p, w, each) : each);
+            loss = p_add(p, p_mul(p, sharp, loss), p_mul(p, smooth, all));
+        }
+        loss = p_select(p, valid, loss, zero);
+        share = p_select(p, valid, share, zero);
+    }
+    y[0] = loss;
+    y[1] = one;
+    if (a->reduction == TIDE_CROSS_ENTROPY_NONE) return;
+    y[0] = sum_k(p, loss);
+    if (a->reduction == TIDE_CROSS_ENTROPY_SUM) return;
+    y[1] = sum_k(p, p_hold(p, share)); /* by how much the mean divides */
+    y[0] = p_div(p, y[0], y[1]);
+}
+
+/* ---- mse_loss ---- */
+
+RULE(mse_loss_infer) {
+    const tide_mse_loss_attr *a = s->attr;
+    tide_status e = rule_broadcast(s);
+    if (!e) e = want_float(s->cx, &s->out[0], "the common dtype of input and target");
+    if (a->reduction != TIDE_MSE_LOSS_NONE) s->out[0].ndim = 0;
+    return e;
+}
+SPACE(mse_loss) {
+    const tide_mse_loss_attr *a = s->attr;
+    tide_meta whole = {.ndim = 0};
+    tide_status e = tide_broadcast(s->cx, &whole, s->in[0]);
+    if (!e) e = tide_broadcast(s->cx, &whole, s->in[1]);
+    if (e) return e;
+    tide_shapes all = *s;
+    all.out = &whole;
+    e = space_broadcast(&all, out);
+    if (a->reduction == TIDE_MSE_LOSS_NONE) return e;
+    out->reduced = (uint8_t)((1u << whole.ndim) - 1);
+    memset(out->map[2], -1, sizeof out->map[2]);
+    return e;
+}
+PROGRAM(mse_loss) {
+    const tide_mse_loss_attr *a = attr;
+    tide_val d = p_sub(p, x[0], x[1]);
+    y[0] = p_mul(p, d, d);
+    if (a->reduction == TIDE_MSE_LOSS_NONE) return;
+    y[0] = p_sum_r(p, y[0]);
+    if (a->reduction == TIDE_MSE_LOSS_MEAN) y[0] = p_div(p, y[0], p_cvt(p, p_index(p, TIDE_P_SIZE_R, TIDE_ONE), p_type(p, d)));
+}

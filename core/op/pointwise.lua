@@ -1,0 +1,63 @@
+-- Elementwise operations.
+local function unary(name, doc, extra)
+  local row = { name, "input: tensor", program = true, floating = true, inplace = true, doc = doc }
+  for k, v in pairs(extra or {}) do row[k] = v end
+  return row
+end
+local same = { floating = false, promotes = true } -- integers stay integers
+local nn = function(name, t) t = t or {}; t.lua = "nn.functional." .. name; return t end
+
+return {
+  { "add", "input: operand, other: operand, *, alpha: number = 1", program = true, promotes = true, inplace = true,
+    doc = "input + alpha * other, broadcast together." },
+  { "sub", "input: operand, other: operand, *, alpha: number = 1", program = true, promotes = true, inplace = true,
+    doc = "input - alpha * other, broadcast together. Refuses bool." , infer = true },
+  { "mul", "input: operand, other: operand", program = true, promotes = true, inplace = true, doc = "input * other, broadcast together." },
+  { "div", "input: operand, other: operand, *, rounding_mode: enum(none|trunc|floor)", program = true, promotes = true, inplace = true, infer = true,
+    doc = "input / other, broadcast together. Integers give floats unless rounding_mode is 'trunc' or 'floor'." },
+  { "remainder", "input: operand, other: operand", program = true, promotes = true, inplace = true,
+    doc = "The remainder with the sign of the divisor, as Lua's %." },
+  { "floor_divide", "input: operand, other: operand", program = true, promotes = true, inplace = true, doc = "The quotient rounded down, also for integers.",
+    nograd = "floor_divide is a step function" },
+  { "pow", "input: operand, exponent: operand", program = true, promotes = true, inplace = true, infer = true,
+    doc = "input to the power of exponent, broadcast together. Integers stay integers." },
+  { "maximum", "input: tensor, other: tensor", program = true, promotes = true,
+    doc = "The larger of two elements; NaN wins. Equal elements share the gradient." },
+  { "minimum", "input: tensor, other: tensor", program = true, promotes = true,
+    doc = "The smaller of two elements; NaN wins. Equal elements share the gradient." },
+  { "clamp", "input: tensor, min: operand?, max: operand?", program = true, promotes = true, inplace = true, infer = true,
+    doc = "Limits input to [min, max]; either may be left out." },
+  { "where", "condition: tensor^, input: operand, other: operand", program = true, promotes = true,
+    doc = "input where condition is true, other elsewhere; all broadcast together." },
+  { "masked_fill", "input: tensor^, mask: tensor^, value: operand", program = true, infer = true, inplace = true,
+    doc = "input with value (a number or a 0-d tensor) where mask is true; keeps the dtype of input." },
+  unary("neg", "-input.", same),
+  unary("abs", "The absolute value; its gradient at 0 is 0.", same),
+  unary("sign", "-1, 0 or 1.", same),
+  unary("square", "input * input.", same),
+  unary("floor", "Rounded down.", same),
+  unary("ceil", "Rounded up.", same),
+  unary("trunc", "Rounded towards 0.", same),
+  unary("round", "Rounded to the nearest integer, halves to even.", same),
+  unary("reciprocal", "1 / input."),
+  unary("exp", "e to the power of input."),
+  unary("expm1", "exp(input) - 1, exact near 0."),
+  unary("log", "The natural logarithm."),
+  unary("log1p", "log(1 + input), exact near 0."),
+  unary("sqrt", "The square root."),
+  unary("rsqrt", "1 / sqrt(input)."),
+  unary("sin", "The sine of input in radians."),
+  unary("cos", "The cosine of input in radians."),
+  unary("tanh", "The hyperbolic tangent."),
+  unary("erf", "The error function."),
+  unary("sigmoid", "1 / (1 + exp(-input))."),
+  unary("relu", "max(input, 0); its gradient at 0 is 0.", { floating = false, promotes = true, vjp_program = true, saves_out = 1 }),
+  unary("gelu", "Gaussian error linear unit (Hendrycks and Gimpel, arXiv 1606.08415); approximate = 'tanh' for the tanh form.",
+    nn("gelu", { [2] = "input: tensor, *, approximate: enum(none|tanh) = none", inplace = false })),
+  unary("silu", "input * sigmoid(input) (Elfwing et al., arXiv 1702.03118).", nn("silu")),
+  { "to", "input: tensor, dtype: dtype", program = true, infer = true, lua = "to", method = false,
+    doc = "input converted to dtype. Floats are truncated towards 0 to integers." },
+  { "clone", "input: tensor", program = true, infer = "rule_like_first", doc = "A copy of input, contiguous." },
+  { "dropout", "input: tensor, *, p: float! = 0.5, training: bool = true", program = true, random = true, infer = true, lua = "nn.functional.dropout",
+    doc = "Zeroes elements with probability p and scales the others by 1 / (1 - p); nothing when not training (Srivastava et al. 2014)." },
+}

@@ -1,0 +1,277 @@
+/* The derivative of any program operation, as one operation: TIDE_OP_VJP. Its attributes name the forward call; its
+ * inputs are the forward tensors that the derivative reads and the gradients of the outputs; its outputs the gradients
+ * of the inputs. Its own derivative is again a TIDE_OP_VJP. */
+#include "op/op.h"
+
+static size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
+
+const void *tide_vjp_attr(const tide_vjp_head *head) { return head + 1; }
+const tide_meta *tide_vjp_metas(const tide_vjp_head *head) {
+    return (const tide_meta *)((const char *)(head + 1) + round8(head->nattr));
+}
+static size_t blob_size(const tide_vjp_head *head) {
+    return sizeof *head + round8(head->nattr) + (size_t)(head->nin + head->nout) * sizeof(tide_meta);
+}
+
+typedef struct { tide_shapes s; const tide_meta *in[TIDE_MAXARGS]; tide_meta out[TIDE_MAXARGS]; } shapes_t;
+
+static void forward_shapes(tide_context *cx, const tide_vjp_head *head, shapes_t *f) {
+    const tide_meta *m = tide_vjp_metas(head);
+    f->s = (tide_shapes){cx, tide_vjp_attr(head), head->nin, head->nout, f->in, f->out};
+    for (int i = 0; i < head->nin; i++) f->in[i] = head->given >> i & 1 ? &m[i] : NULL;
+    memcpy(f->out, m + head->nin, head->nout * sizeof *f->out);
+}
+
+/* Dims of the space of size other than 1 along which argument `arg` does not vary. */
+static uint8_t missing(const tide_space *sp, int arg) {
+    uint8_t m = 0;
+    for (int d = 0; d < sp->ndim; d++)
+        if (sp->map[arg][d] < 0 && sp->size[d] != 1) m |= (uint8_t)(1u << d);
+    return m;
+}
+
+/* The forward space, with the dims that this gradient sums over as the reduced ones where the forward reduces none. */
+static tide_status forward_space(tide_context *cx, const tide_vjp_head *head, shapes_t *f, tide_space *sp) {
+    forward_shapes(cx, head, f);
+    tide_status e = tide_space_of(&tide_op_table[head->op], &f->s, sp);
+    if (!e && head->reduced) sp->reduced = head->reduced;
+    return e;
+}
+
+/* A gradient that is wide keeps, within each axis along which its input varies at all, the dims that the input lacks. */
+static void widen(tide_space *sp, int8_t *map, int *ndim_out) {
+    bool axis[2] = {false, false};
+    for (int d = 0; d < sp->ndim; d++)
+        if (map[d] >= 0) axis[sp->reduced >> d & 1] = true;
+    for (int d = 0; d < sp->ndim; d++) map[d] = (int8_t)(axis[sp->reduced >> d & 1] ? d : -1);
+    if (ndim_out) *ndim_out = sp->ndim;
+}
+
+tide_status tide_vjp_space(tide_context *cx, const tide_vjp_head *head, tide_space *out) {
+    shapes_t f;
+    tide_space sp;
+    tide_status e = forward_space(cx, head, &f, &sp);
+    if (e) return e;
+    *out = sp;
+    int n = 0;
+    for (int i = 0; i < head->nin; i++)
+        if (head->uses >> i & 1) memcpy(out->map[n++], sp.map[i], sizeof sp.map[0]);
+    for (int j = 0; j < head->nout; j++)
+        if (head->uses >> (32 + j) & 1) memcpy(out->map[n++], sp.map[head->nin + j], sizeof sp.map[0]);
+    for (int j = 0; j < head->nout; j++)
+        if (head->seeded >> j & 1) memcpy(out->map[n++], sp.map[head->nin + j], sizeof sp.map[0]);
+    for (int i = 0; i < head->nin; i++)
+        if (head->want >> i & 1) {
+            memcpy(out->map[n], sp.map[i], sizeof sp.map[0]);
+            if (head->wide >> i & 1) widen(&sp, out->map[n], NULL);
+            n++;
+        }
+    return TIDE_OK;
+}
+
+tide_status tide_vjp_infer(tide_shapes *s) {
+    const tide_vjp_head *head = s->attr;
+    const tide_meta *m = tide_vjp_metas(head);
+    shapes_t f;
+    tide_space sp;
+    if (head->wide) {
+        tide_status e = forward_space(s->cx, head, &f, &sp);
+        if (e) return e;
+    }
+    for (int i = 0, k = 0; i < head->nin; i++) {
+        if (!(head->want >> i & 1)) continue;
+        tide_meta *o = &s->out[k++];
+        *o = m[i];
+        if (!(head->wide >> i & 1)) continue;
+        int8_t map[TIDE_MAXDIM];
+        memcpy(map, sp.map[i], sizeof map);
+        widen(&sp, map, &o->ndim);
+        for (int d = 0; d < sp.ndim; d++) o->shape[d] = map[d] >= 0 ? sp.size[d] : 1;
+    }
+    return TIDE_OK;
+}
+
+/* The forward program over the forward space, then derived; an operation's own vjp_program instead where it has one. */
+tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint64_t *uses) {
+    const tide_op *op = &tide_op_table[head->op];
+    shapes_t f;
+    tide_space sp;
+    if (forward_space(cx, head, &f, &sp)) return NULL;
+    tide_prog *p = tide_op_program(cx, op, &f.s, &sp);
+    if (!p) return NULL;
+    /* program inputs are the forward inputs that are given (a nested vjp's are all given) */
+    uint32_t want = 0;
+    int number[TIDE_MAXARGS], k = 0;
+    for (int i = 0; i < head->nin; i++)
+        if (f.in[i]) {
+            if (head->want >> i & 1) want |= 1u << k;
+            number[k++] = i;
+        }
+    uint64_t used;
+    tide_prog *q;
+    if (op->vjp_program) {
+        q = tide_prog_new(cx);
+        tide_val x[TIDE_MAXARGS], y[TIDE_MAXARGS], gy[TIDE_MAXARGS], gx[TIDE_MAXARGS];
+        memset(x, 0xFF, sizeof x), memset(y, 0xFF, sizeof y), memset(gy, 0xFF, sizeof gy), memset(gx, 0xFF, sizeof gx);
+        if (q) {
+            used = 0;
+            for (int i = 0; i < head->nin; i++)
+                if (f.in[i] && (op->saves_in >> i & 1)) x[i] = p_arg(q, (tide_dtype)f.in[i]->dtype, tide_arg_space(&sp, i)), used |= 1ull << i;
+            for (int j = 0; j < head->nout; j++)
+                if (op->saves_out >> j & 1) y[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j)), used |= 1ull << (32 + j);
+            for (int j = 0; j < head->nout; j++)
+                if (head->seeded >> j & 1) gy[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j));
+            op->vjp_program(q, tide_vjp_attr(head), x, y, gy, gx);
+            for (int i = 0; i < head->nin; i++)
+                if (head->want >> i & 1) p_store(q, gx[i], p_out(q, (tide_dtype)f.in[i]->dtype, tide_arg_space(&sp, i)));
+            if (q->failed || tide_prog_simplify(q)) tide_prog_free(q), q = NULL;
+            *uses = used;
+        }
+        tide_prog_free(p);
+    } else {
+        q = tide_prog_derive(p, want, head->seeded, &used);
+        tide_prog_free(p);
+        if (!q) return NULL;
+        *uses = used & ~0xFFFFFFFFull;
+        for (int i = 0; i < k; i++)
+            if (used >> i & 1) *uses |= 1ull << number[i];
+    }
+    /* slots are read from the vjp's own attributes: the forward ones lie behind the head */
+    for (int i = 0; q && i < q->nslot; i++) q->slot[i].offset = (uint16_t)(q->slot[i].offset + sizeof *head);
+    return q;
+}
+
+/* ---- calling it ---- */
+
+static tide_vjp_head *blob(tide_context *cx, const tide_call *call, const tide_meta *metas, uint32_t given, size_t *size) {
+    tide_vjp_head h = {.op = call->op, .nattr = (uint16_t)call->nattr, .nin = (uint8_t)call->nin, .nout = (uint8_t)call->nout, .given = given};
+    *size = blob_size(&h);
+    tide_vjp_head *b = tide_alloc0(cx, *size);
+    if (!b) return NULL;
+    *b = h;
+    if (call->nattr) memcpy(b + 1, call->attr, call->nattr);
+    memcpy((void *)tide_vjp_metas(b), metas, (call->nin + call->nout) * sizeof *metas);
+    return b;
+}
+
+/* The inputs to be differentiated by one program: all of them, but for pointwise operations only those that are summed
+ * over the same dims. Takes them from *want; sets head->want, reduced and wide. */
+static tide_status next_group(tide_context *cx, const tide_op *op, tide_vjp_head *head, uint32_t *want) {
+    shapes_t f;
+    tide_space sp;
+    head->reduced = 0;
+    head->wide = head->want = 0;
+    tide_status e = forward_space(cx, head, &f, &sp);
+    if (e) return e;
+    if (!sp.reduced) {
+        int first = __builtin_ctz(*want);
+        head->reduced = missing(&sp, first);
+        for (int i = first; i < head->nin; i++)
+            if ((*want >> i & 1) && missing(&sp, i) == head->reduced) head->want |= 1u << i;
+    } else {
+        head->want = *want;
+        for (int i = 0; i < head->nin; i++) {
+            if (!(*want >> i & 1)) continue;
+            uint8_t m = missing(&sp, i), all = (uint8_t)((1u << sp.ndim) - 1), big = 0;
+            for (int d = 0; d < sp.ndim; d++) big |= (uint8_t)((sp.size[d] != 1) << d);
+            uint8_t r = sp.reduced & big, k = (uint8_t)(all & ~sp.reduced) & big;
+            if (((m & r) && (m & r) != r) || ((m & k) && (m & k) != k)) head->wide |= 1u << i;
+        }
+    }
+    *want &= ~head->want;
+    (void)op;
+    return TIDE_OK;
+}
+
+tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want, uint64_t *uses) {
+    tide_meta metas[2 * TIDE_MAXARGS];
+    uint32_t given = 0;
+    *uses = 0;
+    for (uint32_t i = 0; i < call->nin; i++) {
+        memset(&metas[i], 0, sizeof metas[i]);
+        if (call->in[i]) metas[i] = call->in[i]->meta, given |= 1u << i;
+    }
+    for (uint32_t j = 0; j < call->nout; j++) metas[call->nin + j] = call->out[j]->meta;
+    size_t size;
+    tide_vjp_head *b = blob(cx, call, metas, given, &size);
+    if (!b) return TIDE_EMEM;
+    tide_status e = TIDE_OK;
+    int shown = op->infer == tide_vjp_infer ? (int)call->nout : op->nshown;
+    while (want && !e) {
+        e = next_group(cx, op, b, &want);
+        for (int j = 0; j < shown; j++) b->seeded |= 1u << j;
+        for (int j = 0; j < shown; j++)
+            if (!tide_dtype_is_float((tide_dtype)metas[call->nin + (uint32_t)j].dtype)) b->seeded &= ~(1u << j);
+        tide_variant *v = e ? NULL : tide_variant_vjp(cx, b);
+        if (!v) e = tide_pending(cx);
+        else *uses |= v->uses;
+    }
+    tide_release(cx, b, size);
+    return e;
+}
+
+/* Sums a wide gradient down to the shape of its input. */
+static tide_tensor *sum_to(tide_context *cx, tide_tensor *g, const tide_space *sp, int arg, const tide_meta *m) {
+    tide_sum_attr a = *(const tide_sum_attr *)tide_op_table[TIDE_OP_SUM].attr0;
+    a.dim.n = 0;
+    a.keepdim = 1;
+    for (int d = 0; d < sp->ndim; d++)
+        if (sp->map[arg][d] < 0 && g->meta.shape[d] != 1) a.dim.v[a.dim.n++] = d;
+    tide_tensor *s = tide_call1(cx, TIDE_OP_SUM, &g, 1, &a);
+    if (!s) return NULL;
+    tide_reshape_attr r = {{m->ndim, {0}}};
+    memcpy(r.shape.v, m->shape, sizeof r.shape.v);
+    tide_tensor *out = tide_call1(cx, TIDE_OP_RESHAPE, &s, 1, &r);
+    tide_free(s);
+    return out;
+}
+
+tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas, tide_tensor *const *gy,
+                     uint32_t want, tide_tensor **gx) {
+    if (op->vjp) return op->vjp(cx, forward, gy, want, gx);
+    uint32_t given = 0;
+    for (uint32_t i = 0; i < forward->nin; i++)
+        if (metas[i].dtype) given |= 1u << i;
+    size_t size;
+    tide_vjp_head *b = blob(cx, forward, metas, given, &size);
+    if (!b) return TIDE_EMEM;
+    tide_status e = TIDE_OK;
+    for (uint32_t j = 0; j < forward->nout; j++)
+        if (gy[j]) b->seeded |= 1u << j;
+    while (want && !e) {
+        b->uses = 0;
+        e = next_group(cx, op, b, &want);
+        tide_variant *v = e ? NULL : tide_variant_vjp(cx, b);
+        if (!v) { e = tide_pending(cx); break; }
+        b->uses = v->uses;
+        tide_tensor *in[2 * TIDE_MAXARGS], *out[TIDE_MAXARGS];
+        int nin = 0, nout = 0;
+        for (uint32_t i = 0; i < forward->nin; i++)
+            if (v->uses >> i & 1) in[nin++] = forward->in[i];
+        for (uint32_t j = 0; j < forward->nout; j++)
+            if (v->uses >> (32 + j) & 1) in[nin++] = forward->out[j];
+        for (uint32_t j = 0; j < forward->nout; j++)
+            if (gy[j]) in[nin++] = gy[j];
+        for (uint32_t i = 0; i < forward->nin; i++)
+            if (b->want >> i & 1) out[nout++] = b->wide >> i & 1 ? NULL : gx[i];
+        tide_call c = {.op = TIDE_OP_VJP, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .in = in, .out = out, .attr = b, .nattr = size};
+        e = tide_apply(cx, &c);
+        if (e) break;
+        shapes_t f;
+        tide_space sp;
+        if (b->wide) e = forward_space(cx, b, &f, &sp);
+        for (uint32_t i = 0, k = 0; i < forward->nin; i++) {
+            if (!(b->want >> i & 1)) continue;
+            tide_tensor *g = out[k++];
+            if ((b->wide >> i & 1) && !e) {
+                tide_tensor *s = sum_to(cx, g, &sp, (int)i, &metas[i]);
+                tide_free(g);
+                g = s;
+                if (!g) e = tide_pending(cx);
+            }
+            gx[i] = g;
+        }
+    }
+    tide_release(cx, b, size);
+    return e;
+}

@@ -1,0 +1,31 @@
+/* The nine dtypes: sizes, names, promotion. */
+#include "tensor/tensor.h"
+
+static const struct { uint8_t size; const char *name; } dtypes[TIDE_NDTYPE] = {
+    {0, "?"}, {4, "float32"}, {8, "float64"}, {2, "float16"}, {2, "bfloat16"}, {8, "int64"}, {4, "int32"}, {1, "int8"}, {1, "uint8"}, {1, "bool"},
+};
+
+size_t tide_dtype_size(tide_dtype d) { return dtypes[d < TIDE_NDTYPE ? d : 0].size; }
+const char *tide_dtype_name(tide_dtype d) { return dtypes[d < TIDE_NDTYPE ? d : 0].name; }
+
+tide_dtype tide_dtype_named(const char *name) {
+    for (int d = 1; d < TIDE_NDTYPE; d++)
+        if (!strcmp(dtypes[d].name, name)) return (tide_dtype)d;
+    return 0;
+}
+
+bool tide_dtype_is_float(tide_dtype d) { return d >= TIDE_F32 && d <= TIDE_BF16; }
+bool tide_dtype_is_int(tide_dtype d) { return d >= TIDE_I64 && d <= TIDE_U8; }
+
+/* PyTorch's lattice: floats over integers over bool; float16 with bfloat16 gives float32, uint8 with int8 int16 there,
+ * which Tide does not have, so int32. */
+tide_dtype tide_dtype_promote(tide_dtype a, tide_dtype b) {
+    if (a == b) return a;
+    if (a == TIDE_BOOL || a == 0) return b;
+    if (b == TIDE_BOOL || b == 0) return a;
+    bool fa = tide_dtype_is_float(a), fb = tide_dtype_is_float(b);
+    if (fa != fb) return fa ? a : b;
+    if (fa) return a == TIDE_F64 || b == TIDE_F64 ? TIDE_F64 : TIDE_F32;
+    if (a == TIDE_I64 || b == TIDE_I64) return TIDE_I64;
+    return TIDE_I32;
+}

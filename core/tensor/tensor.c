@@ -1,0 +1,291 @@
+/* Storages and tensors: references, views, scopes, and the count of bytes that only Lua handles hold. */
+#include "tensor/tensor.h"
+#include <stdio.h>
+
+#define MIB (1024.0 * 1024.0)
+
+static void closing(tide_context *cx) {
+    tide_tensors *ts = cx->tensors;
+    for (tide_storage *s = ts->storages; s; s = s->next) s->home = NULL;
+    tide_release(cx, ts->owned, (size_t)ts->cowned * sizeof *ts->owned);
+    tide_release(cx, ts->scope, (size_t)ts->cscope * sizeof *ts->scope);
+    tide_release(cx, ts, sizeof *ts);
+    cx->tensors = NULL;
+}
+
+tide_status tide_tensors_open(tide_context *cx) {
+    if (cx->tensors) return TIDE_OK;
+    cx->tensors = tide_alloc0(cx, sizeof *cx->tensors);
+    if (!cx->tensors) return TIDE_EMEM;
+    cx->tensors->idle_limit = 16u << 20;
+    cx->closing[cx->nclosing++] = closing;
+    return TIDE_OK;
+}
+
+/* ---- storage ---- */
+
+static void idle(tide_storage *s, int sign) {
+    if (!s->shared && s->home) s->home->tensors->idle += (uint64_t)sign * s->nbytes;
+}
+
+static tide_storage *storage(tide_context *cx, size_t nbytes) {
+    tide_storage *s = tide_alloc0(cx, sizeof *s);
+    if (!s) return NULL;
+    atomic_store_explicit(&s->refs, 1, memory_order_relaxed);
+    s->home = cx;
+    s->nbytes = nbytes;
+    s->site = cx->site;
+    idle(s, 1); /* no pins yet */
+    s->next = cx->tensors->storages;
+    if (s->next) s->next->prev = s;
+    cx->tensors->storages = s;
+    return s;
+}
+
+tide_storage *tide_storage_new(tide_context *cx, size_t nbytes) {
+    tide_storage *s = storage(cx, nbytes);
+    if (!s) return NULL;
+    s->heap = tide_heap_of(cx);
+    s->data = tide_alloc(cx, nbytes);
+    if (!s->data) {
+        s->heap = NULL;
+        tide_storage_free(cx, s);
+        return NULL;
+    }
+    return s;
+}
+
+tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *), void *arg) {
+    tide_storage *s = storage(cx, nbytes);
+    if (!s) return NULL;
+    s->data = data;
+    s->release = release;
+    s->arg = arg;
+    return s;
+}
+
+void tide_storage_free(tide_context *cx, tide_storage *s) {
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
+    if (s->home && s->home == cx) {
+        if (s->pins == 0) idle(s, -1);
+        if (s->next) s->next->prev = s->prev;
+        if (s->prev) s->prev->next = s->next;
+        else cx->tensors->storages = s->next;
+    }
+    if (s->heap && s->data) tide_heap_release(s->heap, cx, s->data, s->nbytes);
+    if (s->release) s->release(s->arg);
+    tide_release(cx, s, sizeof *s);
+}
+
+void tide_storage_pin(tide_storage *s) {
+    if (s && s->pins++ == 0) idle(s, -1);
+}
+
+void tide_storage_unpin(tide_storage *s) {
+    if (s && --s->pins == 0) idle(s, 1);
+}
+
+/* ---- tensor ---- */
+
+tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
+    tide_tensor *t = tide_alloc0(cx, sizeof *t);
+    if (!t) return NULL;
+    t->meta = *m;
+    t->cx = cx;
+    t->refs = t->pins = 1;
+    t->flags = TIDE_LEAF;
+    t->grad_absent = true;
+    tide_contiguous_strides(m, t->stride);
+    cx->tensors->live++;
+    return t;
+}
+
+tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m) {
+    int64_t n = 1, size = (int64_t)tide_dtype_size((tide_dtype)m->dtype);
+    if (m->ndim > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims, not %d", TIDE_MAXDIM, m->ndim), NULL;
+    for (int d = 0; d < m->ndim; d++) {
+        if (m->shape[d] < 0 || __builtin_mul_overflow(n, m->shape[d], &n) || n > INT64_MAX / 16) {
+            char text[TIDE_SHAPE_TEXT];
+            tide_fail(cx, TIDE_EARG, "shape %s is negative or too large", tide_shape_text(m, text));
+            return NULL;
+        }
+    }
+    tide_tensor *t = tide_tensor_struct(cx, m);
+    if (!t) return NULL;
+    tide_storage *s = tide_storage_new(cx, (size_t)(n * size));
+    if (!s) {
+        tide_free(t);
+        return NULL;
+    }
+    t->storage = s;
+    tide_storage_pin(s);
+    return t;
+}
+
+tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t *stride, int64_t offset) {
+    tide_tensor *t = tide_tensor_struct(of->cx, m);
+    if (!t) return NULL;
+    memcpy(t->stride, stride, sizeof t->stride);
+    t->offset = offset;
+    t->flags = TIDE_LEAF | TIDE_IS_VIEW;
+    t->storage = of->storage;
+    if (of->offset == offset && tide_same_meta(&of->meta, m) && !memcmp(of->stride, stride, (size_t)m->ndim * sizeof *stride))
+        t->epoch = of->epoch, t->value = of->value; /* the same value of a step */
+    if (of->storage) {
+        atomic_fetch_add_explicit(&of->storage->refs, 1, memory_order_relaxed);
+        tide_storage_pin(of->storage);
+        t->view_version = of->storage->version;
+    }
+    return t;
+}
+
+static void drop(tide_tensor *t) {
+    tide_context *cx = t->cx;
+    if (cx->tensors && t->epoch && t->epoch == cx->tensors->epoch && cx->tensors->gone) cx->tensors->gone(cx, t);
+    if (cx->tensors && cx->tensors->dropped) cx->tensors->dropped(cx, t);
+    if (t->storage) tide_storage_free(cx, t->storage);
+    if (cx->tensors) cx->tensors->live--;
+    tide_release(cx, t, sizeof *t);
+}
+
+tide_tensor *tide_keep(tide_tensor *t) {
+    if (!t) return NULL;
+    t->refs++;
+    if (t->pins++ == 0) tide_storage_pin(t->storage);
+    return t;
+}
+
+void tide_free(tide_tensor *t) {
+    if (!t) return;
+    if (--t->pins == 0) tide_storage_unpin(t->storage);
+    if (--t->refs == 0) drop(t);
+}
+
+void tide_to_handle(tide_tensor *t) {
+    if (--t->pins == 0) tide_storage_unpin(t->storage);
+}
+
+void tide_handle_free(tide_tensor *t) {
+    if (t && --t->refs == 0) drop(t);
+}
+
+bool tide_is_contiguous(const tide_tensor *t) {
+    int64_t n = 1;
+    for (int d = t->meta.ndim - 1; d >= 0; d--) {
+        if (t->meta.shape[d] != 1) {
+            if (t->meta.shape[d] == 0) return true;
+            if (t->stride[d] != n) return false;
+        }
+        n *= t->meta.shape[d];
+    }
+    return true;
+}
+
+tide_status tide_sync(tide_tensor *t) {
+    tide_context *cx = t->cx;
+    if (t->flags & TIDE_DEAD)
+        return tide_fail(cx, TIDE_EARG, "this tensor was a temporary of a compiled step and is gone: return it from the step to keep it");
+    if (t->storage && !t->storage->pending) return TIDE_OK;
+    return cx->tensors->sync ? cx->tensors->sync(cx, t) : TIDE_OK;
+}
+
+const tide_meta *tide_meta_of(const tide_tensor *t) { return t ? &t->meta : NULL; }
+tide_context *tide_context_of(const tide_tensor *t) { return t ? t->cx : NULL; }
+
+tide_tensor *tide_empty(tide_context *cx, const tide_meta *m) {
+    if (tide_pending(cx) || tide_tensors_open(cx)) return NULL;
+    if (m->dtype == 0 || m->dtype >= TIDE_NDTYPE) return tide_fail(cx, TIDE_EARG, "empty: no such dtype"), NULL;
+    return tide_scoped(tide_tensor_new(cx, m));
+}
+
+tide_tensor *tide_wrap(tide_context *cx, const tide_meta *m, void *host, void (*release)(void *), void *arg) {
+    if (tide_pending(cx) || tide_tensors_open(cx)) return NULL;
+    if (m->dtype == 0 || m->dtype >= TIDE_NDTYPE || m->ndim > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "wrap: wrong dtype or dims"), NULL;
+    tide_tensor *t = tide_tensor_struct(cx, m);
+    if (!t) return NULL;
+    t->storage = tide_storage_wrap(cx, host, (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype), release, arg);
+    if (!t->storage) return tide_free(t), NULL;
+    tide_storage_pin(t->storage);
+    return tide_scoped(t);
+}
+
+tide_tensor *tide_share(tide_context *to, tide_tensor *t) {
+    if (!t || tide_sync(t) || tide_tensors_open(to)) return NULL;
+    tide_tensor *r = tide_tensor_struct(to, &t->meta);
+    if (!r) return NULL;
+    memcpy(r->stride, t->stride, sizeof r->stride);
+    r->offset = t->offset;
+    r->flags |= TIDE_IS_VIEW;
+    tide_storage *s = t->storage;
+    if (!s->shared) {
+        if (s->pins == 0) idle(s, -1);
+        s->shared = true;
+    }
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    r->storage = s;
+    return tide_scoped(r);
+}
+
+/* ---- scopes ---- */
+
+void tide_begin(tide_context *cx) {
+    tide_tensors *ts;
+    if (tide_tensors_open(cx)) return;
+    ts = cx->tensors;
+    if (tide_grow(cx, (void **)&ts->scope, &ts->cscope, ts->nscope + 1, sizeof *ts->scope)) return;
+    ts->scope[ts->nscope++] = ts->nowned;
+}
+
+void tide_end(tide_context *cx) {
+    tide_tensors *ts = cx->tensors;
+    if (!ts || !ts->nscope) return;
+    int64_t from = ts->scope[--ts->nscope];
+    while (ts->nowned > from) tide_free(ts->owned[--ts->nowned]);
+}
+
+tide_tensor *tide_scoped(tide_tensor *t) {
+    if (!t) return NULL;
+    tide_tensors *ts = t->cx->tensors;
+    if (!ts->nscope) return t;
+    if (tide_grow(t->cx, (void **)&ts->owned, &ts->cowned, ts->nowned + 1, sizeof *ts->owned)) return tide_free(t), NULL;
+    return ts->owned[ts->nowned++] = t;
+}
+
+/* ---- who holds memory ---- */
+
+void tide_pace(tide_context *cx) {
+    tide_tensors *ts = cx->tensors;
+    if (ts->idle > ts->idle_limit && cx->config.pressure) cx->config.pressure(cx->config.ud, ts->idle);
+}
+
+void tide_holders_text(tide_context *cx, char *buffer, size_t n) {
+    enum { TOP = 5 };
+    struct { uint32_t site; size_t bytes; int count; } top[64];
+    int k = 0;
+    for (tide_storage *s = cx->tensors ? cx->tensors->storages : NULL; s; s = s->next) {
+        int i = 0;
+        while (i < k && top[i].site != s->site) i++;
+        if (i == k) {
+            if (k == 64) continue;
+            top[k].site = s->site;
+            top[k].bytes = 0;
+            top[k++].count = 0;
+        }
+        top[i].bytes += s->nbytes;
+        top[i].count++;
+    }
+    size_t used = 0;
+    if (n) *buffer = 0;
+    for (int line = 0; line < TOP && k > 0; line++) {
+        int best = 0;
+        for (int i = 1; i < k; i++)
+            if (top[i].bytes > top[best].bytes) best = i;
+        if (!top[best].bytes) break;
+        const char *where = tide_site_text(cx, top[best].site);
+        int w = snprintf(buffer + used, n - used, "\n  %.1f MiB in %d tensors, %s", (double)top[best].bytes / MIB, top[best].count,
+                         *where ? where : "made from C");
+        if (w < 0 || (size_t)w >= n - used) break;
+        used += (size_t)w;
+        top[best] = top[--k];
+    }
+}

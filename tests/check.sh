@@ -1,0 +1,38 @@
+#!/bin/sh
+# Everything that can be said about the code without a reader: sh tests/check.sh [format|lua|cppcheck|floors|sanitize]...
+cd "$(dirname "$0")/.." || exit 1
+. tests/setup.sh
+tide_setup build check || exit 1
+
+check_format() {
+    files=$(git ls-files -- '*.c' '*.h') || return 1
+    # shellcheck disable=SC2086 # names without spaces
+    [ -z "$files" ] || clang-format --dry-run -Werror $files
+}
+
+check_lua() {
+    luacheck --quiet lua examples tests
+}
+
+check_cppcheck() { # knows the operation table from a build, where there is one
+    cppcheck --quiet --error-exitcode=1 -j "$(nproc)" --std=c11 --language=c --inline-suppr \
+        --enable=warning --suppress=internalAstError --suppress=constStatement \
+        -D__GNUC__=12 -D__x86_64__=1 -Icore -Icore/include -Ibuild/gen core bindings
+}
+
+check_floors() {
+    sh tests/floors.sh
+}
+
+check_sanitize() {
+    TIDE_BUILD_DIR=build-asan TIDE_CMAKE=-DTIDE_SANITIZE=ON sh tests/run.sh
+}
+
+[ $# -gt 0 ] || set -- format lua cppcheck floors sanitize
+failed=
+for step; do
+    echo "== $step"
+    "check_$step" || failed="$failed $step"
+done
+[ -z "$failed" ] || { echo "check: failed:$failed"; exit 1; }
+echo 'check: all well'
