@@ -79,24 +79,24 @@ static wide floordiv_dw(wide x, wide y) { return floordiv_d((double)x, (double)y
 
 /* ---- the functions under test, as loops over a block ---- */
 
+/* clang-format off */
 /* name, references for f32 and f64, bounds in ULP */
-#define UNARY(X)                                                                                               \
-    X(exp, exp, expl, 2, 2)                                                                                    \
-    X(expm1, expm1, expm1l, 2, 2) X(exp2, exp2, exp2l, 2, 2) X(log, log, logl, 2, 2)                           \
-        X(log1p, log1p, log1pl, 2, 2) X(log2, log2, log2l, 2, 2) X(log10, log10, log10l, 2, 2)                 \
-            X(sin, sin, sinl, 2, 2) X(cos, cos, cosl, 2, 2) X(tan, tan, tanl, 2, 2) X(tanh, tanh, tanhl, 3, 2) \
-                X(sinh, sinh, sinhl, 3, 2) X(cosh, cosh, coshl, 2, 2) X(asin, asin, asinl, 2, 2)               \
-                    X(acos, acos, acosl, 2, 2) X(atan, atan, atanl, 2, 2) X(erf, erf, erfl, 2, 2)              \
-                        X(erfc, erfc, erfcl, 2, 2) X(sigmoid, sigmoid_d, sigmoid_w, 3, 2)                      \
-                            X(rsqrt, rsqrt_d, rsqrt_w, 2, 2) X(sqrt, sqrt, sqrtl, 0.5001, 0.5001)              \
-                                X(floor, floor, floorl, 0, 0) X(ceil, ceil, ceill, 0, 0)                       \
-                                    X(trunc, trunc, truncl, 0, 0) X(round, rint, rintl, 0, 0)                  \
-                                        X(abs, abs_d, abs_w, 0, 0) X(sign, sign_d, sign_w, 0, 0)
-#define BINARY(X)                                                                                      \
-    X(pow, pow, pow_w, 2, 2)                                                                           \
-    X(atan2, atan2, atan2l, 2, 2) X(min, min_d, min_w, 0, 0) X(max, max_d, max_w, 0, 0)                \
-        X(copysign, copysign, copysignl, 0, 0) X(fmod, fmod, fmodl, 0, 0) X(mod, mod_fd, mod_dw, 0, 0) \
-            X(floordiv, floordiv_fd, floordiv_dw, 0, 0)
+#define UNARY(X)                                                                         \
+    X(exp, exp, expl, 2, 2) X(expm1, expm1, expm1l, 2, 2) X(exp2, exp2, exp2l, 2, 2)     \
+    X(log, log, logl, 2, 2) X(log1p, log1p, log1pl, 2, 2) X(log2, log2, log2l, 2, 2)     \
+    X(log10, log10, log10l, 2, 2) X(sin, sin, sinl, 2, 2) X(cos, cos, cosl, 2, 2)        \
+    X(tan, tan, tanl, 2, 2) X(tanh, tanh, tanhl, 3, 2) X(sinh, sinh, sinhl, 3, 2)        \
+    X(cosh, cosh, coshl, 2, 2) X(asin, asin, asinl, 2, 2) X(acos, acos, acosl, 2, 2)     \
+    X(atan, atan, atanl, 2, 2) X(erf, erf, erfl, 2, 2) X(erfc, erfc, erfcl, 2, 2)        \
+    X(sigmoid, sigmoid_d, sigmoid_w, 3, 2) X(rsqrt, rsqrt_d, rsqrt_w, 2, 2)              \
+    X(sqrt, sqrt, sqrtl, 0.5001, 0.5001) X(floor, floor, floorl, 0, 0)                   \
+    X(ceil, ceil, ceill, 0, 0) X(trunc, trunc, truncl, 0, 0) X(round, rint, rintl, 0, 0) \
+    X(abs, abs_d, abs_w, 0, 0) X(sign, sign_d, sign_w, 0, 0)
+#define BINARY(X)                                                                                \
+    X(pow, pow, pow_w, 2, 2) X(atan2, atan2, atan2l, 2, 2) X(min, min_d, min_w, 0, 0)            \
+    X(max, max_d, max_w, 0, 0) X(copysign, copysign, copysignl, 0, 0) X(fmod, fmod, fmodl, 0, 0) \
+    X(mod, mod_fd, mod_dw, 0, 0) X(floordiv, floordiv_fd, floordiv_dw, 0, 0)
+/* clang-format on */
 
 #define LOOP1(name, T, f)                                               \
     static void name##_##f(const T *x, T *y) {                          \

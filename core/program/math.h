@@ -1,12 +1,11 @@
 /* One arithmetic: the scalar functions that all elementwise work is made of. They give the same bits on every
  * instruction set, CPU or GPU (any NaN equals any NaN), because they use only + - * / sqrt, explicit fma,
- * comparisons,
- * ?: and wrapping integers. Those that a loop calls are free of branches, tables and calls, so gcc vectorises
- * it.
+ * comparisons, ?: and wrapping integers. What a loop calls is free of branches, tables and calls, so that gcc
+ * vectorises it; only fmod, mod, floordiv, ipow and the circular functions beyond TIDE_TRIG_SMALL branch.
  *
  * C includes <stdint.h> first; CUDA source is compiled with -fmad=false -ftz=false -prec-div=true
- * -prec-sqrt=true, C with -ffp-contract=off -fno-math-errno -fno-trapping-math. Errors stay below 2 ULP (tanh, sinh
- * and sigmoid of floats: 2.5): tests/accuracy.c has the figures. */
+ * -prec-sqrt=true, C with -ffp-contract=off -fno-math-errno -fno-trapping-math. Errors stay below 2 ULP (2.6
+ * for tanh, sinh and sigmoid of floats): tests/accuracy.c has the figures. */
 #ifndef TIDE_MATH_H
 #define TIDE_MATH_H
 

@@ -119,7 +119,7 @@ static tide_status add_leaf(tide_context *cx, tide_record *r, const tide_call *c
     if (at) {
         if (at->custom) spoil(r, "a custom function's gradient was used");
         else if (at->epoch != cx->tensors->epoch) spoil(r, "backward went through operations from before the step");
-        else if (call->op == TIDE_OP_VJP) l.origin = (int32_t)at->leaf;
+        else if (call->op == TIDE_OP_VJP && tide_vjp_head_of(call)->op == at->op) l.origin = (int32_t)at->leaf;
     }
     for (uint32_t j = 0; j < call->nout; j++) {
         tide_node *n = call->out[j]->node;

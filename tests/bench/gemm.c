@@ -39,9 +39,10 @@ static void bench(tide_context *cx, tide_dtype dtype, int64_t m, int64_t n, int6
     for (int64_t i = 0; dtype == TIDE_F32 && i < m * k; i++) ((float *)a)[i] = (float)(i % 7) - 3;
     for (int64_t i = 0; dtype == TIDE_F32 && i < n * k; i++) ((float *)b)[i] = (float)(i % 5) - 2;
     double t = best_of(cx, &g);
-    static const char *const name[] = {[TIDE_F32] = "f32", [TIDE_F64] = "f64", [TIDE_F16] = "f16", [TIDE_BF16] = "bf16"};
-    printf("gemm %-4s %5d x %5d x %5d %s  %10.3f us  %7.1f GFLOPS\n", name[dtype], (int)m, (int)n, (int)k, layout, t * 1e6,
-           2.0 * (double)m * (double)n * (double)k / t * 1e-9);
+    static const char *const name[] = {
+        [TIDE_F32] = "f32", [TIDE_F64] = "f64", [TIDE_F16] = "f16", [TIDE_BF16] = "bf16"};
+    printf("gemm %-4s %5d x %5d x %5d %s  %10.3f us  %7.1f GFLOPS\n", name[dtype], (int)m, (int)n, (int)k,
+           layout, t * 1e6, 2.0 * (double)m * (double)n * (double)k / t * 1e-9);
     tide_release(cx, a, na);
     tide_release(cx, b, nb);
     tide_release(cx, g.c, nc);
@@ -54,14 +55,19 @@ int main(int argc, char **argv) {
         bench(cx, TIDE_F32, atoi(argv[1]), atoi(argv[2]), atoi(argv[3]), argc > 4 ? argv[4] : "nn");
     } else {
         static const int square[] = {16, 32, 64, 128, 256, 512, 1024, 2048};
-        static const struct { int m, n, k; const char *layout; } mlp[] = {
-            {32, 128, 64, "nt"}, {32, 10, 128, "nt"}, {128, 64, 32, "tn"}, {10, 128, 32, "tn"}, {32, 128, 10, "nn"},
-            {1, 1024, 1024, "nt"}, {1, 1024, 1024, "nn"}, {1024, 1, 1024, "nn"},
+        static const struct {
+            int m, n, k;
+            const char *layout;
+        } mlp[] = {
+            {32, 128, 64, "nt"}, {32, 10, 128, "nt"},   {128, 64, 32, "tn"},   {10, 128, 32, "tn"},
+            {32, 128, 10, "nn"}, {1, 1024, 1024, "nt"}, {1, 1024, 1024, "nn"}, {1024, 1, 1024, "nn"},
         };
-        for (size_t i = 0; i < sizeof(square) / sizeof(*square); i++) bench(cx, TIDE_F32, square[i], square[i], square[i], "nn");
+        for (size_t i = 0; i < sizeof(square) / sizeof(*square); i++)
+            bench(cx, TIDE_F32, square[i], square[i], square[i], "nn");
         bench(cx, TIDE_F32, 1024, 1024, 1024, "nt");
         bench(cx, TIDE_F32, 1024, 1024, 1024, "tn");
-        for (size_t i = 0; i < sizeof(mlp) / sizeof(*mlp); i++) bench(cx, TIDE_F32, mlp[i].m, mlp[i].n, mlp[i].k, mlp[i].layout);
+        for (size_t i = 0; i < sizeof(mlp) / sizeof(*mlp); i++)
+            bench(cx, TIDE_F32, mlp[i].m, mlp[i].n, mlp[i].k, mlp[i].layout);
         for (int i = 4; i < 7; i++) bench(cx, TIDE_F64, square[i], square[i], square[i], "nn");
         for (int i = 0; i < 8; i++) bench(cx, TIDE_BF16, square[i], square[i], square[i], "nn");
     }

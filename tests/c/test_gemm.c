@@ -1,6 +1,7 @@
-/* Matrix products against a plain loop. The order of every sum is promised, so float32, float64, float16 and bfloat16
- * results are compared bit by bit, on every instruction set, for 1, 2 and 4 threads and for small tiles; the loop
- * itself is compared with a sum in double. Operands end (or begin) at a page that may not be touched. */
+/* Matrix products against a plain loop. The order of every sum is promised, so float32, float64, float16 and
+ * bfloat16 results are compared bit by bit, on every instruction set, for 1, 2 and 4 threads and for small
+ * tiles; the loop itself is compared with a sum in double. Operands end (or begin) at a page that may not be
+ * touched. */
 #define _GNU_SOURCE
 #include "device/cpu/gemm.h"
 #include "device/cpu/onednn.h"
@@ -110,8 +111,8 @@ static double activate(double x, int activation) {
 }
 
 /* Element (i, j) of product z: exactly, in the promised order, and in double. `was`: of c before. */
-static void expect(const tide_gemm *g, int64_t z, int64_t i, int64_t j, double was, double *exact, double *plain,
-                   double *size) {
+static void expect(const tide_gemm *g, int64_t z, int64_t i, int64_t j, double was, double *exact,
+                   double *plain, double *size) {
     const int64_t a0 = (g->a_off ? g->a_off[z] : z * g->a_batch) + i * g->a_row;
     const int64_t b0 = (g->b_off ? g->b_off[z] : z * g->b_batch) + j * g->b_col;
     double sum64 = g->accumulate ? was : 0;
@@ -197,23 +198,42 @@ static void check(problem q) {
     operand a = make_operand(q.a, q.m, q.k, q.batch, q.dtype, seed * 2);
     operand b = make_operand(q.b, q.k, q.n, q.batch, q.dtype, seed * 2 + 1);
     operand bias = make_operand(ROWS, 1, q.n, 1, q.dtype, seed + 77);
-    int64_t *a_off = calloc((size_t)q.batch + 1, sizeof(*a_off)), *b_off = calloc((size_t)q.batch + 1, sizeof(*b_off));
+    int64_t *a_off = calloc((size_t)q.batch + 1, sizeof(*a_off)),
+            *b_off = calloc((size_t)q.batch + 1, sizeof(*b_off));
     for (int64_t z = 0; z < q.batch; z++) a_off[z] = z / 2 * a.batch, b_off[z] = (q.batch - 1 - z) * b.batch;
     fenced c = fence(c_size, true);
     void *before = malloc(c_size + 1), *want = malloc(c_size + 1);
     for (int64_t i = 0; i < nc; i++) put(before, i, value(seed + 1234567 + (uint64_t)i), q.dtype);
     memcpy(want, before, c_size);
     tide_gemm g = {
-        .m = q.m, .n = q.n, .k = q.k, .batch = q.batch, .dtype = (uint8_t)q.dtype,
-        .activation = (uint8_t)q.activation, .accumulate = q.accumulate,
-        .a = a.first, .a_row = a.row, .a_col = a.col, .a_batch = a.batch,
-        .b = b.first, .b_row = b.row, .b_col = b.col, .b_batch = b.batch,
-        .c = c.p, .c_row = c_row, .c_batch = c_batch,
-        .bias = q.bias ? bias.first : NULL, .bias_col = q.n % 4 ? 1 : 0,
-        .a_off = q.offsets ? a_off : NULL, .b_off = q.offsets ? b_off : NULL,
+        .m = q.m,
+        .n = q.n,
+        .k = q.k,
+        .batch = q.batch,
+        .dtype = (uint8_t)q.dtype,
+        .activation = (uint8_t)q.activation,
+        .accumulate = q.accumulate,
+        .a = a.first,
+        .a_row = a.row,
+        .a_col = a.col,
+        .a_batch = a.batch,
+        .b = b.first,
+        .b_row = b.row,
+        .b_col = b.col,
+        .b_batch = b.batch,
+        .c = c.p,
+        .c_row = c_row,
+        .c_batch = c_batch,
+        .bias = q.bias ? bias.first : NULL,
+        .bias_col = q.n % 4 ? 1 : 0,
+        .a_off = q.offsets ? a_off : NULL,
+        .b_off = q.offsets ? b_off : NULL,
     };
     const bool exact = q.activation <= TIDE_ACT_RELU && !q.onednn;
-    const double ulp = q.dtype == TIDE_F64 ? 0x1p-52 : q.dtype == TIDE_F32 ? 0x1p-23 : q.dtype == TIDE_F16 ? 0x1p-10 : 0x1p-7;
+    const double ulp = q.dtype == TIDE_F64   ? 0x1p-52
+                       : q.dtype == TIDE_F32 ? 0x1p-23
+                       : q.dtype == TIDE_F16 ? 0x1p-10
+                                             : 0x1p-7;
     for (int64_t z = 0; z < q.batch; z++) {
         for (int64_t i = 0; i < q.m; i++) {
             for (int64_t j = 0; j < q.n; j++) {
@@ -238,12 +258,14 @@ static void check(problem q) {
             double x = get(c.p, e, q.dtype), y = get(want, e, q.dtype);
             bool good = exact ? !memcmp(c.p + e * (int64_t)size, (char *)want + e * (int64_t)size, size)
                               : fabs(x - y) <= 4 * ulp * (1 + fabs(y));
-            if (good && !exact) good = !memcmp(c.p + e * (int64_t)size, (char *)first + e * (int64_t)size, size);
+            if (good && !exact)
+                good = !memcmp(c.p + e * (int64_t)size, (char *)first + e * (int64_t)size, size);
             if (!good)
-                fail_msg("%s: %d x %d x %d batch %d dtype %d layouts %d %d activation %d bias %d accumulate %d: "
-                         "element %d is %.9g, not %.9g",
-                         kinds[i].name, (int)q.m, (int)q.n, (int)q.k, (int)q.batch, q.dtype, q.a, q.b, q.activation,
-                         q.bias, q.accumulate, (int)e, x, y);
+                fail_msg(
+                    "%s: %d x %d x %d batch %d dtype %d layouts %d %d activation %d bias %d accumulate %d: "
+                    "element %d is %.9g, not %.9g",
+                    kinds[i].name, (int)q.m, (int)q.n, (int)q.k, (int)q.batch, q.dtype, q.a, q.b, q.activation,
+                    q.bias, q.accumulate, (int)e, x, y);
         }
     }
     unfence(a.memory), unfence(b.memory), unfence(bias.memory), unfence(c);
@@ -260,9 +282,16 @@ static void test_sizes(void **state) {
     for (int i = 0, t = 0; i < NSIZES; i++)
         for (int j = 0; j < NSIZES; j++)
             for (size_t p = 0; p < sizeof(depths) / sizeof(*depths); p++, t++)
-                check((problem){.m = sizes[i], .n = sizes[j], .k = depths[p], .batch = 1, .dtype = TIDE_F32,
-                                .a = (layout)(t % 2), .b = (layout)(t / 2 % 2), .bias = t % 3 == 0,
-                                .accumulate = t % 5 == 0, .activation = t % 7 == 0 ? TIDE_ACT_RELU : TIDE_ACT_NONE});
+                check((problem){.m = sizes[i],
+                                .n = sizes[j],
+                                .k = depths[p],
+                                .batch = 1,
+                                .dtype = TIDE_F32,
+                                .a = (layout)(t % 2),
+                                .b = (layout)(t / 2 % 2),
+                                .bias = t % 3 == 0,
+                                .accumulate = t % 5 == 0,
+                                .activation = t % 7 == 0 ? TIDE_ACT_RELU : TIDE_ACT_NONE});
 }
 
 static void test_layouts(void **state) {
@@ -271,16 +300,32 @@ static void test_layouts(void **state) {
         for (int a = 0; a < NLAYOUTS; a++)
             for (int b = 0; b < NLAYOUTS; b++)
                 for (int i = 0; i < 3; i++, t++)
-                    check((problem){.m = sizes[(5 * t + i) % NSIZES], .n = sizes[(7 * t + 3) % NSIZES], .k = 3 + t % 37,
-                                    .batch = 1, .dtype = dtypes[d], .a = (layout)a, .b = (layout)b, .bias = i == 1,
-                                    .accumulate = i == 2, .all = i == 0});
+                    check((problem){.m = sizes[(5 * t + i) % NSIZES],
+                                    .n = sizes[(7 * t + 3) % NSIZES],
+                                    .k = 3 + t % 37,
+                                    .batch = 1,
+                                    .dtype = dtypes[d],
+                                    .a = (layout)a,
+                                    .b = (layout)b,
+                                    .bias = i == 1,
+                                    .accumulate = i == 2,
+                                    .all = i == 0});
 }
 
 static void test_batches(void **state) {
     for (int t = 0; t < 12; t++)
-        check((problem){.m = 1 + t * 3, .n = 40 - 3 * t, .k = 5 + t, .batch = t == 11 ? 300 : 1 + t * 2,
-                        .dtype = t % 4 == 3 ? TIDE_BF16 : t % 4 == 2 ? TIDE_F64 : TIDE_F32, .a = (layout)(t % 3),
-                        .b = (layout)(t / 3 % 3), .offsets = t % 2, .accumulate = t % 3 == 0, .bias = t % 3 == 1,
+        check((problem){.m = 1 + t * 3,
+                        .n = 40 - 3 * t,
+                        .k = 5 + t,
+                        .batch = t == 11 ? 300 : 1 + t * 2,
+                        .dtype = t % 4 == 3   ? TIDE_BF16
+                                 : t % 4 == 2 ? TIDE_F64
+                                              : TIDE_F32,
+                        .a = (layout)(t % 3),
+                        .b = (layout)(t / 3 % 3),
+                        .offsets = t % 2,
+                        .accumulate = t % 3 == 0,
+                        .bias = t % 3 == 1,
                         .all = true});
 }
 
@@ -288,19 +333,43 @@ static void test_activations(void **state) {
     static const int dtypes[] = {TIDE_F32, TIDE_F64, TIDE_F16, TIDE_BF16};
     for (int activation = TIDE_ACT_NONE; activation <= TIDE_ACT_SIGMOID; activation++)
         for (int d = 0; d < 4; d++)
-            check((problem){.m = 19, .n = 37, .k = 21, .batch = 2, .dtype = dtypes[d], .bias = true,
-                            .activation = activation, .b = COLUMNS});
+            check((problem){.m = 19,
+                            .n = 37,
+                            .k = 21,
+                            .batch = 2,
+                            .dtype = dtypes[d],
+                            .bias = true,
+                            .activation = activation,
+                            .b = COLUMNS});
 }
 
 /* Sums of several blocks, many tiles. */
 static void test_large(void **state) {
-    check((problem){.m = 150, .n = 200, .k = 700, .batch = 1, .dtype = TIDE_F32, .all = true, .bias = true,
+    check((problem){.m = 150,
+                    .n = 200,
+                    .k = 700,
+                    .batch = 1,
+                    .dtype = TIDE_F32,
+                    .all = true,
+                    .bias = true,
                     .activation = TIDE_ACT_RELU});
     check((problem){.m = 203, .n = 301, .k = 555, .batch = 1, .dtype = TIDE_F32, .b = COLUMNS, .all = true});
-    check((problem){.m = 530, .n = 70, .k = 257, .batch = 1, .dtype = TIDE_F32, .a = COLUMNS, .all = true,
+    check((problem){.m = 530,
+                    .n = 70,
+                    .k = 257,
+                    .batch = 1,
+                    .dtype = TIDE_F32,
+                    .a = COLUMNS,
+                    .all = true,
                     .accumulate = true});
     check((problem){.m = 71, .n = 150, .k = 780, .batch = 1, .dtype = TIDE_F64, .all = true});
-    check((problem){.m = 90, .n = 150, .k = 780, .batch = 1, .dtype = TIDE_F16, .b = COLUMNS, .all = true,
+    check((problem){.m = 90,
+                    .n = 150,
+                    .k = 780,
+                    .batch = 1,
+                    .dtype = TIDE_F16,
+                    .b = COLUMNS,
+                    .all = true,
                     .accumulate = true});
     check((problem){.m = 1, .n = 777, .k = 900, .batch = 1, .dtype = TIDE_F32, .b = COLUMNS, .all = true});
     check((problem){.m = 2, .n = 777, .k = 900, .batch = 1, .dtype = TIDE_F32, .all = true, .bias = true});
@@ -309,12 +378,34 @@ static void test_large(void **state) {
 
 static void test_onednn(void **state) {
     check((problem){.m = 70, .n = 90, .k = 50, .batch = 3, .dtype = TIDE_BF16, .all = true, .onednn = true});
-    check((problem){.m = 300, .n = 530, .k = 65, .batch = 1, .dtype = TIDE_BF16, .b = COLUMNS, .all = true,
-                    .onednn = true, .bias = true, .activation = TIDE_ACT_RELU});
-    check((problem){.m = 530, .n = 77, .k = 300, .batch = 1, .dtype = TIDE_BF16, .a = COLUMNS, .all = true,
-                    .onednn = true, .accumulate = true});
-    check((problem){.m = 60, .n = 77, .k = 300, .batch = 1, .dtype = TIDE_BF16, .a = STRIDED, .b = REVERSED,
-                    .all = true, .onednn = true});
+    check((problem){.m = 300,
+                    .n = 530,
+                    .k = 65,
+                    .batch = 1,
+                    .dtype = TIDE_BF16,
+                    .b = COLUMNS,
+                    .all = true,
+                    .onednn = true,
+                    .bias = true,
+                    .activation = TIDE_ACT_RELU});
+    check((problem){.m = 530,
+                    .n = 77,
+                    .k = 300,
+                    .batch = 1,
+                    .dtype = TIDE_BF16,
+                    .a = COLUMNS,
+                    .all = true,
+                    .onednn = true,
+                    .accumulate = true});
+    check((problem){.m = 60,
+                    .n = 77,
+                    .k = 300,
+                    .batch = 1,
+                    .dtype = TIDE_BF16,
+                    .a = STRIDED,
+                    .b = REVERSED,
+                    .all = true,
+                    .onednn = true});
 }
 
 /* ---- convolutions ---- */
@@ -353,18 +444,23 @@ static float *floats(int64_t n, uint64_t seed) {
 }
 
 static void close_to(const float *got, const double *want, int64_t n) {
-    for (int64_t i = 0; i < n; i++)
-        assert_true(fabs(got[i] - want[i]) < 1e-5 * (1 + fabs(want[i])));
+    for (int64_t i = 0; i < n; i++) assert_true(fabs(got[i] - want[i]) < 1e-5 * (1 + fabs(want[i])));
 }
 
 static void check_conv(const tide_conv *d) {
     const int64_t nx = d->n * d->ic * d->h * d->w, nw = d->oc * (d->ic / d->groups) * d->kh * d->kw;
     const int64_t ny = d->n * d->oc * d->oh * d->ow, nb = d->oc;
     float *x = floats(nx, 1), *w = floats(nw, 2), *gy = floats(ny, 3), *bias = floats(nb, 4);
-    float *y = malloc((size_t)ny * 4), *gx = malloc((size_t)nx * 4), *gw = malloc((size_t)nw * 4), *gb = malloc((size_t)nb * 4);
+    float *y = malloc((size_t)ny * 4), *gx = malloc((size_t)nx * 4), *gw = malloc((size_t)nw * 4),
+          *gb = malloc((size_t)nb * 4);
     float *gw0 = malloc((size_t)nw * 4);
-    conv_data v = {.x = x, .w = w, .y = gy, .gx = calloc((size_t)nx, 8), .gw = calloc((size_t)nw, 8),
-                   .gb = calloc((size_t)nb, 8), .out = calloc((size_t)ny, 8)};
+    conv_data v = {.x = x,
+                   .w = w,
+                   .y = gy,
+                   .gx = calloc((size_t)nx, 8),
+                   .gw = calloc((size_t)nw, 8),
+                   .gb = calloc((size_t)nb, 8),
+                   .out = calloc((size_t)ny, 8)};
     plain_conv(d, &v);
     for (int64_t i = 0; i < ny; i++) v.out[i] += bias[i / (d->oh * d->ow) % d->oc];
     for (int i = 0; i < nkinds; i++) {
@@ -384,20 +480,62 @@ static void check_conv(const tide_conv *d) {
 
 static void test_convolutions(void **state) {
     if (!tide_dnnl_there(kinds[0].cx)) skip();
-    check_conv(&(tide_conv){.n = 5, .groups = 1, .ic = 3, .h = 12, .w = 11, .oc = 8, .oh = 12, .ow = 11, .kh = 3, .kw = 3,
-                            .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .top = 1, .left = 1,
-                            .bottom = 1, .right = 1});
-    check_conv(&(tide_conv){.n = 37, .groups = 2, .ic = 4, .h = 10, .w = 9, .oc = 6, .oh = 4, .ow = 4, .kh = 3, .kw = 2,
-                            .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 2, .top = 0, .left = 0,
-                            .bottom = 0, .right = 0});
+    check_conv(&(tide_conv){.n = 5,
+                            .groups = 1,
+                            .ic = 3,
+                            .h = 12,
+                            .w = 11,
+                            .oc = 8,
+                            .oh = 12,
+                            .ow = 11,
+                            .kh = 3,
+                            .kw = 3,
+                            .stride_h = 1,
+                            .stride_w = 1,
+                            .dilation_h = 1,
+                            .dilation_w = 1,
+                            .top = 1,
+                            .left = 1,
+                            .bottom = 1,
+                            .right = 1});
+    check_conv(&(tide_conv){.n = 37,
+                            .groups = 2,
+                            .ic = 4,
+                            .h = 10,
+                            .w = 9,
+                            .oc = 6,
+                            .oh = 4,
+                            .ow = 4,
+                            .kh = 3,
+                            .kw = 2,
+                            .stride_h = 2,
+                            .stride_w = 2,
+                            .dilation_h = 1,
+                            .dilation_w = 2,
+                            .top = 0,
+                            .left = 0,
+                            .bottom = 0,
+                            .right = 0});
 }
 
 /* What lies in lanes past the last column never shows, and NaN and infinity go where they belong. */
 static void test_special(void **state) {
     float a[2] = {1, INFINITY}, b[2 * 3] = {1, NAN, -1, 0, 1, 2}, c[3];
     for (int i = 0; i < nkinds; i++) {
-        tide_gemm g = {.m = 1, .n = 3, .k = 2, .batch = 1, .dtype = TIDE_F32, .a = a, .a_row = 2, .a_col = 1, .b = b,
-                       .b_row = 3, .b_col = 1, .c = c, .c_row = 3, .activation = TIDE_ACT_RELU};
+        tide_gemm g = {.m = 1,
+                       .n = 3,
+                       .k = 2,
+                       .batch = 1,
+                       .dtype = TIDE_F32,
+                       .a = a,
+                       .a_row = 2,
+                       .a_col = 1,
+                       .b = b,
+                       .b_row = 3,
+                       .b_col = 1,
+                       .c = c,
+                       .c_row = 3,
+                       .activation = TIDE_ACT_RELU};
         assert_int_equal(tide_gemm_run(kinds[i].cx, &g), TIDE_OK);
         assert_true(isnan(c[0]) && isnan(c[1]) && isinf(c[2]) && c[2] > 0);
     }
@@ -406,7 +544,8 @@ static void test_special(void **state) {
 static void test_nothing(void **state) {
     tide_context *cx = kinds[0].cx;
     float c[2] = {-0.0f, 5};
-    tide_gemm g = {.m = 1, .n = 2, .k = 0, .batch = 1, .dtype = TIDE_F32, .c = c, .c_row = 2, .accumulate = true};
+    tide_gemm g = {
+        .m = 1, .n = 2, .k = 0, .batch = 1, .dtype = TIDE_F32, .c = c, .c_row = 2, .accumulate = true};
     assert_int_equal(tide_gemm_run(cx, &g), TIDE_OK);
     assert_true(signbit(c[0]) && c[1] == 5);
     g.accumulate = false, g.m = 0;
@@ -424,9 +563,9 @@ static void test_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes), cmocka_unit_test(test_layouts), cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_activations), cmocka_unit_test(test_large), cmocka_unit_test(test_special),
-        cmocka_unit_test(test_nothing),  cmocka_unit_test(test_onednn),      cmocka_unit_test(test_convolutions),
+        cmocka_unit_test(test_sizes),       cmocka_unit_test(test_layouts), cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_activations), cmocka_unit_test(test_large),   cmocka_unit_test(test_special),
+        cmocka_unit_test(test_nothing),     cmocka_unit_test(test_onednn),  cmocka_unit_test(test_convolutions),
     };
     return cmocka_run_group_tests(tests, open_kinds, close_kinds);
 }

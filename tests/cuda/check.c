@@ -8,11 +8,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BATCH 24       /* texts in one compilation */
-#define REDZONE 0xA5   /* what surrounds emulated memory */
+#define BATCH 24     /* texts in one compilation */
+#define FEW 7        /* blocks: any grid gives the same, and a small one makes blocks go round */
+#define REDZONE 0xA5 /* what surrounds emulated memory */
 
 typedef struct {
-    char *at;                /* where it was */
+    char *at; /* where it was */
     size_t size;
     uint8_t *before, *after; /* after: what the CPU left there */
     uint8_t *pages, *copy;   /* while emulated: mapped pages, and the memory in them */
@@ -38,8 +39,9 @@ static struct {
     tide_context *cx; /* the texts' memory */
 } suite = {.last = &suite.first};
 
-static const int dtype_size[] = {[TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8,
-                                 [TIDE_I32] = 4, [TIDE_I8] = 1,  [TIDE_U8] = 1,  [TIDE_BOOL] = 1};
+static const int dtype_size[] = {
+    [TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8,
+    [TIDE_I32] = 4, [TIDE_I8] = 1,  [TIDE_U8] = 1,  [TIDE_BOOL] = 1};
 
 /* ---- collecting ---- */
 
@@ -90,7 +92,8 @@ static int text_of(const tide_prog *piece) {
     return suite.ntext++;
 }
 
-cuda_sample *cuda_begin(const char *name, const tide_prog *piece, int niter, const tide_iter *iter, const uint64_t *slot) {
+cuda_sample *cuda_begin(const char *name, const tide_prog *piece, int niter, const tide_iter *iter,
+                        const uint64_t *slot) {
     cuda_sample *s = calloc(1, sizeof *s);
     snprintf(s->name, sizeof s->name, "%s", name);
     s->niter = niter;
@@ -107,7 +110,8 @@ cuda_sample *cuda_begin(const char *name, const tide_prog *piece, int niter, con
     for (int i = 0; i < niter; i++)
         for (int a = 0; a < piece->narg; a++) {
             char *from, *to;
-            if (touched(piece, &iter[i], a, &from, &to)) r[n++] = (region){.at = from, .size = (size_t)(to - from)};
+            if (touched(piece, &iter[i], a, &from, &to))
+                r[n++] = (region){.at = from, .size = (size_t)(to - from)};
         }
     qsort(r, (size_t)n, sizeof *r, by_address);
     for (int i = 0; i < n; i++) {
@@ -200,9 +204,9 @@ static bool same_elements(const cuda_sample *s, const tide_iter *it, int a) {
                     uint64_t w = 0, x = 0;
                     memcpy(&w, want, (size_t)dtype_size[dtype]);
                     memcpy(&x, got, (size_t)dtype_size[dtype]);
-                    printf("  %s: argument %d at k = %lld of %lld, r = %lld of %lld: %llx, CPU %llx\n", s->name, a,
-                           (long long)k, (long long)it->K, (long long)r, (long long)it->R, (unsigned long long)x,
-                           (unsigned long long)w);
+                    printf("  %s: argument %d at k = %lld of %lld, r = %lld of %lld: %llx, CPU %llx\n", s->name,
+                           a, (long long)k, (long long)it->K, (long long)r, (long long)it->R,
+                           (unsigned long long)x, (unsigned long long)w);
                     return false;
                 }
                 memcpy(got, want, (size_t)dtype_size[dtype]);
@@ -223,7 +227,8 @@ static bool compare(const cuda_sample *s) {
     if (same_bytes(s)) return true;
     for (int64_t v = 0; v < s->piece.n; v++)
         for (int i = 0; i < s->niter; i++)
-            if (s->piece.insn[v].op == TIDE_P_STORE && !same_elements(s, &s->iter[i], s->piece.insn[v].b)) return false;
+            if (s->piece.insn[v].op == TIDE_P_STORE && !same_elements(s, &s->iter[i], s->piece.insn[v].b))
+                return false;
     return same_bytes(s) || (printf("  %s: writes between its elements\n", s->name), false);
 }
 
@@ -242,16 +247,19 @@ static bool emulate(emu_unit *unit, cuda_sample *s) {
         tide_cuda_space_of(&it, s->slot, s->piece.nslot, &flag, &space);
         const int n = tide_cuda_plan(source, &s->piece, &it, launch, &bytes);
         uint64_t *temp = bytes ? malloc(bytes) : NULL;
-        memset(temp, 0xFF, bytes); /* NaN */
+        if (temp) memset(temp, 0xFF, bytes); /* NaN */
         for (int l = 0; l < n && !wrong; l++) {
             launch[l].work.temp = temp;
-            wrong = emu_run(unit, source, launch[l].kernel, launch[l].grid, &space, &launch[l].work);
+            const uint32_t grid = launch[l].grid < FEW ? launch[l].grid : FEW;
+            wrong = emu_run(unit, source, launch[l].kernel, grid, &space, &launch[l].work);
         }
         free(temp);
     }
     const bool failed = flag != UINT32_MAX;
-    if (wrong) printf("  %s: %s\n", s->name, wrong);
-    else if (failed != (s->status == TIDE_EARG)) wrong = "check", printf("  %s: CHECK gives another answer\n", s->name);
+    if (wrong)
+        printf("  %s: %s\n", s->name, wrong);
+    else if (failed != (s->status == TIDE_EARG))
+        wrong = "check", printf("  %s: CHECK gives another answer\n", s->name);
     const bool ok = !wrong && (failed || compare(s));
     for (int i = 0; i < s->nregion; i++)
         if (s->region[i].pages) munmap(s->region[i].pages, s->region[i].mapped);
@@ -287,8 +295,10 @@ static void check_emulated(cuda_counts *counts) {
         next = start(first + BATCH);
         for (cuda_sample *s = suite.first; s; s = s->next) {
             if (s->text < first || s->text >= first + BATCH) continue;
-            if (unit && s->ended && emulate(unit, s)) counts->passed++;
-            else counts->failed++, printf("FAIL %s\n", s->name);
+            if (unit && s->ended && emulate(unit, s))
+                counts->passed++;
+            else
+                counts->failed++, printf("FAIL %s\n", s->name);
         }
         emu_close(unit);
     }
@@ -296,12 +306,15 @@ static void check_emulated(cuda_counts *counts) {
         if (s->text < 0) counts->failed++, printf("FAIL %s: no text\n", s->name);
 }
 
-/* TIDE_NVRTC: how many texts go through NVRTC, evenly spread over all; "all", 0, or by default 48. The first batch is
- * compiled for each architecture, the others for one of them by turns. */
+/* TIDE_NVRTC: how many texts go through NVRTC, evenly spread over all; "all", 0, or by default 48. The first
+ * batch is compiled for each architecture, the others for one of them by turns. */
 static void check_compiled(cuda_counts *counts) {
     static const int arch[] = {80, 90, 100};
     const char *wish = getenv("TIDE_NVRTC");
-    int most = !wish ? 48 : !strcmp(wish, "all") ? suite.ntext : atoi(wish), registers = 0, batch = 0, compiled = 0;
+    int most = !wish                  ? 48
+               : !strcmp(wish, "all") ? suite.ntext
+                                      : atoi(wish),
+        registers = 0, batch = 0, compiled = 0;
     if (most > suite.ntext) most = suite.ntext;
     if (!nvrtc_open() || most == 0) {
         printf("NVRTC: skipped (%s)\n", most == 0 ? "TIDE_NVRTC=0" : "libnvrtc is not installed");
@@ -311,7 +324,8 @@ static void check_compiled(cuda_counts *counts) {
     for (int first = 0; first < most; first += BATCH, batch++) {
         const tide_cuda_source *source[BATCH];
         int n = 0;
-        for (; n < BATCH && first + n < most; n++) source[n] = &suite.text[(int64_t)(first + n) * suite.ntext / most];
+        for (; n < BATCH && first + n < most; n++)
+            source[n] = &suite.text[(int64_t)(first + n) * suite.ntext / most];
         for (int a = 0; a < 3; a++) {
             if (batch > 0 && a != batch % 3) continue;
             const int wrong = nvrtc_check(arch[a], n, source, &registers);

@@ -34,7 +34,7 @@ static const char shim[] =
     "#define __shared__ static\n"
     "#define __forceinline__ inline\n"
     "#define __grid_constant__\n"
-    "#define __launch_bounds__(n)\n"
+    "#define __launch_bounds__(threads, blocks)\n"
     "static inline uint32_t __brev(uint32_t x) {\n"
     "    uint32_t y = 0;\n"
     "    for (int i = 0; i < 32; i++) y |= (x >> i & 1) << (31 - i);\n"
@@ -80,14 +80,16 @@ emu_unit *emu_start(int n, const tide_cuda_source *const *source) {
             char name[48];
             if (!(source[i]->kernels >> k & 1)) continue;
             tide_cuda_kernel_name(source[i], k, name);
-            fprintf(f, "extern \"C\" void emu_%s(const void *q, const void *w) { emu_call(%s, q, w); }\n", name, name);
+            fprintf(f, "extern \"C\" void emu_%s(const void *q, const void *w) { emu_call(%s, q, w); }\n", name,
+                    name);
         }
     }
     fclose(f);
     char command[1024];
-    snprintf(command, sizeof command,
-             "g++ -w -O1 -shared -fPIC -ffp-contract=off -fno-strict-aliasing -fwrapv -march=native -o %s %s 2>&1",
-             u->object, u->source);
+    snprintf(
+        command, sizeof command,
+        "g++ -w -O1 -shared -fPIC -ffp-contract=off -fno-strict-aliasing -fwrapv -march=native -o %s %s 2>&1",
+        u->object, u->source);
     u->compiler = popen(command, "r");
     return u;
 }
@@ -144,7 +146,8 @@ static void enter(uint32_t i) {
 
 static bool make_fibres(void) {
     if (!emu.stacks) {
-        emu.stacks = mmap(NULL, (size_t)STACK * TIDE_CUDA_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        emu.stacks = mmap(NULL, (size_t)STACK * TIDE_CUDA_BLOCK, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (emu.stacks == MAP_FAILED) return emu.stacks = NULL, false;
     }
     for (int i = 0; i < TIDE_CUDA_BLOCK; i++) {

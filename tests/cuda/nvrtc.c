@@ -19,20 +19,28 @@ static struct {
 bool nvrtc_open(void) {
     static const char *const libraries[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so",
                                             "/usr/local/cuda/lib64/libnvrtc.so"};
-    static const struct { const char *name; void *to; } symbols[] = {
-        {"nvrtcCreateProgram", &rtc.create},     {"nvrtcDestroyProgram", &rtc.destroy},
-        {"nvrtcCompileProgram", &rtc.compile},   {"nvrtcGetProgramLogSize", &rtc.log_size},
-        {"nvrtcGetProgramLog", &rtc.log},        {"nvrtcGetPTXSize", &rtc.ptx_size},
+    static const struct {
+        const char *name;
+        void *to;
+    } symbols[] = {
+        {"nvrtcCreateProgram", &rtc.create},
+        {"nvrtcDestroyProgram", &rtc.destroy},
+        {"nvrtcCompileProgram", &rtc.compile},
+        {"nvrtcGetProgramLogSize", &rtc.log_size},
+        {"nvrtcGetProgramLog", &rtc.log},
+        {"nvrtcGetPTXSize", &rtc.ptx_size},
         {"nvrtcGetPTX", &rtc.ptx},
     };
     void *library = NULL;
-    for (size_t i = 0; i < sizeof libraries / sizeof *libraries && !library; i++) library = dlopen(libraries[i], RTLD_NOW);
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries && !library; i++)
+        library = dlopen(libraries[i], RTLD_NOW);
     for (size_t i = 0; library && i < sizeof symbols / sizeof *symbols; i++)
         if (!(*(void **)symbols[i].to = dlsym(library, symbols[i].name))) library = NULL;
     return library != NULL;
 }
 
-/* The compiler's own words on each kernel: "Function properties for X", "N bytes spill stores", "Used N registers". */
+/* The compiler's own words on each kernel: "Function properties for X", "N bytes spill stores", "Used N
+ * registers". */
 static int read_log(const char *log, int *registers) {
     int wrong = 0;
     char kernel[64] = "";
@@ -40,7 +48,8 @@ static int read_log(const char *log, int *registers) {
         const char *end = strchr(line, '\n'), *at;
         char text[512];
         snprintf(text, sizeof text, "%.*s", (int)(end ? end - line : (long)strlen(line)), line);
-        if ((at = strstr(text, "Compiling entry function '"))) sscanf(at, "Compiling entry function '%63[^']", kernel);
+        if ((at = strstr(text, "Compiling entry function '")))
+            sscanf(at, "Compiling entry function '%63[^']", kernel);
         if ((at = strstr(text, " bytes spill stores"))) {
             while (at > text && isdigit((unsigned char)at[-1])) at--;
             if (atoi(at) > 0) wrong++, printf("  %s: %s\n", kernel, text);
@@ -57,10 +66,12 @@ static int read_log(const char *log, int *registers) {
 /* Is `text` an instruction whose result is not that of the CPU? */
 static bool is_loose(const char *text) {
     if (strstr(text, ".approx") || strstr(text, ".ftz")) return true;
-    if (!strncmp(text, "max.f", 5) || !strncmp(text, "min.f", 5) || !strncmp(text, "max.NaN", 7) || !strncmp(text, "min.NaN", 7))
+    if (!strncmp(text, "max.f", 5) || !strncmp(text, "min.f", 5) || !strncmp(text, "max.NaN", 7) ||
+        !strncmp(text, "min.NaN", 7))
         return true;
     /* cvt.rzi.s32.f32: float to integer by the machine's own rules */
-    return !strncmp(text, "cvt.r", 5) && text[6] == 'i' && strstr(text, ".f") && !strstr(text, ".f32.f32") && !strstr(text, ".f64.f64");
+    return !strncmp(text, "cvt.r", 5) && text[6] == 'i' && strstr(text, ".f") && !strstr(text, ".f32.f32") &&
+           !strstr(text, ".f64.f64");
 }
 
 static int read_ptx(char *ptx) {
@@ -81,7 +92,7 @@ int nvrtc_check(int arch, int n, const tide_cuda_source *const *source, int *reg
     char *text = malloc(length), *end = text + sprintf(text, "%s", tide_cuda_prelude()), option[64];
     for (int i = 0; i < n; i++) end += sprintf(end, "%s", source[i]->text);
     snprintf(option, sizeof option, "--gpu-architecture=sm_%d", arch);
-    const char *options[] = {option,           "--std=c++17",      "-fmad=false",        "-ftz=false",
+    const char *options[] = {option,           "--std=c++17",     "-fmad=false",       "-ftz=false",
                              "-prec-div=true", "-prec-sqrt=true", "--ptxas-options=-v"};
     program p = NULL;
     int wrong = rtc.create(&p, text, "tide.cu", 0, NULL, NULL);
@@ -92,7 +103,8 @@ int nvrtc_check(int arch, int n, const tide_cuda_source *const *source, int *reg
             if (wrong) printf("%s\n", log);
             wrong += read_log(log, registers);
         }
-        if (!wrong && !rtc.ptx_size(p, &size) && (ptx = malloc(size + 1)) && !rtc.ptx(p, ptx)) wrong += read_ptx(ptx);
+        if (!wrong && !rtc.ptx_size(p, &size) && (ptx = malloc(size + 1)) && !rtc.ptx(p, ptx))
+            wrong += read_ptx(ptx);
         free(log);
         free(ptx);
         rtc.destroy(&p);

@@ -1,5 +1,6 @@
-/* probe OUT.json [TORCH_SCRIPT]: runs each task in a process of its own, with its own time, and writes one JSON file.
- * The exit status is 0, 3 without a GPU driver, or 1 if the file could not be written. Built by tests/device.sh. */
+/* probe OUT.json [TORCH_SCRIPT]: runs each task in a process of its own, with its own time, and writes one JSON
+ * file. The exit status is 0, 3 without a GPU driver, or 1 if the file could not be written. Built by
+ * tests/device.sh. */
 #include <stdio.h>
 #include "probe.h"
 #include <errno.h>
@@ -9,21 +10,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void task_present(void) {
-    json_int("gpus", gpu_count());
-}
+static void task_present(void) { json_int("gpus", gpu_count()); }
 
 static const struct {
     const char *name;
     void (*run)(void);
     double seconds;
 } tasks[] = {
-    {"machine", task_machine, 20},     {"compile", task_compile, 20}, {"codes", task_codes, 50},
-    {"sticky", task_sticky, 40},       {"capture", task_capture, 30}, {"graph", task_graph, 20},
-    {"epilogues", task_epilogues, 30}, {"launch", task_launch, 20},   {"copy", task_copy, 25},
-    {"memory", task_memory, 15},       {"matmul", task_matmul, 40},   {"alignment", task_alignment, 30},
+    {"machine", task_machine, 20},
+    {"compile", task_compile, 20},
+    {"codes", task_codes, 50},
+    {"sticky", task_sticky, 40},
+    {"capture", task_capture, 30},
+    {"graph", task_graph, 20},
+    {"epilogues", task_epilogues, 30},
+    {"launch", task_launch, 20},
+    {"copy", task_copy, 25},
+    {"memory", task_memory, 15},
+    {"matmul", task_matmul, 40},
+    {"alignment", task_alignment, 30},
     /* asked for by others */
-    {"present", task_present, 0},      {"misaligned", task_misaligned, 0},
+    {"present", task_present, 0},
+    {"misaligned", task_misaligned, 0},
 };
 enum { WITHOUT_GPU = 2, LISTED = 12 }; /* of them: these run without a GPU, too; these are in the file */
 
@@ -90,8 +98,10 @@ int json_command(const char *key, char *const *argv, const char *part, double se
     json_open(key, '{');
     if (copy_lines(part, whole ? "\n" : "")) putc(',', json_file);
     json_num("seconds", (now() - from) * 1e-6);
-    if (trouble) json_text("ended_by", "%s", trouble);
-    else if (status) json_text("ended_by", "exit status %d", status);
+    if (trouble)
+        json_text("ended_by", "%s", trouble);
+    else if (status)
+        json_text("ended_by", "exit status %d", status);
     json_close();
     unlink(part);
     return status;
@@ -120,14 +130,17 @@ static int run_task(const char *name, const char *part) {
             tasks[i].run();
             return fclose(json_file) != 0;
         }
-    if (strncmp(name, "sticky:", 7) == 0) task_sticky_one(name + 7);
-    else if (!task_alone(name)) return 2;
+    if (strncmp(name, "sticky:", 7) == 0)
+        task_sticky_one(name + 7);
+    else if (!task_alone(name))
+        return 2;
     return fclose(json_file) != 0;
 }
 
 /* ---- the whole ---- */
 
-static bool gpu_present(void) { /* asked in a child: this process loads no driver, so that its children may fork well */
+static bool
+gpu_present(void) { /* asked in a child: this process loads no driver, so that its children may fork well */
     char part[4000], line[64] = "";
     int status;
     next_part(part, sizeof(part));
@@ -138,7 +151,8 @@ static bool gpu_present(void) { /* asked in a child: this process loads no drive
     }
     if (pid < 0 || wait_child(pid, 30, false, &status, line, sizeof(line)) || status) return false;
     FILE *f = fopen(part, "r");
-    bool present = f && fgets(line, sizeof(line), f) && strncmp(line, "\"gpus\":", 7) == 0 && atoi(line + 7) > 0;
+    bool present =
+        f && fgets(line, sizeof(line), f) && strncmp(line, "\"gpus\":", 7) == 0 && atoi(line + 7) > 0;
     if (f) fclose(f);
     unlink(part);
     return present;
@@ -169,7 +183,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "probe: %s\n", tasks[i].name);
         next_part(part, sizeof(part));
         char *child[] = {"/proc/self/exe", "--task", (char *)tasks[i].name, part, NULL};
-        if (seconds > 1) json_command(tasks[i].name, child, part, seconds, true);
+        if (seconds > 1)
+            json_command(tasks[i].name, child, part, seconds, true);
         else {
             json_open(tasks[i].name, '{');
             json_text("error", "no time left");

@@ -12,7 +12,7 @@ static struct {
     CUdeviceptr p, q;
     CUdeviceptr pool; /* of cuMemAllocAsync, before the capture */
     void *pinned, *pageable;
-    CUfunction set, empty, fresh; /* fresh: of a module that was just loaded, never launched */
+    CUfunction set, fresh; /* fresh: of a module that was just loaded, never launched */
     CUmodule module;
     char *code;
     CUgraphExec exec;
@@ -25,9 +25,7 @@ static CUresult launch_set(CUfunction k, CUstream s) {
     return cu.cuLaunchKernel(k, 1, 1, 1, 1, 1, 1, 0, s, args, NULL);
 }
 
-static void nothing(void *arg) {
-    (void)arg;
-}
+static void nothing(void *arg) { (void)arg; }
 
 static CUresult fork_stream(void) {
     CUresult code = cu.cuEventRecord(f.e, f.s);
@@ -115,78 +113,103 @@ static CUresult in_thread(void *(*fn)(void *)) {
 }
 
 /* name, call; a call of cuBLASLt gives its own status */
-#define CALLS(X)                                                                                                   \
-    X(nothing, CUDA_SUCCESS)                                                                                       \
-    X(kernel, launch_set(f.set, f.s))                                                                              \
-    X(kernel_never_launched, launch_set(f.fresh, f.s))                                                             \
-    X(kernel_other_stream, launch_set(f.set, f.t))                                                                 \
-    X(kernel_legacy_stream, launch_set(f.set, CU_STREAM_LEGACY))                                                   \
-    X(kernel_per_thread_stream, launch_set(f.set, CU_STREAM_PER_THREAD))                                           \
-    X(mem_alloc, cu.cuMemAlloc(&(CUdeviceptr){0}, 4096))                                                           \
-    X(mem_alloc_relaxed_thread, relaxed_alloc())                                                                   \
-    X(mem_free, ({ CUdeviceptr d = f.q; f.q = 0; cu.cuMemFree(d); }))                                              \
-    X(mem_alloc_async, cu.cuMemAllocAsync(&(CUdeviceptr){0}, 4096, f.s))                                           \
-    X(mem_alloc_async_free_async, alloc_and_free())                                                                \
-    X(mem_alloc_async_other_stream, cu.cuMemAllocAsync(&(CUdeviceptr){0}, 4096, f.t))                              \
-    X(mem_free_async_of_earlier, ({ CUdeviceptr d = f.pool; f.pool = 0; cu.cuMemFreeAsync(d, f.s); }))             \
-    X(mem_free_async_other_stream, ({ CUdeviceptr d = f.pool; f.pool = 0; cu.cuMemFreeAsync(d, f.t); }))           \
-    X(host_alloc, cu.cuMemHostAlloc(&(void *){NULL}, 4096, 0))                                                     \
-    X(mem_get_info, cu.cuMemGetInfo(&(size_t){0}, &(size_t){0}))                                                   \
-    X(copy_in_sync, cu.cuMemcpyHtoD(f.p, f.pinned, 64))                                                            \
-    X(copy_out_sync, cu.cuMemcpyDtoH(f.pinned, f.p, 64))                                                           \
-    X(copy_device_sync, cu.cuMemcpyDtoD(f.p, f.p + 256, 64))                                                       \
-    X(copy_in_async_pinned, cu.cuMemcpyHtoDAsync(f.p, f.pinned, 64, f.s))                                          \
-    X(copy_in_async_pageable, cu.cuMemcpyHtoDAsync(f.p, f.pageable, 64, f.s))                                      \
-    X(copy_out_async_pinned, cu.cuMemcpyDtoHAsync(f.pinned, f.p, 64, f.s))                                         \
-    X(copy_out_async_pageable, cu.cuMemcpyDtoHAsync(f.pageable, f.p, 64, f.s))                                     \
-    X(copy_device_async, cu.cuMemcpyDtoDAsync(f.p, f.p + 256, 64, f.s))                                            \
-    X(copy_0_bytes_async, cu.cuMemcpyDtoDAsync(f.p, f.p + 256, 0, f.s))                                            \
-    X(copy_async_other_stream, cu.cuMemcpyHtoDAsync(f.p, f.pinned, 64, f.t))                                       \
-    X(memset_sync, cu.cuMemsetD8(f.p, 0, 64))                                                                      \
-    X(memset_async, cu.cuMemsetD8Async(f.p, 0, 64, f.s))                                                           \
-    X(event_create, cu.cuEventCreate(&(CUevent){NULL}, CU_EVENT_DEFAULT))                                          \
-    X(event_record, cu.cuEventRecord(f.e, f.s))                                                                    \
-    X(event_record_query, (cu.cuEventRecord(f.e, f.s), cu.cuEventQuery(f.e)))                                      \
-    X(event_record_synchronize, (cu.cuEventRecord(f.e, f.s), cu.cuEventSynchronize(f.e)))                          \
-    X(event_record_twice_elapsed,                                                                                  \
-      (cu.cuEventRecord(f.e, f.s), cu.cuEventRecord(f.late, f.s), cu.cuEventElapsedTime(&(float){0}, f.e, f.late))) \
-    X(event_query_earlier, cu.cuEventQuery(f.before))                                                              \
-    X(event_synchronize_earlier, cu.cuEventSynchronize(f.before))                                                  \
-    X(event_wait_earlier, cu.cuStreamWaitEvent(f.s, f.before, 0))                                                  \
-    X(event_record_other_stream, cu.cuEventRecord(f.e, f.t))                                                       \
-    X(event_wait_uncaptured_other, (cu.cuEventRecord(f.e, f.t), cu.cuStreamWaitEvent(f.s, f.e, 0)))                \
-    X(stream_synchronize, cu.cuStreamSynchronize(f.s))                                                             \
-    X(stream_query, cu.cuStreamQuery(f.s))                                                                         \
-    X(stream_synchronize_other, cu.cuStreamSynchronize(f.t))                                                       \
-    X(stream_query_other, cu.cuStreamQuery(f.t))                                                                   \
-    X(stream_synchronize_legacy, cu.cuStreamSynchronize(CU_STREAM_LEGACY))                                         \
-    X(ctx_synchronize, cu.cuCtxSynchronize())                                                                      \
-    X(stream_create, cu.cuStreamCreate(&(CUstream){NULL}, CU_STREAM_NON_BLOCKING))                                 \
-    X(module_load, cu.cuModuleLoadData(&(CUmodule){NULL}, f.code))                                                 \
-    X(module_unload, ({ CUmodule m = f.module; f.module = NULL; cu.cuModuleUnload(m); }))                          \
-    X(module_get_function, cu.cuModuleGetFunction(&(CUfunction){NULL}, f.module, "sum"))                           \
-    X(func_get_attribute, cu.cuFuncGetAttribute(&(int){0}, CU_FUNC_ATTRIBUTE_NUM_REGS, f.set))                     \
-    X(func_set_attribute, cu.cuFuncSetAttribute(f.set, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 65536))    \
-    X(occupancy, cu.cuOccupancyMaxActiveBlocksPerMultiprocessor(&(int){0}, f.set, 128, 0))                         \
-    X(host_func, cu.cuLaunchHostFunc(f.s, nothing, NULL))                                                          \
-    X(fork_launch_join, fork_launch_join())                                                                        \
-    X(fork_unjoined, fork_launch())                                                                                \
-    X(fork_then_end_forked, ({ CUgraph g = NULL; fork_launch(); cu.cuStreamEndCapture(f.t, &g); }))                \
-    X(begin_again, cu.cuStreamBeginCapture(f.s, CU_STREAM_CAPTURE_MODE_GLOBAL))                                    \
-    X(capture_other_stream_too, other_capture())                                                                   \
-    X(graph_instantiate, instantiate_other())                                                                      \
-    X(graph_launch_captured, cu.cuGraphLaunch(f.exec, f.s))                                                        \
-    X(graph_launch_other_stream, cu.cuGraphLaunch(f.exec, f.t))                                                    \
-    X(thread_mem_alloc, in_thread(thread_alloc))                                                                   \
-    X(thread_kernel_other_stream, in_thread(thread_launch))                                                        \
-    X(thread_kernel_captured_stream, in_thread(thread_launch_captured))                                            \
-    X(thread_end_capture, in_thread(thread_end))                                                                   \
-    X(lt_matmul, lt_small_run(f.s))                                                                                \
-    X(lt_heuristic, lt_small_heuristic())                                                                          \
-    X(lt_create, lt.cublasLtCreate(&f.handle))                                                                     \
-    X(stream_destroy, ({ CUstream s = f.s; f.s = NULL; cu.cuStreamDestroy(s); }))
+#define CALLS(X)                                                                                    \
+    X(nothing, CUDA_SUCCESS)                                                                        \
+    X(kernel, launch_set(f.set, f.s))                                                               \
+    X(kernel_never_launched, launch_set(f.fresh, f.s))                                              \
+    X(kernel_other_stream, launch_set(f.set, f.t))                                                  \
+    X(kernel_legacy_stream, launch_set(f.set, CU_STREAM_LEGACY))                                    \
+    X(kernel_per_thread_stream, launch_set(f.set, CU_STREAM_PER_THREAD))                            \
+    X(mem_alloc, cu.cuMemAlloc(&(CUdeviceptr){0}, 4096))                                            \
+    X(mem_alloc_relaxed_thread, relaxed_alloc())                                                    \
+    X(mem_free, ({                                                                                  \
+          CUdeviceptr d = f.q;                                                                      \
+          f.q = 0;                                                                                  \
+          cu.cuMemFree(d);                                                                          \
+      }))                                                                                           \
+    X(mem_alloc_async, cu.cuMemAllocAsync(&(CUdeviceptr){0}, 4096, f.s))                            \
+    X(mem_alloc_async_free_async, alloc_and_free())                                                 \
+    X(mem_alloc_async_other_stream, cu.cuMemAllocAsync(&(CUdeviceptr){0}, 4096, f.t))               \
+    X(mem_free_async_of_earlier, ({                                                                 \
+          CUdeviceptr d = f.pool;                                                                   \
+          f.pool = 0;                                                                               \
+          cu.cuMemFreeAsync(d, f.s);                                                                \
+      }))                                                                                           \
+    X(mem_free_async_other_stream, ({                                                               \
+          CUdeviceptr d = f.pool;                                                                   \
+          f.pool = 0;                                                                               \
+          cu.cuMemFreeAsync(d, f.t);                                                                \
+      }))                                                                                           \
+    X(host_alloc, cu.cuMemHostAlloc(&(void *){NULL}, 4096, 0))                                      \
+    X(mem_get_info, cu.cuMemGetInfo(&(size_t){0}, &(size_t){0}))                                    \
+    X(copy_in_sync, cu.cuMemcpyHtoD(f.p, f.pinned, 64))                                             \
+    X(copy_out_sync, cu.cuMemcpyDtoH(f.pinned, f.p, 64))                                            \
+    X(copy_device_sync, cu.cuMemcpyDtoD(f.p, f.p + 256, 64))                                        \
+    X(copy_in_async_pinned, cu.cuMemcpyHtoDAsync(f.p, f.pinned, 64, f.s))                           \
+    X(copy_in_async_pageable, cu.cuMemcpyHtoDAsync(f.p, f.pageable, 64, f.s))                       \
+    X(copy_out_async_pinned, cu.cuMemcpyDtoHAsync(f.pinned, f.p, 64, f.s))                          \
+    X(copy_out_async_pageable, cu.cuMemcpyDtoHAsync(f.pageable, f.p, 64, f.s))                      \
+    X(copy_device_async, cu.cuMemcpyDtoDAsync(f.p, f.p + 256, 64, f.s))                             \
+    X(copy_0_bytes_async, cu.cuMemcpyDtoDAsync(f.p, f.p + 256, 0, f.s))                             \
+    X(copy_async_other_stream, cu.cuMemcpyHtoDAsync(f.p, f.pinned, 64, f.t))                        \
+    X(memset_sync, cu.cuMemsetD8(f.p, 0, 64))                                                       \
+    X(memset_async, cu.cuMemsetD8Async(f.p, 0, 64, f.s))                                            \
+    X(event_create, cu.cuEventCreate(&(CUevent){NULL}, CU_EVENT_DEFAULT))                           \
+    X(event_record, cu.cuEventRecord(f.e, f.s))                                                     \
+    X(event_record_query, (cu.cuEventRecord(f.e, f.s), cu.cuEventQuery(f.e)))                       \
+    X(event_record_synchronize, (cu.cuEventRecord(f.e, f.s), cu.cuEventSynchronize(f.e)))           \
+    X(event_record_twice_elapsed, (cu.cuEventRecord(f.e, f.s), cu.cuEventRecord(f.late, f.s),       \
+                                   cu.cuEventElapsedTime(&(float){0}, f.e, f.late)))                \
+    X(event_query_earlier, cu.cuEventQuery(f.before))                                               \
+    X(event_synchronize_earlier, cu.cuEventSynchronize(f.before))                                   \
+    X(event_wait_earlier, cu.cuStreamWaitEvent(f.s, f.before, 0))                                   \
+    X(event_record_other_stream, cu.cuEventRecord(f.e, f.t))                                        \
+    X(event_wait_uncaptured_other, (cu.cuEventRecord(f.e, f.t), cu.cuStreamWaitEvent(f.s, f.e, 0))) \
+    X(stream_synchronize, cu.cuStreamSynchronize(f.s))                                              \
+    X(stream_query, cu.cuStreamQuery(f.s))                                                          \
+    X(stream_synchronize_other, cu.cuStreamSynchronize(f.t))                                        \
+    X(stream_query_other, cu.cuStreamQuery(f.t))                                                    \
+    X(stream_synchronize_legacy, cu.cuStreamSynchronize(CU_STREAM_LEGACY))                          \
+    X(ctx_synchronize, cu.cuCtxSynchronize())                                                       \
+    X(stream_create, cu.cuStreamCreate(&(CUstream){NULL}, CU_STREAM_NON_BLOCKING))                  \
+    X(module_load, cu.cuModuleLoadData(&(CUmodule){NULL}, f.code))                                  \
+    X(module_unload, ({                                                                             \
+          CUmodule m = f.module;                                                                    \
+          f.module = NULL;                                                                          \
+          cu.cuModuleUnload(m);                                                                     \
+      }))                                                                                           \
+    X(module_get_function, cu.cuModuleGetFunction(&(CUfunction){NULL}, f.module, "sum"))            \
+    X(func_get_attribute, cu.cuFuncGetAttribute(&(int){0}, CU_FUNC_ATTRIBUTE_NUM_REGS, f.set))      \
+    X(func_set_attribute,                                                                           \
+      cu.cuFuncSetAttribute(f.set, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 65536))         \
+    X(occupancy, cu.cuOccupancyMaxActiveBlocksPerMultiprocessor(&(int){0}, f.set, 128, 0))          \
+    X(host_func, cu.cuLaunchHostFunc(f.s, nothing, NULL))                                           \
+    X(fork_launch_join, fork_launch_join())                                                         \
+    X(fork_unjoined, fork_launch())                                                                 \
+    X(fork_then_end_forked, ({                                                                      \
+          CUgraph g = NULL;                                                                         \
+          fork_launch();                                                                            \
+          cu.cuStreamEndCapture(f.t, &g);                                                           \
+      }))                                                                                           \
+    X(begin_again, cu.cuStreamBeginCapture(f.s, CU_STREAM_CAPTURE_MODE_GLOBAL))                     \
+    X(capture_other_stream_too, other_capture())                                                    \
+    X(graph_instantiate, instantiate_other())                                                       \
+    X(graph_launch_captured, cu.cuGraphLaunch(f.exec, f.s))                                         \
+    X(graph_launch_other_stream, cu.cuGraphLaunch(f.exec, f.t))                                     \
+    X(thread_mem_alloc, in_thread(thread_alloc))                                                    \
+    X(thread_kernel_other_stream, in_thread(thread_launch))                                         \
+    X(thread_kernel_captured_stream, in_thread(thread_launch_captured))                             \
+    X(thread_end_capture, in_thread(thread_end))                                                    \
+    X(lt_matmul, lt_small_run(f.s))                                                                 \
+    X(lt_heuristic, lt_small_heuristic())                                                           \
+    X(lt_create, lt.cublasLtCreate(&f.handle))                                                      \
+    X(stream_destroy, ({                                                                            \
+          CUstream s = f.s;                                                                         \
+          f.s = NULL;                                                                               \
+          cu.cuStreamDestroy(s);                                                                    \
+      }))
 
-#define FUNCTION(name, call)                                                                                       \
+#define FUNCTION(name, call) \
     static int call_##name(void) { return (int)(call); }
 CALLS(FUNCTION)
 #define ROW(name, call) {#name, call_##name},
@@ -203,7 +226,6 @@ static void set_up(unsigned flags, bool first) {
         f.pageable = calloc(1, 4096);
         f.code = compile(kernel_text, gpu.arch, 'c', &size);
         f.set = gpu_kernel("set");
-        f.empty = gpu_kernel("empty");
     }
     MUST(cu.cuStreamCreate(&f.s, flags));
     MUST(cu.cuStreamCreate(&f.t, flags));
@@ -216,6 +238,7 @@ static void set_up(unsigned flags, bool first) {
     MUST(cu.cuModuleGetFunction(&f.fresh, f.module, "set"));
     if (first) {
         CUgraph g;
+        MUST(launch_set(f.set, f.s)); /* loaded by now, as kernels are that an eager step has run */
         MUST(cu.cuStreamBeginCapture(f.s, CU_STREAM_CAPTURE_MODE_RELAXED));
         MUST(launch_set(f.set, f.s));
         MUST(cu.cuStreamEndCapture(f.s, &g));
@@ -250,15 +273,18 @@ static void capture_one(const char *mode_name, CUstreamCaptureMode mode, unsigne
     MUST(cu.cuStreamBeginCapture(f.s, mode));
     MUST(launch_set(f.set, f.s));
     int code = calls[i].call();
-    if (strncmp(calls[i].name, "lt_", 3) == 0) json_lt("call", (cublasStatus_t)code);
-    else json_cu("call", (CUresult)code);
+    if (strncmp(calls[i].name, "lt_", 3) == 0)
+        json_lt("call", (cublasStatus_t)code);
+    else
+        json_cu("call", (CUresult)code);
     if (f.s) {
         json_cu("is_capturing", cu.cuStreamIsCapturing(f.s, &status));
         json_text("status", "%s", (unsigned)status < 3 ? states[status] : "other");
         /* on a stream that no longer captures, these would run; that is worth knowing, too */
         json_cu("next_launch", launch_set(f.set, f.s));
         json_cu("end", cu.cuStreamEndCapture(f.s, &graph));
-        if (graph && cu.cuGraphGetNodes(graph, NULL, &nodes) == CUDA_SUCCESS) json_int("nodes", (long long)nodes);
+        if (graph && cu.cuGraphGetNodes(graph, NULL, &nodes) == CUDA_SUCCESS)
+            json_int("nodes", (long long)nodes);
         if (graph) {
             CUgraphExec exec = NULL;
             CUresult made = cu.cuGraphInstantiate(&exec, graph, 0);
@@ -312,7 +338,8 @@ static CUgraph chain(CUstream s, CUdeviceptr p, CUdeviceptr q, int value, int ad
     return g;
 }
 
-static CUgraphNode node_of(CUgraph g, CUgraphNodeType wanted) { /* the first of its kind, in no promised order */
+static CUgraphNode node_of(CUgraph g,
+                           CUgraphNodeType wanted) { /* the first of its kind, in no promised order */
     CUgraphNode nodes[64] = {NULL};
     CUgraphNodeType type;
     size_t n = 64;
@@ -367,6 +394,9 @@ void task_graph(void) {
     MUST(cu.cuMemAlloc(&p, 4096));
     MUST(cu.cuMemAlloc(&q, 4096));
     MUST(cu.cuMemAlloc(&other, 4096));
+    void *args[] = {&p, &value};
+    MUST(gpu_launch("set", 1, 1, s, args));
+    MUST(gpu_launch("add", 1, 1, s, args));
     g = chain(s, p, q, 10, 2, 64);
     json_cu("instantiate", cu.cuGraphInstantiate(&exec, g, 0));
     json_cu("instantiate_twice", cu.cuGraphInstantiate(&second, g, 0));
@@ -379,7 +409,6 @@ void task_graph(void) {
     memset(&kernel, 0, sizeof(kernel));
     json_cu("kernel_get_params", cu.cuGraphKernelNodeGetParams(node, &kernel));
     json_int("first_kernel_is_set", kernel.func == gpu_kernel("set"));
-    void *args[] = {&p, &value};
     kernel.kernelParams = args;
     kernel.extra = NULL;
     launched("new_value_42", cu.cuGraphExecKernelNodeSetParams(exec, node, &kernel), exec, s, p);

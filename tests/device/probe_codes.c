@@ -94,8 +94,8 @@ static void wrong_memory(void) {
     MUST(cu.cuMemFree(p));
     answer("copy_into_freed", cu.cuMemcpyHtoD(p, big, 16));
     answer("address_range_of_freed", cu.cuMemGetAddressRange(&base, &size, p));
-    answer("pointer_type_of_host", cu.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
-                                                            (CUdeviceptr)(uintptr_t)big));
+    answer("pointer_type_of_host",
+           cu.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, (CUdeviceptr)(uintptr_t)big));
     free(big);
     MUST(cu.cuMemAlloc(&q, 64));
     json_text("works_after", "%d", (int)cu.cuMemsetD8(q, 1, 64));
@@ -103,7 +103,8 @@ static void wrong_memory(void) {
     MUST(cu.cuStreamDestroy(s));
 }
 
-static CUresult launch(CUfunction f, unsigned grid, unsigned gy, unsigned threads, unsigned shared, CUstream s) {
+static CUresult launch(CUfunction f, unsigned grid, unsigned gy, unsigned threads, unsigned shared,
+                       CUstream s) {
     CUdeviceptr p = 0;
     int value = 0;
     void *args[] = {&p, &value};
@@ -123,10 +124,13 @@ static void wrong_launches(void) {
     answer("launch_grid_x_2_to_31", launch(f, 1u << 31, 1, 32, 0, s));
     answer("launch_shared_49153", launch(f, 1, 1, 32, 49153, s));
     answer("launch_shared_1_MiB", launch(f, 1, 1, 32, 1 << 20, s));
-    answer("allow_shared_64_KiB", cu.cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 65536));
+    answer("allow_shared_64_KiB",
+           cu.cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 65536));
     answer("launch_shared_64_KiB_allowed", launch(f, 1, 1, 32, 65536, s));
-    answer("allow_shared_1_MiB", cu.cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20));
-    answer("allow_shared_negative", cu.cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, -1));
+    answer("allow_shared_1_MiB",
+           cu.cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20));
+    answer("allow_shared_negative",
+           cu.cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, -1));
     void *extra_bad[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, stray_host, CU_LAUNCH_PARAM_BUFFER_SIZE, NULL,
                          CU_LAUNCH_PARAM_END};
     size_t wrong = 3, right = 16; /* set(int *, int) wants 12 bytes */
@@ -155,13 +159,15 @@ static void wrong_modules(void) {
            cu.cuFuncGetAttribute(stray_host, (CUfunction_attribute)9999, gpu_kernel("empty")));
     answer("load_text", cu.cuModuleLoadData(&m, "this is no module"));
     answer("load_empty", cu.cuModuleLoadData(&m, ""));
-    answer("load_ptx_broken", cu.cuModuleLoadData(&m, ".version 8.0\n.target sm_80\n.address_size 64\nnonsense;\n"));
+    answer("load_ptx_broken",
+           cu.cuModuleLoadData(&m, ".version 8.0\n.target sm_80\n.address_size 64\nnonsense;\n"));
     answer("load_ptx_future", cu.cuModuleLoadData(&m, ".version 99.0\n.target sm_80\n.address_size 64\n"));
     answer("load_ptx_other_chip", cu.cuModuleLoadData(&m, ".version 8.8\n.target sm_120a\n.address_size 64\n"));
     CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
     void *values[] = {log, (void *)(uintptr_t)sizeof(log)};
     answer("load_ptx_broken_with_log",
-           cu.cuModuleLoadDataEx(&m, ".version 8.0\n.target sm_80\n.address_size 64\nnonsense;\n", 2, options, values));
+           cu.cuModuleLoadDataEx(&m, ".version 8.0\n.target sm_80\n.address_size 64\nnonsense;\n", 2, options,
+                                 values));
     json_text("jit_log", "%s", log);
     size = 0;
     char *other = compile("extern \"C\" __global__ void empty() {}\n", gpu.arch == 100 ? 90 : 100, 'c', &size);
@@ -209,11 +215,11 @@ static void wrong_streams_events(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} groups[] = {{"devices", wrong_devices},
-              {"memory", wrong_memory},
-              {"launches", wrong_launches},
-              {"modules", wrong_modules},
-              {"streams_events", wrong_streams_events}};
+} groups[] = {{"wrong_devices", wrong_devices},
+              {"wrong_memory", wrong_memory},
+              {"wrong_launches", wrong_launches},
+              {"wrong_modules", wrong_modules},
+              {"wrong_streams_events", wrong_streams_events}};
 enum { GROUP_COUNT = sizeof(groups) / sizeof(*groups) };
 
 /* ---- calls that may crash: each in its own process ---- */
@@ -241,29 +247,30 @@ static CUresult load_cut_short(void) { /* nothing says how long the image is: th
 }
 
 /* Needs: p a buffer, s a stream, e an event, f a kernel, m a second handle of the module, g an empty graph. */
-#define ALONE(X)                                                                                                   \
-    X(stream_destroy_twice, (cu.cuStreamDestroy(s), cu.cuStreamDestroy(s)))                                        \
-    X(stream_synchronize_destroyed, (cu.cuStreamDestroy(s), cu.cuStreamSynchronize(s)))                            \
-    X(launch_on_destroyed_stream, (cu.cuStreamDestroy(s), gpu_launch("empty", 1, 1, s, NULL)))                     \
-    X(stream_synchronize_garbage, cu.cuStreamSynchronize((CUstream)stray_host))                                    \
-    X(event_destroy_twice, (cu.cuEventDestroy(e), cu.cuEventDestroy(e)))                                           \
-    X(event_record_destroyed, (cu.cuEventDestroy(e), cu.cuEventRecord(e, s)))                                      \
-    X(event_query_garbage, cu.cuEventQuery((CUevent)stray_host))                                                   \
-    X(module_unload_twice, (cu.cuModuleUnload(m), cu.cuModuleUnload(m)))                                           \
-    X(module_unload_null, cu.cuModuleUnload(NULL))                                                                 \
-    X(launch_after_unload, (cu.cuModuleUnload(m), cu.cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL)))       \
-    X(launch_null_function, cu.cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL))                           \
-    X(launch_garbage_function, cu.cuLaunchKernel((CUfunction)stray_host, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL))      \
-    X(launch_without_params, gpu_launch("set", 1, 1, s, NULL))                                                     \
-    X(copy_from_null, cu.cuMemcpyHtoD(p, NULL, 16))                                                                \
-    X(load_null, cu.cuModuleLoadData(&m, NULL))                                                                    \
-    X(load_cubin_damaged, load_damaged())                                                                          \
-    X(load_cubin_cut_short, load_cut_short())                                                                      \
-    X(graph_destroy_twice, (cu.cuGraphDestroy(g), cu.cuGraphDestroy(g)))                                           \
-    X(graph_exec_destroy_null, cu.cuGraphExecDestroy(NULL))                                                        \
-    X(context_set_garbage, cu.cuCtxSetCurrent((CUcontext)stray_host))                                              \
-    X(context_used_after_release, (cu.cuDevicePrimaryCtxRelease(gpu.device), cu.cuStreamSynchronize(s)))           \
-    X(context_released_twice, (cu.cuDevicePrimaryCtxRelease(gpu.device), cu.cuDevicePrimaryCtxRelease(gpu.device)))
+#define ALONE(X)                                                                                              \
+    X(stream_destroy_twice, (cu.cuStreamDestroy(s), cu.cuStreamDestroy(s)))                                   \
+    X(stream_synchronize_destroyed, (cu.cuStreamDestroy(s), cu.cuStreamSynchronize(s)))                       \
+    X(launch_on_destroyed_stream, (cu.cuStreamDestroy(s), gpu_launch("empty", 1, 1, s, NULL)))                \
+    X(stream_synchronize_garbage, cu.cuStreamSynchronize((CUstream)stray_host))                               \
+    X(event_destroy_twice, (cu.cuEventDestroy(e), cu.cuEventDestroy(e)))                                      \
+    X(event_record_destroyed, (cu.cuEventDestroy(e), cu.cuEventRecord(e, s)))                                 \
+    X(event_query_garbage, cu.cuEventQuery((CUevent)stray_host))                                              \
+    X(module_unload_twice, (cu.cuModuleUnload(m), cu.cuModuleUnload(m)))                                      \
+    X(module_unload_null, cu.cuModuleUnload(NULL))                                                            \
+    X(launch_after_unload, (cu.cuModuleUnload(m), cu.cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL)))  \
+    X(launch_null_function, cu.cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL))                      \
+    X(launch_garbage_function, cu.cuLaunchKernel((CUfunction)stray_host, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL)) \
+    X(launch_without_params, gpu_launch("set", 1, 1, s, NULL))                                                \
+    X(copy_from_null, cu.cuMemcpyHtoD(p, NULL, 16))                                                           \
+    X(load_null, cu.cuModuleLoadData(&m, NULL))                                                               \
+    X(load_cubin_damaged, load_damaged())                                                                     \
+    X(load_cubin_cut_short, load_cut_short())                                                                 \
+    X(graph_destroy_twice, (cu.cuGraphDestroy(g), cu.cuGraphDestroy(g)))                                      \
+    X(graph_exec_destroy_null, cu.cuGraphExecDestroy(NULL))                                                   \
+    X(context_set_garbage, cu.cuCtxSetCurrent((CUcontext)stray_host))                                         \
+    X(context_used_after_release, (cu.cuDevicePrimaryCtxRelease(gpu.device), cu.cuStreamSynchronize(s)))      \
+    X(context_released_twice,                                                                                 \
+      (cu.cuDevicePrimaryCtxRelease(gpu.device), cu.cuDevicePrimaryCtxRelease(gpu.device)))
 
 #define NAME(name, call) #name,
 static const char *const alone_names[] = {ALONE(NAME)};
@@ -296,7 +303,7 @@ bool task_alone(const char *name) {
     MUST(cu.cuModuleLoadData(&m, code));
     MUST(cu.cuModuleGetFunction(&f, m, "empty"));
     free(code);
-#define CALL(known_name, call)                                                                                     \
+#define CALL(known_name, call) \
     if (strcmp(name, #known_name) == 0) json_cu("code", (CUresult)(call));
     ALONE(CALL)
     json_cu("then", cu.cuCtxSynchronize());

@@ -11,15 +11,22 @@
 /* ---- JSON ---- */
 
 FILE *json_file;
-static struct { char stack[16]; int depth; bool more; } json;
+static struct {
+    char stack[16];
+    int depth;
+    bool more;
+} json;
 
 static void put_string(const char *s) {
     putc('"', json_file);
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\') fprintf(json_file, "\\%c", c);
-        else if (c < 0x20 || c >= 0x7F) fprintf(json_file, "\\u%04x", c);
-        else putc(c, json_file);
+        if (c == '"' || c == '\\')
+            fprintf(json_file, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7F)
+            fprintf(json_file, "\\u%04x", c);
+        else
+            putc(c, json_file);
     }
     putc('"', json_file);
 }
@@ -71,8 +78,10 @@ void json_int(const char *key, long long value) {
 
 void json_num(const char *key, double value) {
     begin_value(key);
-    if (isfinite(value)) fprintf(json_file, "%.6g", value);
-    else fputs("null", json_file);
+    if (isfinite(value))
+        fprintf(json_file, "%.6g", value);
+    else
+        fputs("null", json_file);
     end_value();
 }
 
@@ -108,7 +117,7 @@ static const char *const lt_names[] = {LT_CALLS(NAME)};
 static bool load(const char *stem, int version, const char *const *names, size_t n, void *table) {
     char file[64];
     snprintf(file, sizeof(file), "%s.so.%d", stem, version);
-    void *library = dlopen(file, RTLD_NOW | RTLD_GLOBAL);
+    void *library = dlopen(file, RTLD_NOW);
     if (!library) return false;
     for (size_t i = 0; i < n; i++) {
         void *f = dlsym(library, names[i]);
@@ -121,9 +130,7 @@ static bool load(const char *stem, int version, const char *const *names, size_t
     return true;
 }
 
-bool load_driver(void) {
-    return cu.cuInit || load("libcuda", 1, driver_names, COUNT(driver_names), &cu);
-}
+bool load_driver(void) { return cu.cuInit || load("libcuda", 1, driver_names, COUNT(driver_names), &cu); }
 
 bool load_nvrtc(void) {
     return rtc.nvrtcVersion || load("libnvrtc", CUDA_VERSION / 1000, nvrtc_names, COUNT(nvrtc_names), &rtc);
@@ -181,7 +188,7 @@ const char kernel_text[] =
 void *compile(const char *text, int arch, char kind, size_t *size) {
     char target[32];
     snprintf(target, sizeof(target), kind == 'c' ? "-arch=sm_%d" : "-arch=compute_%d", arch);
-    const char *options[] = {target, "-fmad=false", "-default-device"};
+    const char *options[] = {target, "-fmad=false"};
     nvrtcProgram program = NULL;
     char *code = NULL;
     if (rtc.nvrtcCreateProgram(&program, text, "probe.cu", 0, NULL, NULL) != NVRTC_SUCCESS) return NULL;
@@ -250,10 +257,19 @@ bool gpu_open(bool kernels) {
     return true;
 }
 
-CUfunction gpu_kernel(const char *name) {
-    CUfunction f = NULL;
-    must_(cu.cuModuleGetFunction(&f, gpu.module, name), name);
-    return f;
+CUfunction
+gpu_kernel(const char *name) { /* asked of the driver once: this may be called while a stream is captured */
+    static struct {
+        const char *name;
+        CUfunction f;
+    } known[16];
+    int i = 0;
+    while (known[i].name && strcmp(known[i].name, name) != 0) i++;
+    if (!known[i].name) {
+        must_(cu.cuModuleGetFunction(&known[i].f, gpu.module, name), name);
+        known[i].name = name;
+    }
+    return known[i].f;
 }
 
 CUresult gpu_launch(const char *name, unsigned blocks, unsigned threads, CUstream stream, void **args) {

@@ -1,5 +1,5 @@
-/* cuBLASLt: which epilogues exist for row-major products and whether they compute what the CPU does, what alignment
- * they ask for, and the times of the products of GPT-2 124M. */
+/* cuBLASLt: which epilogues exist for row-major products and whether they compute what the CPU does, what
+ * alignment they ask for, and the times of the products of GPT-2 124M. */
 #include <stdio.h>
 #include "probe.h"
 #include <math.h>
@@ -12,7 +12,8 @@ static void *workspace;
 
 /* C[m,n] = op(A)[m,k] op(B)[k,n], all row-major; A is stored [k,m] if ta, B is stored [n,k] if tb. */
 typedef struct {
-    bool row;  /* described with ORDER_ROW; else as the column-major product of the transposes, operands swapped */
+    bool row; /* described with ORDER_ROW; else as the column-major product of the transposes, operands swapped
+               */
     int64_t m, n, k;
     bool ta, tb;
     cudaDataType type;
@@ -34,9 +35,11 @@ typedef struct {
 static cublasStatus_t layout(cublasLtMatrixLayout_t *out, const product *p, int64_t rows, int64_t cols) {
     /* rows and cols as stored row-major; column-major sees the transpose */
     int32_t order = CUBLASLT_ORDER_ROW;
-    cublasStatus_t s = p->row ? lt.cublasLtMatrixLayoutCreate(out, p->type, (uint64_t)rows, (uint64_t)cols, cols + p->pad)
-                              : lt.cublasLtMatrixLayoutCreate(out, p->type, (uint64_t)cols, (uint64_t)rows, cols + p->pad);
-    if (!s && p->row) s = lt.cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_ORDER, &order, sizeof(order));
+    cublasStatus_t s =
+        p->row ? lt.cublasLtMatrixLayoutCreate(out, p->type, (uint64_t)rows, (uint64_t)cols, cols + p->pad)
+               : lt.cublasLtMatrixLayoutCreate(out, p->type, (uint64_t)cols, (uint64_t)rows, cols + p->pad);
+    if (!s && p->row)
+        s = lt.cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_ORDER, &order, sizeof(order));
     return s;
 }
 
@@ -57,51 +60,60 @@ static cublasStatus_t plan_make(plan *q, const product *p, int want, const char 
     cublasStatus_t s;
     memset(q, 0, sizeof(*q));
     q->swapped = !p->row;
-#define STEP(what, call)                                                                                           \
-    *where = what;                                                                                                 \
-    if ((s = (call)) != CUBLAS_STATUS_SUCCESS) goto done;
-    STEP("desc", lt.cublasLtMatmulDescCreate(&q->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F))
-    STEP("trans", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_TRANSA, p->row ? &opa : &opb, sizeof(opa)))
-    STEP("trans", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_TRANSB, p->row ? &opb : &opa, sizeof(opa)))
-    STEP("epilogue",
-         lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)))
+#define STEP(what, call)                                      \
+    do {                                                      \
+        *where = what;                                        \
+        if ((s = (call)) != CUBLAS_STATUS_SUCCESS) goto done; \
+    } while (0)
+    STEP("desc", lt.cublasLtMatmulDescCreate(&q->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    STEP("trans", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_TRANSA, p->row ? &opa : &opb,
+                                                    sizeof(opa)));
+    STEP("trans", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_TRANSB, p->row ? &opb : &opa,
+                                                    sizeof(opa)));
+    STEP("epilogue", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
+                                                       sizeof(epilogue)));
     if (p->bias)
-        STEP("bias", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof(p->bias)))
+        STEP("bias", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias,
+                                                       sizeof(p->bias)));
     if (p->aux) {
-        STEP("aux", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &p->aux,
-                                                      sizeof(p->aux)))
-        STEP("aux_ld", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &p->aux_ld,
-                                                         sizeof(p->aux_ld)))
+        STEP("aux", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
+                                                      &p->aux, sizeof(p->aux)));
+        STEP("aux_ld", lt.cublasLtMatmulDescSetAttribute(q->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD,
+                                                         &p->aux_ld, sizeof(p->aux_ld)));
     }
-    STEP("layout", layout(p->row ? &q->x : &q->y, p, p->ta ? p->k : p->m, p->ta ? p->m : p->k))
-    STEP("layout", layout(p->row ? &q->y : &q->x, p, p->tb ? p->n : p->k, p->tb ? p->k : p->n))
-    STEP("layout", layout(&q->d, p, p->m, p->n))
-    STEP("preference", lt.cublasLtMatmulPreferenceCreate(&preference))
-    STEP("preference", lt.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                               &room, sizeof(room)))
+    STEP("layout", layout(p->row ? &q->x : &q->y, p, p->ta ? p->k : p->m, p->ta ? p->m : p->k));
+    STEP("layout", layout(p->row ? &q->y : &q->x, p, p->tb ? p->n : p->k, p->tb ? p->k : p->n));
+    STEP("layout", layout(&q->d, p, p->m, p->n));
+    STEP("preference", lt.cublasLtMatmulPreferenceCreate(&preference));
+    STEP("preference", lt.cublasLtMatmulPreferenceSetAttribute(
+                           preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof(room)));
     for (int a = 0; p->align && a < 4; a++) /* A, B, C, D have consecutive numbers */
-        STEP("preference", lt.cublasLtMatmulPreferenceSetAttribute(
-                               preference,
-                               (cublasLtMatmulPreferenceAttributes_t)(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + a),
-                               &p->align, sizeof(p->align)))
+        STEP("preference",
+             lt.cublasLtMatmulPreferenceSetAttribute(
+                 preference,
+                 (cublasLtMatmulPreferenceAttributes_t)(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + a),
+                 &p->align, sizeof(p->align)));
     double from = now();
-    STEP("heuristic", lt.cublasLtMatmulAlgoGetHeuristic(handle, q->desc, q->x, q->y, q->d, q->d, preference, want,
-                                                        q->found, &q->nfound))
+    STEP("heuristic", lt.cublasLtMatmulAlgoGetHeuristic(handle, q->desc, q->x, q->y, q->d, q->d, preference,
+                                                        want, q->found, &q->nfound));
     q->ask_us = now() - from;
-    if (q->nfound == 0) s = CUBLAS_STATUS_NOT_SUPPORTED;
-    else s = q->found[0].state;
+    if (q->nfound == 0)
+        s = CUBLAS_STATUS_NOT_SUPPORTED;
+    else
+        s = q->found[0].state;
 #undef STEP
 done:
     if (preference) lt.cublasLtMatmulPreferenceDestroy(preference);
     return s;
 }
 
-static cublasStatus_t plan_run(plan *q, int algo, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUstream stream) {
+static cublasStatus_t plan_run(plan *q, int algo, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c,
+                               CUstream stream) {
     float one = 1, zero = 0;
     void *x = (void *)(uintptr_t)(q->swapped ? b : a), *y = (void *)(uintptr_t)(q->swapped ? a : b);
     void *d = (void *)(uintptr_t)c;
-    return lt.cublasLtMatmul(handle, q->desc, &one, x, q->x, y, q->y, &zero, d, q->d, d, q->d, &q->found[algo].algo,
-                             workspace, WORKSPACE, (cudaStream_t)stream);
+    return lt.cublasLtMatmul(handle, q->desc, &one, x, q->x, y, q->y, &zero, d, q->d, d, q->d,
+                             &q->found[algo].algo, workspace, WORKSPACE, (cudaStream_t)stream);
 }
 
 static void open_lt(bool kernels) {
@@ -123,8 +135,8 @@ static void open_lt(bool kernels) {
 
 static plan small_plan;
 static CUdeviceptr small_a, small_b, small_c;
-static const product small_product = {.m = 128, .n = 128, .k = 128, .tb = true, .type = CUDA_R_16BF,
-                                      .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
+static const product small_product = {
+    .m = 128, .n = 128, .k = 128, .tb = true, .type = CUDA_R_16BF, .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
 
 int lt_small_ready(void) {
     CUdeviceptr room = 0;
@@ -149,12 +161,16 @@ int lt_small_heuristic(void) {
     return s;
 }
 
-/* ---- epilogues on small integers: sums are exact in every dtype, so the CPU's result is the only right one ---- */
+/* ---- epilogues on small integers: sums are exact in every dtype, so the CPU's result is the only right one
+ * ---- */
 
 enum { M = 48, N = 64, K = 32, AUX_LD = 128 };
 
-static const struct { const char *name; cudaDataType type; size_t size; } types[] = {
-    {"float32", CUDA_R_32F, 4}, {"bfloat16", CUDA_R_16BF, 2}, {"float16", CUDA_R_16F, 2}};
+static const struct {
+    const char *name;
+    cudaDataType type;
+    size_t size;
+} types[] = {{"float32", CUDA_R_32F, 4}, {"bfloat16", CUDA_R_16BF, 2}, {"float16", CUDA_R_16F, 2}};
 
 static const struct {
     const char *name;
@@ -180,8 +196,10 @@ static const struct {
                  {"bgradb", CUBLASLT_EPILOGUE_BGRADB, 0, 1, 0, 0}};
 
 static void put(void *to, cudaDataType type, size_t i, double value) {
-    if (type == CUDA_R_32F) ((float *)to)[i] = (float)value;
-    else if (type == CUDA_R_16F) ((_Float16 *)to)[i] = (_Float16)value;
+    if (type == CUDA_R_32F)
+        ((float *)to)[i] = (float)value;
+    else if (type == CUDA_R_16F)
+        ((_Float16 *)to)[i] = (_Float16)value;
     else { /* what is put has few bits: cutting them off is exact */
         float f = (float)value;
         uint32_t bits;
@@ -200,7 +218,8 @@ static double get(const void *from, cudaDataType type, size_t i) {
 }
 
 static double gelu(double x, bool by_tanh) {
-    return by_tanh ? 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))) : 0.5 * x * erfc(-x / sqrt(2));
+    return by_tanh ? 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+                   : 0.5 * x * erfc(-x / sqrt(2));
 }
 
 static double dgelu(double x, bool by_tanh) {
@@ -223,8 +242,8 @@ static struct {
     unsigned char d[M * N * 4], vector_out[N * 4], aux_out[N * AUX_LD * 4];
 } small;
 
-/* What cuBLASLt may mean: the bias goes along n or m, GELU is by erf or tanh, aux lies along n or m. The reading that
- * fits D best is reported with its largest error. */
+/* What cuBLASLt may mean: the bias goes along n or m, GELU is by erf or tanh, aux lies along n or m. The
+ * reading that fits D best is reported with its largest error. */
 static double expected(int e, cudaDataType type, int i, int j, int reading) {
     double z = small.sum[i][j] + (epilogues[e].bias ? small.bias[reading & 1 ? i : j] : 0);
     size_t at = aux_at(i, j, (reading & 4) != 0);
@@ -244,7 +263,8 @@ static int best_reading(int e, cudaDataType type) {
         double worst = 0;
         for (int i = 0; i < M; i++)
             for (int j = 0; j < N; j++) {
-                double error = fabs(get(small.d, type, (size_t)i * N + (size_t)j) - expected(e, type, i, j, reading));
+                double error =
+                    fabs(get(small.d, type, (size_t)i * N + (size_t)j) - expected(e, type, i, j, reading));
                 if (!(error <= worst)) worst = isnan(error) ? INFINITY : error;
             }
         if (worst < best) {
@@ -267,11 +287,15 @@ static void check_aux_out(int e, cudaDataType type, int reading) {
             for (int j = 0; j < N; j++) {
                 double z = small.sum[i][j] + (epilogues[e].bias ? small.bias[reading & 1 ? i : j] : 0);
                 size_t at = aux_at(i, j, along_m);
-                if (epilogues[e].aux == 'm') wrong += z != 0 && bit_at(small.aux_out, at) != (z > 0);
-                else worst = fmax(worst, fabs(get(small.aux_out, type, at) - z));
+                if (epilogues[e].aux == 'm')
+                    wrong += z != 0 && bit_at(small.aux_out, at) != (z > 0);
+                else
+                    worst = fmax(worst, fabs(get(small.aux_out, type, at) - z));
             }
-        if (epilogues[e].aux == 'm') json_int(along_m ? "mask_wrong_along_m" : "mask_wrong_along_n", wrong);
-        else json_num(along_m ? "aux_error_along_m" : "aux_error_along_n", worst);
+        if (epilogues[e].aux == 'm')
+            json_int(along_m ? "mask_wrong_along_m" : "mask_wrong_along_n", wrong);
+        else
+            json_num(along_m ? "aux_error_along_m" : "aux_error_along_n", worst);
     }
 }
 
@@ -319,8 +343,10 @@ static void fill_small(cudaDataType type, char aux, bool ta, bool tb) {
         put(small.vector, type, (size_t)j, small.bias[j]);
     }
     for (size_t i = 0; i < (size_t)N * AUX_LD; i++) {
-        if (aux == 'Z') put(small.aux, type, i, ((int)(next_random(&state) % 33) - 16) / 4.0);
-        else if (aux == 'M' && i < sizeof(small.aux)) small.aux[i] = (unsigned char)next_random(&state);
+        if (aux == 'Z')
+            put(small.aux, type, i, ((int)(next_random(&state) % 33) - 16) / 4.0);
+        else if (aux == 'M')
+            small.aux[i] = (unsigned char)next_random(&state);
     }
 }
 
@@ -329,8 +355,15 @@ static void try_epilogue(int e, size_t t, bool row, bool ta, bool tb, const CUde
     plan q;
     const char *where = "";
     char key[96];
-    product p = {.row = row, .m = M, .n = N, .k = K, .ta = ta, .tb = tb, .type = type,
-                 .epilogue = epilogues[e].epilogue, .aux_ld = AUX_LD};
+    product p = {.row = row,
+                 .m = M,
+                 .n = N,
+                 .k = K,
+                 .ta = ta,
+                 .tb = tb,
+                 .type = type,
+                 .epilogue = epilogues[e].epilogue,
+                 .aux_ld = AUX_LD};
     if (epilogues[e].bias || epilogues[e].bias_grad) p.bias = (void *)(uintptr_t)buffer[3];
     if (epilogues[e].aux) p.aux = (void *)(uintptr_t)buffer[4];
     fill_small(type, epilogues[e].aux, ta, tb);
@@ -381,21 +414,24 @@ void task_epilogues(void) {
 /* ---- what the heuristic chose, and how long it takes ---- */
 
 static void describe(const cublasLtMatmulHeuristicResult_t *found) {
-    static const struct { const char *name; cublasLtMatmulAlgoConfigAttributes_t attribute; size_t size; } rows[] = {
-        {"id", CUBLASLT_ALGO_CONFIG_ID, 4},
-        {"tile", CUBLASLT_ALGO_CONFIG_TILE_ID, 4},
-        {"stages", CUBLASLT_ALGO_CONFIG_STAGES_ID, 4},
-        {"split_k", CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 4},
-        {"reduction", CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4},
-        {"swizzle", CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, 4},
-        {"custom", CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, 4},
-        {"inner_shape", CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, 2},
-        {"cluster_shape", CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, 2}};
+    static const struct {
+        const char *name;
+        cublasLtMatmulAlgoConfigAttributes_t attribute;
+        size_t size;
+    } rows[] = {{"id", CUBLASLT_ALGO_CONFIG_ID, 4},
+                {"tile", CUBLASLT_ALGO_CONFIG_TILE_ID, 4},
+                {"stages", CUBLASLT_ALGO_CONFIG_STAGES_ID, 4},
+                {"split_k", CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 4},
+                {"reduction", CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4},
+                {"swizzle", CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, 4},
+                {"custom", CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, 4},
+                {"inner_shape", CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, 2},
+                {"cluster_shape", CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, 2}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         uint32_t value = 0; /* the two-byte ones fill its low half */
         size_t written = 0;
-        if (lt.cublasLtMatmulAlgoConfigGetAttribute(&found->algo, rows[i].attribute, &value, rows[i].size, &written) ==
-            CUBLAS_STATUS_SUCCESS)
+        if (lt.cublasLtMatmulAlgoConfigGetAttribute(&found->algo, rows[i].attribute, &value, rows[i].size,
+                                                    &written) == CUBLAS_STATUS_SUCCESS)
             json_int(rows[i].name, value);
     }
     json_int("workspace", (long long)found->workspaceSize);
@@ -415,8 +451,8 @@ static int run_timed(void *arg) {
 }
 
 /* The first `tried` algorithms, each with its time. */
-static void time_product(const char *key, const product *p, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUstream stream,
-                         int tried) {
+static void time_product(const char *key, const product *p, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c,
+                         CUstream stream, int tried) {
     plan q;
     const char *where = "";
     json_open(key, '{');
@@ -438,6 +474,7 @@ static void time_product(const char *key, const product *p, CUdeviceptr a, CUdev
             double us = gpu_time(run_timed, &t, stream, 15000);
             json_open(NULL, '{');
             json_num("us", us);
+            if (isnan(us)) json_lt("status", (cublasStatus_t)run_timed(&t));
             json_num("tflops", 2.0 * (double)p->m * (double)p->n * (double)p->k / us * 1e-6);
             describe(&q.found[i]);
             json_close();
@@ -459,7 +496,8 @@ static CUdeviceptr noise(int64_t elements, unsigned seed) {
 }
 
 void task_matmul(void) {
-    static const int64_t shapes[][2] = {{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}, {768, 50304}, {768, 50257}};
+    static const int64_t shapes[][2] = {{768, 2304}, {768, 768},   {768, 3072},
+                                        {3072, 768}, {768, 50304}, {768, 50257}};
     static const int64_t token_counts[] = {4 * 64, 64 * 1024};
     CUstream s;
     char key[96];
@@ -470,10 +508,19 @@ void task_matmul(void) {
         for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
             int64_t tokens = token_counts[f], in = shapes[i][0], out = shapes[i][1];
             CUdeviceptr x = noise(tokens * in, 1), w = noise(in * out, 2), y = noise(tokens * out, 3);
-            product forward = {.m = tokens, .n = out, .k = in, .tb = true, .type = CUDA_R_16BF,
+            product forward = {.m = tokens,
+                               .n = out,
+                               .k = in,
+                               .tb = true,
+                               .type = CUDA_R_16BF,
                                .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
-            product input = {.m = tokens, .n = in, .k = out, .type = CUDA_R_16BF, .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
-            product weight = {.m = out, .n = in, .k = tokens, .ta = true, .type = CUDA_R_16BF,
+            product input = {
+                .m = tokens, .n = in, .k = out, .type = CUDA_R_16BF, .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
+            product weight = {.m = out,
+                              .n = in,
+                              .k = tokens,
+                              .ta = true,
+                              .type = CUDA_R_16BF,
                               .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
             const char *format = "bfloat16.%s.%lld.%lldx%lld";
             long long t = tokens, from = in, to = out;
@@ -481,10 +528,13 @@ void task_matmul(void) {
             time_product(key, &forward, x, w, y, s, 3);
             if (out == 3072) { /* the first half of the MLP, with what could be fused into it */
                 CUdeviceptr aux = noise(tokens * out, 4);
-                static const struct { const char *name; cublasLtEpilogue_t epilogue; bool aux; } fused[] = {
-                    {"forward_bias", CUBLASLT_EPILOGUE_BIAS, false},
-                    {"forward_gelu_bias", CUBLASLT_EPILOGUE_GELU_BIAS, false},
-                    {"forward_gelu_aux_bias", CUBLASLT_EPILOGUE_GELU_AUX_BIAS, true}};
+                static const struct {
+                    const char *name;
+                    cublasLtEpilogue_t epilogue;
+                    bool aux;
+                } fused[] = {{"forward_bias", CUBLASLT_EPILOGUE_BIAS, false},
+                             {"forward_gelu_bias", CUBLASLT_EPILOGUE_GELU_BIAS, false},
+                             {"forward_gelu_aux_bias", CUBLASLT_EPILOGUE_GELU_AUX_BIAS, true}};
                 for (size_t e = 0; e < 3; e++) {
                     product p = forward;
                     p.epilogue = fused[e].epilogue;
@@ -524,9 +574,14 @@ void task_matmul(void) {
     for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) { /* float32, TF32 stays off by COMPUTE_32F */
         int64_t tokens = token_counts[0], in = shapes[i][0], out = shapes[i][1];
         CUdeviceptr x = noise(tokens * in * 2, 1), w = noise(in * out * 2, 2), y = noise(tokens * out * 2, 3);
-        product forward = {.m = tokens, .n = out, .k = in, .tb = true, .type = CUDA_R_32F,
+        product forward = {.m = tokens,
+                           .n = out,
+                           .k = in,
+                           .tb = true,
+                           .type = CUDA_R_32F,
                            .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
-        snprintf(key, sizeof(key), "float32.forward.%lld.%lldx%lld", (long long)tokens, (long long)in, (long long)out);
+        snprintf(key, sizeof(key), "float32.forward.%lld.%lldx%lld", (long long)tokens, (long long)in,
+                 (long long)out);
         time_product(key, &forward, x, w, y, s, 3);
         MUST(cu.cuMemFree(x));
         MUST(cu.cuMemFree(w));
@@ -547,14 +602,24 @@ void task_alignment(void) {
     CUdeviceptr c = noise(SIDE * (SIDE + 64) + 64, 3);
     for (int i = 0; i < 6; i++) { /* longer rows */
         int64_t pad = i ? 1 << (i - 1) : 0;
-        product p = {.m = SIDE, .n = SIDE, .k = SIDE, .tb = true, .type = CUDA_R_16BF,
-                     .epilogue = CUBLASLT_EPILOGUE_DEFAULT, .pad = pad};
+        product p = {.m = SIDE,
+                     .n = SIDE,
+                     .k = SIDE,
+                     .tb = true,
+                     .type = CUDA_R_16BF,
+                     .epilogue = CUBLASLT_EPILOGUE_DEFAULT,
+                     .pad = pad};
         snprintf(key, sizeof(key), "bfloat16.rows_longer_by_%lld", (long long)pad);
         time_product(key, &p, a, b, c, s, 1);
     }
     for (unsigned bytes = 2; bytes <= 128; bytes *= 2) { /* buffers that begin at odd places, and say so */
-        product p = {.m = SIDE, .n = SIDE, .k = SIDE, .tb = true, .type = CUDA_R_16BF,
-                     .epilogue = CUBLASLT_EPILOGUE_DEFAULT, .align = bytes};
+        product p = {.m = SIDE,
+                     .n = SIDE,
+                     .k = SIDE,
+                     .tb = true,
+                     .type = CUDA_R_16BF,
+                     .epilogue = CUBLASLT_EPILOGUE_DEFAULT,
+                     .align = bytes};
         snprintf(key, sizeof(key), "bfloat16.pointers_off_by_%u", bytes);
         time_product(key, &p, a + bytes, b + bytes, c + bytes, s, 1);
     }
@@ -564,7 +629,12 @@ void task_alignment(void) {
 void task_misaligned(void) {
     plan q;
     const char *where = "";
-    product p = {.m = SIDE, .n = SIDE, .k = SIDE, .tb = true, .type = CUDA_R_16BF, .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
+    product p = {.m = SIDE,
+                 .n = SIDE,
+                 .k = SIDE,
+                 .tb = true,
+                 .type = CUDA_R_16BF,
+                 .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
     open_lt(true);
     CUdeviceptr a = noise(SIDE * SIDE + 64, 1), b = noise(SIDE * SIDE + 64, 2), c = noise(SIDE * SIDE + 64, 3);
     cublasStatus_t s = plan_make(&q, &p, 1, &where);

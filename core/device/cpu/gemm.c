@@ -7,7 +7,7 @@
 /* A tile of c: large enough to use packed b often, small enough for the cache and for many threads. */
 #define MOST_ROWS 504
 #define MOST_COLS 128
-#define LEAST_WORK 1e6      /* multiply-adds worth a tile of their own */
+#define LEAST_WORK 1e6       /* multiply-adds worth a tile of their own */
 #define LEAST_BATCH_WORK 2e5 /* what small products of a batch are gathered to */
 #define PACK_ROWS 192        /* from here on b is packed even where it could be read in place */
 #define DNNL_WORK 1e5        /* multiply-adds of a bf16 product worth a call of oneDNN */
@@ -44,12 +44,14 @@ static void set_tiles(plan *p, int64_t rows, int64_t cols) {
     p->col_tiles = divide_up(p->g->n, p->cols);
 }
 
-/* Tiles of at most rows by cols, smaller (first columns, then rows) where they would be too few for many threads. */
+/* Tiles of at most rows by cols, smaller (first columns, then rows) where they would be too few for many
+ * threads. */
 static void cut(plan *p, int64_t rows, int64_t least_rows, int64_t cols, int64_t least_cols, int64_t enough) {
     const double depth = p->g->k ? (double)p->g->k : 1;
     set_tiles(p, rows, cols);
     while (p->row_tiles * p->col_tiles * p->g->batch < enough &&
-           (double)p->rows * (double)p->cols * depth > 2 * LEAST_WORK && (cols > least_cols || rows > least_rows)) {
+           (double)p->rows * (double)p->cols * depth > 2 * LEAST_WORK &&
+           (cols > least_cols || rows > least_rows)) {
         if (cols > least_cols)
             cols /= 2;
         else
@@ -61,8 +63,10 @@ static void cut(plan *p, int64_t rows, int64_t least_rows, int64_t cols, int64_t
 static void plan_own(plan *p, bool small) {
     const tide_gemm *g = p->g;
     const bool must_pack = g->b_col != 1 || is_narrow(g);
+    const int64_t wide =
+        g->m == 1 && !must_pack ? 4 : 1; /* one row: only b counts, and is read in long pieces */
     /* Fewer rows mean that b, where it must be packed, is packed more often. */
-    cut(p, MOST_ROWS, must_pack ? MOST_ROWS / 2 : MOST_ROWS / 8, MOST_COLS, MOST_COLS / 2, 16);
+    cut(p, MOST_ROWS, must_pack ? MOST_ROWS / 2 : MOST_ROWS / 8, wide * MOST_COLS, wide * MOST_COLS / 2, 16);
     p->products = 1;
     if (small) {
         set_tiles(p, 7, 40);
@@ -75,23 +79,25 @@ static void plan_own(plan *p, bool small) {
     p->scratch = tide_gemm_scratch(g, p->rows, p->cols);
 }
 
-/* The first tile of a kind, or the last one, which may be smaller. */
+/* The size of a tile: that of all but the last, or that of the last one. */
 static int64_t extent(int64_t n, int64_t part_size, int64_t tiles, bool last) {
     return last ? n - (tiles - 1) * part_size : part_size;
 }
 
-/* bf16 where the processor multiplies it. Its own order of sums must not depend on how a test cuts tiles, so small
- * tiles do not count here. */
+/* bf16 where the processor multiplies it. Its own order of sums must not depend on how a test cuts tiles, so
+ * small tiles do not count here. */
 static bool plan_dnnl(tide_context *cx, plan *p) {
     const tide_gemm *g = p->g;
-    if (g->dtype != TIDE_BF16 || (double)g->m * (double)g->n * (double)g->k < DNNL_WORK || !tide_dnnl_fast_bf16(cx))
+    if (g->dtype != TIDE_BF16 || (double)g->m * (double)g->n * (double)g->k < DNNL_WORK ||
+        !tide_dnnl_fast_bf16(cx))
         return false;
     cut(p, DNNL_ROWS, DNNL_ROWS / 2, DNNL_COLS, DNNL_COLS, 8); /* it likes its tiles wide */
     p->products = 1;
     p->scratch = 0;
     for (int i = 0; i < 2; i++) {
         for (int j = 0; j < 2; j++) {
-            int64_t rows = extent(g->m, p->rows, p->row_tiles, i), cols = extent(g->n, p->cols, p->col_tiles, j);
+            int64_t rows = extent(g->m, p->rows, p->row_tiles, i),
+                    cols = extent(g->n, p->cols, p->col_tiles, j);
             p->dnnl[i][j] = tide_dnnl_matmul(cx, rows, cols, g->k, g->a_row, g->a_col, g->b_row, g->b_col);
             if (!p->dnnl[i][j]) return false;
             size_t scratch = tide_dnnl_scratch(p->dnnl[i][j]) + (size_t)align64(rows * cols * 4);
@@ -118,7 +124,8 @@ static void run_tile(void *arg, int tile, void *scratch) {
     const tide_gemm *g = p->g;
     const int64_t size = g->dtype == TIDE_F64 ? 8 : g->dtype == TIDE_F32 ? 4 : 2;
     const int64_t tiles = p->row_tiles * p->col_tiles, at = tile % tiles, first = tile / tiles * p->products;
-    tide_gemm_tile t = {.row = at % p->row_tiles * p->rows, .col = at / p->row_tiles * p->cols, .pack_b = p->pack_b};
+    tide_gemm_tile t = {
+        .row = at % p->row_tiles * p->rows, .col = at / p->row_tiles * p->cols, .pack_b = p->pack_b};
     t.rows = g->m - t.row < p->rows ? g->m - t.row : p->rows;
     t.cols = g->n - t.col < p->cols ? g->n - t.col : p->cols;
     for (int64_t i = first; i < first + p->products && i < g->batch; i++) {
@@ -144,6 +151,18 @@ tide_status tide_gemm_run(tide_context *cx, const tide_gemm *g) {
         return tide_fail(cx, TIDE_EARG, "matrix products are of float32, float64, float16 or bfloat16");
     if (!g->m || !g->n || !g->batch) return TIDE_OK;
     if (!g->k && g->accumulate && !g->bias && g->activation == TIDE_ACT_NONE) return TIDE_OK;
+
+    /* A column is a row: the sums are the same, and their terms lie along vectors. */
+    tide_gemm row;
+    if (g->n == 1 && g->m > 1 && g->c_row == 1 && (!g->bias || g->bias_col == 0)) {
+        row = *g;
+        row.m = 1, row.n = g->m, row.c_row = g->m;
+        row.a = g->b, row.a_row = g->b_col, row.a_col = g->b_row, row.a_batch = g->b_batch,
+        row.a_off = g->b_off;
+        row.b = g->a, row.b_row = g->a_col, row.b_col = g->a_row, row.b_batch = g->a_batch,
+        row.b_off = g->a_off;
+        g = &row;
+    }
 
     plan p = {.g = g, .kernel = kernels[cx->isa]};
     if (!plan_dnnl(cx, &p)) plan_own(&p, tide_small_tiles(cx));

@@ -1,8 +1,9 @@
-/* One tile of a matrix product, written once with vector extensions: compiled for each instruction set (which names
- * it with TIDE_ISA_NAME and its -m options), and including itself for float and for double.
+/* One tile of a matrix product, written once with vector extensions: compiled for each instruction set (which
+ * names it with TIDE_ISA_NAME and its -m options), and including itself for float and for double.
  *
- * A register block is up to MR rows by 1 or 2 vectors of columns. Its a is read number by number, so any strides do;
- * its b must be rows of adjacent columns, so other layouts, and the last columns, are packed into a panel first. */
+ * A register block is up to MR rows by 1 or 2 vectors of columns. Its a is read number by number, so any
+ * strides do; its b must be rows of adjacent columns, so other layouts, and the last columns, are packed first.
+ * A single row has blocks of its own, which are about reading b well. */
 #ifndef T
 
 #include "device/cpu/gemm_kernel.h"
@@ -10,7 +11,6 @@
 
 #define PASTE2(a, b) a##b
 #define PASTE(a, b) PASTE2(a, b)
-#define STRING2(a) #a
 #define UNROLL _Pragma("GCC unroll 32")
 #define INLINE static inline __attribute__((always_inline))
 
@@ -30,6 +30,8 @@
 #define MR 6
 #define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #endif
+
+#define WIDE 8 /* vectors of a block of one row */
 
 #define T float
 #define INDEX int32_t
@@ -119,13 +121,14 @@ INLINE void FN(transpose)(V *v) {
     }
 }
 
-/* to[r][c] = from[r * row + c * col] for r < rows, c < cols; rows of `to` are filled up with zeros to whole vectors. */
+/* to[r][c] = from[r * row + c * col] for r < rows, c < cols; rows of `to` are filled up with zeros to whole
+ * vectors. */
 INLINE void FN(pack_dtype)(T *to, int64_t to_row, const void *from, int64_t start, int64_t row, int64_t col,
                            int64_t rows, int64_t cols, int dtype) {
     if (row != 1 || col == 1) {
-        for (int64_t r = 0; r < rows; r++)
+        for (int64_t r = 0; r < rows; r++, to += to_row, start += row)
             for (int64_t c = 0; c < cols; c += L)
-                FN(store)(to + r * to_row + c, FN(gather)(from, start + r * row + c * col, col, cols - c, dtype));
+                FN(store)(to + c, FN(gather)(from, start + c * col, col, cols - c, dtype));
         return;
     }
     const bool same = dtype == TIDE_F32 || dtype == TIDE_F64;
@@ -136,22 +139,25 @@ INLINE void FN(pack_dtype)(T *to, int64_t to_row, const void *from, int64_t star
             T *out = to + r * to_row + c;
             const bool direct_in = same && r + L <= rows && c + L <= cols, direct_out = r + L <= rows;
             const int64_t in_row = direct_in ? col : L, out_row = direct_out ? to_row : L;
-            for (int64_t e = 0; !direct_in && e < L; e++)
-                FN(store)(edge + e * L, c + e < cols ? FN(gather)(from, start + r + (c + e) * col, 1, rows - r, dtype)
-                                                     : (V){0});
+            for (int64_t e = 0; !direct_in && e < L; e++) {
+                V x = {0};
+                if (c + e < cols) x = FN(gather)(from, start + r + (c + e) * col, 1, rows - r, dtype);
+                FN(store)(edge + e * L, x);
+            }
             if (!direct_in) in = edge;
             V v[L];
             UNROLL for (int e = 0; e < L; e++) v[e] = FN(load)(in + e * in_row);
             FN(transpose)(v);
             T *put = direct_out ? out : edge;
             UNROLL for (int e = 0; e < L; e++) FN(store)(put + e * out_row, v[e]);
-            for (int64_t e = 0; !direct_out && e < rows - r; e++) FN(store)(out + e * to_row, FN(load)(edge + e * L));
+            for (int64_t e = 0; !direct_out && e < rows - r; e++)
+                FN(store)(out + e * to_row, FN(load)(edge + e * L));
         }
     }
 }
 
-static void FN(pack)(T *to, int64_t to_row, const void *from, int64_t start, int64_t row, int64_t col, int64_t rows,
-                     int64_t cols, int dtype) {
+static void FN(pack)(T *to, int64_t to_row, const void *from, int64_t start, int64_t row, int64_t col,
+                     int64_t rows, int64_t cols, int dtype) {
     if (dtype == TIDE_BF16)
         FN(pack_dtype)(to, to_row, from, start, row, col, rows, cols, TIDE_BF16);
     else if (dtype == TIDE_F16)
@@ -175,15 +181,14 @@ INLINE V FN(fma)(T x, V y, V z) {
 }
 
 /* c = a b, or c += a b. Four pointers into a, each for four rows, keep the addresses in registers. */
-INLINE void FN(block)(const int mr, const int nv, int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b,
-                      int64_t b_row, T *c, int64_t c_row, bool add) {
-    V sum[MR][2];
-    UNROLL for (int i = 0; i < mr; i++)
-        UNROLL for (int j = 0; j < nv; j++) sum[i][j] = (V){0};
+INLINE void FN(block)(const int mr, const int nv, int64_t k, const T *a, int64_t a_row, int64_t a_col,
+                      const T *b, int64_t b_row, T *c, int64_t c_row, bool add) {
+    V sum[MR][WIDE];
+    UNROLL for (int i = 0; i < mr; i++) { UNROLL for (int j = 0; j < nv; j++) sum[i][j] = (V){0}; }
     const T *quad[(MR + 3) / 4];
     UNROLL for (int q = 0; q < (mr + 3) / 4; q++) quad[q] = a + 4 * q * a_row;
     for (; k > 0; k--) {
-        V y[2];
+        V y[WIDE];
         UNROLL for (int j = 0; j < nv; j++) y[j] = FN(load)(b + j * L);
         UNROLL for (int i = 0; i < mr; i++) {
             T x = quad[i / 4][i % 4 * a_row];
@@ -192,65 +197,103 @@ INLINE void FN(block)(const int mr, const int nv, int64_t k, const T *a, int64_t
         UNROLL for (int q = 0; q < (mr + 3) / 4; q++) quad[q] += a_col;
         b += b_row;
     }
-    UNROLL for (int i = 0; i < mr; i++, c += c_row)
-        UNROLL for (int j = 0; j < nv; j++)
+    UNROLL for (int i = 0; i < mr; i++, c += c_row) {
+        UNROLL for (int j = 0; j < nv; j++) {
             FN(store)(c + j * L, add ? FN(load)(c + j * L) + sum[i][j] : sum[i][j]);
+        }
+    }
 }
 
-#define BLOCK(mr)                                                                                                   \
-    static void FN(block_##mr##x1)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row,  \
-                                   T *c, int64_t c_row, bool add) {                                                 \
-        FN(block)(mr, 1, k, a, a_row, a_col, b, b_row, c, c_row, add);                                              \
-    }                                                                                                               \
-    static void FN(block_##mr##x2)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row,  \
-                                   T *c, int64_t c_row, bool add) {                                                 \
-        FN(block)(mr, 2, k, a, a_row, a_col, b, b_row, c, c_row, add);                                              \
+#define BLOCK(mr)                                                                                   \
+    static void FN(block_##mr##x1)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, \
+                                   int64_t b_row, T *c, int64_t c_row, bool add) {                  \
+        FN(block)(mr, 1, k, a, a_row, a_col, b, b_row, c, c_row, add);                              \
+    }                                                                                               \
+    static void FN(block_##mr##x2)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, \
+                                   int64_t b_row, T *c, int64_t c_row, bool add) {                  \
+        FN(block)(mr, 2, k, a, a_row, a_col, b, b_row, c, c_row, add);                              \
     }
 EACH_ROWS(BLOCK)
 #undef BLOCK
 
+/* One row: reads more of each row of b at a time. */
+static void FN(block_wide)(int64_t k, const T *a, int64_t a_col, const T *b, int64_t b_row, T *c, bool add) {
+    FN(block)(1, WIDE, k, a, 0, a_col, b, b_row, c, 0, add);
+}
+
+/* One row by 2 L columns of b that lie along k, b_col apart: transposed in registers, each number being used
+ * once. All blocks of the sum here, so that b is read in long pieces. */
+static void FN(block_dots)(int64_t k, const T *a, int64_t a_col, const T *b, int64_t b_col, T *c, bool add) {
+    V total[2] = {FN(load)(c), FN(load)(c + L)};
+    for (int64_t p = 0; p < k || !add; add = true) {
+        const int64_t end = k - p < TIDE_GEMM_KC ? k : p + TIDE_GEMM_KC;
+        V sum[2] = {{0}, {0}};
+        for (; p + L <= end; p += L, a += L * a_col) {
+            UNROLL for (int j = 0; j < 2; j++) {
+                V v[L];
+                UNROLL for (int e = 0; e < L; e++) v[e] = FN(load)(b + p + (j * L + e) * b_col);
+                FN(transpose)(v);
+                UNROLL for (int e = 0; e < L; e++) sum[j] = FN(fma)(a[e * a_col], v[e], sum[j]);
+            }
+        }
+        for (; p < end; p++, a += a_col)
+            for (int j = 0; j < 2; j++)
+                sum[j] = FN(fma)(*a, FN(gather)(b, p + j * L * b_col, b_col, L, TIDE_F32), sum[j]);
+        for (int j = 0; j < 2; j++) total[j] = add ? total[j] + sum[j] : sum[j];
+    }
+    FN(store)(c, total[0]);
+    FN(store)(c + L, total[1]);
+}
+
 #pragma GCC pop_options
 
-typedef void (*FN(block_fn))(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row, T *c,
-                             int64_t c_row, bool add);
+typedef void (*FN(block_fn))(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row,
+                             T *c, int64_t c_row, bool add);
 #define BLOCK(mr) {FN(block_##mr##x1), FN(block_##mr##x2)},
 static const FN(block_fn) FN(blocks)[MR][2] = {EACH_ROWS(BLOCK)};
 #undef BLOCK
 
 /* ---- bias and activation ---- */
 
-static void FN(finish)(const tide_gemm *g, T *c, int64_t c_row, int64_t rows, int64_t col, int64_t cols) {
-    T bias[TIDE_GEMM_NR] = {0};
-    for (int64_t j = 0; g->bias && j < cols; j++) bias[j] = FN(get)(g->bias, (col + j) * g->bias_col, g->dtype);
-    for (; rows > 0; rows--, c += c_row) {
-        if (g->bias)
-            for (int64_t j = 0; j < cols; j++) c[j] += bias[j];
-        switch (g->activation) {
-#define EACH(value)                                                                                                 \
-    for (int64_t j = 0; j < cols; j++) {                                                                            \
-        T x = c[j];                                                                                                 \
-        c[j] = (value);                                                                                             \
-    }                                                                                                               \
+static void FN(activate)(int activation, T *c, int64_t n) {
+    switch (activation) {
+#define EACH(value)                   \
+    for (int64_t j = 0; j < n; j++) { \
+        T x = c[j];                   \
+        c[j] = (value);               \
+    }                                 \
     break;
-        case TIDE_ACT_RELU: EACH(x <= 0 ? 0 : x) /* NaN stays */
-        case TIDE_ACT_GELU: EACH((T)0.5 * x * (1 + FN(tide_erf)(x * (T)0.70710678118654752440)))
-        case TIDE_ACT_GELU_TANH:
-            EACH((T)0.5 * x * (1 + FN(tide_tanh)((T)0.79788456080286535588 * (x + (T)0.044715 * x * x * x))))
-        case TIDE_ACT_SILU: EACH(x * FN(tide_sigmoid)(x))
-        case TIDE_ACT_TANH: EACH(FN(tide_tanh)(x))
-        case TIDE_ACT_SIGMOID: EACH(FN(tide_sigmoid)(x))
+    case TIDE_ACT_RELU: EACH(x <= 0 ? 0 : x) /* NaN stays */
+    case TIDE_ACT_GELU: EACH((T)0.5 * x * (1 + FN(tide_erf)(x * (T)0.70710678118654752440)))
+    case TIDE_ACT_GELU_TANH:
+        EACH((T)0.5 * x * (1 + FN(tide_tanh)((T)0.79788456080286535588 * (x + (T)0.044715 * x * x * x))))
+    case TIDE_ACT_SILU: EACH(x * FN(tide_sigmoid)(x))
+    case TIDE_ACT_TANH: EACH(FN(tide_tanh)(x))
+    case TIDE_ACT_SIGMOID: EACH(FN(tide_sigmoid)(x))
 #undef EACH
+    }
+}
+
+static void FN(finish)(const tide_gemm *g, T *c, int64_t c_row, int64_t rows, int64_t col, int64_t cols) {
+    for (int64_t j = 0; j < cols; j += TIDE_GEMM_NR) {
+        const int64_t n = cols - j < TIDE_GEMM_NR ? cols - j : TIDE_GEMM_NR;
+        T bias[TIDE_GEMM_NR] = {0};
+        for (int64_t e = 0; g->bias && e < n; e++)
+            bias[e] = FN(get)(g->bias, (col + j + e) * g->bias_col, g->dtype);
+        for (int64_t i = 0; i < rows; i++) {
+            T *row = c + i * c_row + j;
+            for (int64_t e = 0; g->bias && e < n; e++) row[e] += bias[e];
+            FN(activate)(g->activation, row, n);
         }
     }
 }
 
-/* From f32 sums of a whole tile to narrow numbers: c = activation(sums + bias), with c added first if told so. */
+/* From f32 sums of a whole tile to narrow numbers: c = activation(sums + bias), c added first if told so. */
 static void FN(round)(const tide_gemm *g, const tide_gemm_tile *t, T *sums, bool add) {
     for (int64_t i = 0; i < t->rows; i++, sums += t->cols) {
         uint16_t *c = (uint16_t *)t->c + (t->row + i) * g->c_row + t->col;
         for (int64_t j = 0; add && j < t->cols; j++) sums[j] += FN(get)(c, j, g->dtype);
-        for (int64_t j = 0; j < t->cols; j += TIDE_GEMM_NR)
-            FN(finish)(g, sums + j, 0, 1, t->col + j, t->cols - j < TIDE_GEMM_NR ? t->cols - j : TIDE_GEMM_NR);
+        FN(finish)(g, sums, 0, 1, t->col, t->cols);
         if (g->dtype == TIDE_BF16)
             for (int64_t j = 0; j < t->cols; j++) FN(put)(c, j, sums[j], TIDE_BF16);
         else
@@ -266,7 +309,8 @@ static void FN(tile)(const tide_gemm *g, const tide_gemm_tile *t, void *scratch)
     const bool finishing = !narrow && (g->bias || g->activation != TIDE_ACT_NONE);
     const int64_t nblocks = (t->rows + MR - 1) / MR, least = t->rows / nblocks, more = t->rows % nblocks;
     const int64_t strip = tide_gemm_strip(t->cols); /* row stride of packed b */
-    T *packed_b = scratch, *packed_a = packed_b + strip * tide_gemm_longest(g), *sums = packed_a + t->rows * TIDE_GEMM_LDA;
+    T *packed_b = scratch, *packed_a = packed_b + strip * tide_gemm_longest(g),
+      *sums = packed_a + t->rows * TIDE_GEMM_LDA;
 
     T *c = narrow ? sums : (T *)t->c + t->row * g->c_row + t->col;
     const int64_t c_row = narrow ? t->cols : g->c_row;
@@ -274,7 +318,12 @@ static void FN(tile)(const tide_gemm *g, const tide_gemm_tile *t, void *scratch)
         for (int64_t j = 0; j < t->cols; j++)
             c[i * c_row + j] = FN(get)(t->c, (t->row + i) * g->c_row + t->col + j, dtype);
 
-    int64_t p = 0;
+    int64_t dots = 0, p = 0;
+    const bool along_k = t->rows == 1 && t->pack_b && !narrow && g->b_row == 1;
+    for (; along_k && dots + 2 * L <= t->cols; dots += 2 * L) {
+        const T *a = (const T *)t->a + t->row * g->a_row, *b = (const T *)t->b + (t->col + dots) * g->b_col;
+        FN(block_dots)(g->k, a, g->a_col, b, g->b_col, c + dots, g->accumulate);
+    }
     do { /* once where k is 0, too */
         const int64_t k = g->k - p < TIDE_GEMM_KC ? g->k - p : TIDE_GEMM_KC;
         const bool add = p > 0 || g->accumulate, last = p + k == g->k;
@@ -282,15 +331,21 @@ static void FN(tile)(const tide_gemm *g, const tide_gemm_tile *t, void *scratch)
         const T *a = narrow ? packed_a : (const T *)t->a + a_start;
         const int64_t a_row = narrow ? TIDE_GEMM_LDA : g->a_row, a_col = narrow ? 1 : g->a_col;
         if (narrow) FN(pack)(packed_a, a_row, t->a, a_start, g->a_row, g->a_col, t->rows, k, dtype);
-        if (t->pack_b) FN(pack)(packed_b, strip, t->b, b_start, g->b_row, g->b_col, k, t->cols, dtype);
 
-        for (int64_t j = 0; j < t->cols; j += 2 * L) {
+        int64_t j = dots;
+        for (; t->rows == 1 && !t->pack_b && j + WIDE * L <= t->cols; j += WIDE * L)
+            FN(block_wide)(k, a, a_col, (const T *)t->b + b_start + j, g->b_row, c + j, add);
+        if (last && finishing) FN(finish)(g, c, c_row, 1, t->col, j);
+        const int64_t left = t->cols - j, left_start = b_start + j * g->b_col;
+        if (t->pack_b) FN(pack)(packed_b + j, strip, t->b, left_start, g->b_row, g->b_col, k, left, dtype);
+        for (; j < t->cols; j += 2 * L) {
             const int64_t cols = t->cols - j < 2 * L ? t->cols - j : 2 * L;
             const int nv = cols > L ? 2 : 1;
             const bool whole = cols == nv * L;
             const T *b = t->pack_b || !whole ? packed_b + j : (const T *)t->b + b_start + j;
             const int64_t b_row = t->pack_b || !whole ? strip : g->b_row;
-            if (!t->pack_b && !whole) FN(pack)(packed_b + j, strip, t->b, b_start + j, g->b_row, 1, k, cols, dtype);
+            if (!t->pack_b && !whole)
+                FN(pack)(packed_b + j, strip, t->b, b_start + j, g->b_row, 1, k, cols, dtype);
 
             for (int64_t r = 0, i = 0, mr; r < nblocks; r++, i += mr) {
                 mr = least + (r < more);

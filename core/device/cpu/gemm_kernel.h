@@ -22,13 +22,16 @@ typedef void (*tide_gemm_fn)(const tide_gemm *g, const tide_gemm_tile *t, void *
 
 typedef struct tide_gemm_kernel {
     tide_gemm_fn f32, f64; /* f32 serves f16 and bf16 */
-    /* The end of an f16 or bf16 tile whose sums (rows of t->cols) came from elsewhere; add: c is added to them. */
+    /* The end of an f16 or bf16 tile whose sums (rows of t->cols) came from elsewhere; add: c is added to them.
+     */
     void (*round)(const tide_gemm *g, const tide_gemm_tile *t, float *sums, bool add);
 } tide_gemm_kernel;
 
 extern const tide_gemm_kernel tide_gemm_baseline, tide_gemm_avx2, tide_gemm_avx512;
 
-static inline int64_t tide_gemm_longest(const tide_gemm *g) { return g->k < TIDE_GEMM_KC ? g->k : TIDE_GEMM_KC; }
+static inline int64_t tide_gemm_longest(const tide_gemm *g) {
+    return g->k < TIDE_GEMM_KC ? g->k : TIDE_GEMM_KC;
+}
 
 static inline int64_t tide_gemm_strip(int64_t cols) {
     return (cols + TIDE_GEMM_NR - 1) / TIDE_GEMM_NR * TIDE_GEMM_NR;

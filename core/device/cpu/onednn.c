@@ -1,5 +1,5 @@
-/* Every call of oneDNN (C API 2.x) is in this file. The library is loaded when it is first wanted and never unloaded,
- * which its OpenMP runtime would not survive. */
+/* Every call of oneDNN (C API 2.x) is in this file. The library is loaded when it is first wanted and never
+ * unloaded, which its OpenMP runtime would not survive. */
 #include "device/cpu/onednn.h"
 #include "base/context.h"
 #include <stdio.h>
@@ -13,15 +13,19 @@
 #define CACHED 64
 #define MOST_GROUPS 16 /* tiles of a weight gradient, each with a sum of its own */
 
-#define EACH_FUNCTION(X)                                                                                            \
-    X(dnnl_version) X(dnnl_get_effective_cpu_isa) X(dnnl_engine_create) X(dnnl_engine_destroy)                       \
-    X(dnnl_stream_create) X(dnnl_stream_destroy) X(dnnl_primitive_attr_create) X(dnnl_primitive_attr_destroy)        \
-    X(dnnl_primitive_attr_set_scratchpad_mode) X(dnnl_memory_desc_init_by_strides) X(dnnl_memory_desc_get_size)      \
-    X(dnnl_matmul_desc_init) X(dnnl_dilated_convolution_forward_desc_init)                                           \
-    X(dnnl_dilated_convolution_backward_data_desc_init) X(dnnl_dilated_convolution_backward_weights_desc_init)       \
-    X(dnnl_primitive_desc_create) X(dnnl_primitive_desc_query_md) X(dnnl_primitive_desc_destroy)                     \
-    X(dnnl_primitive_create) X(dnnl_primitive_execute) X(dnnl_primitive_destroy) X(dnnl_memory_create)               \
-    X(dnnl_memory_destroy)
+#define EACH_FUNCTION(X)                                                                             \
+    X(dnnl_version)                                                                                  \
+    X(dnnl_get_effective_cpu_isa) X(dnnl_engine_create) X(dnnl_engine_destroy) X(dnnl_stream_create) \
+        X(dnnl_stream_destroy) X(dnnl_primitive_attr_create) X(dnnl_primitive_attr_destroy)          \
+            X(dnnl_primitive_attr_set_scratchpad_mode) X(dnnl_memory_desc_init_by_strides)           \
+                X(dnnl_memory_desc_get_size) X(dnnl_matmul_desc_init)                                \
+                    X(dnnl_dilated_convolution_forward_desc_init)                                    \
+                        X(dnnl_dilated_convolution_backward_data_desc_init)                          \
+                            X(dnnl_dilated_convolution_backward_weights_desc_init)                   \
+                                X(dnnl_primitive_desc_create) X(dnnl_primitive_desc_query_md)        \
+                                    X(dnnl_primitive_desc_destroy) X(dnnl_primitive_create)          \
+                                        X(dnnl_primitive_execute) X(dnnl_primitive_destroy)          \
+                                            X(dnnl_memory_create) X(dnnl_memory_destroy)
 
 typedef struct {
 #define X(f) __typeof__(&f) f;
@@ -81,7 +85,7 @@ static bool load(library *lib) {
     if (wish && !strcmp(wish, "0")) return false;
     void *handle = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!handle) return false;
-#define X(f)                                                                                                        \
+#define X(f) \
     if (!(*(void **)&lib->f = dlsym(handle, #f))) return false;
     EACH_FUNCTION(X)
     X(omp_set_num_threads)
@@ -109,9 +113,13 @@ void tide_dnnl_text(tide_context *cx, char *text, size_t n) {
         int isa;
         const char *name;
     } names[] = {
-        {dnnl_cpu_isa_sse41, "sse41"}, {dnnl_cpu_isa_avx, "avx"}, {dnnl_cpu_isa_avx2, "avx2"},
-        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"}, {dnnl_cpu_isa_avx512_core, "avx512_core"},
-        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"}, {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        {dnnl_cpu_isa_sse41, "sse41"},
+        {dnnl_cpu_isa_avx, "avx"},
+        {dnnl_cpu_isa_avx2, "avx2"},
+        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+        {dnnl_cpu_isa_avx512_core, "avx512_core"},
+        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
         {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
     };
     struct tide_cpu *cpu = get(cx);
@@ -142,7 +150,8 @@ typedef union {
     dnnl_convolution_desc_t conv;
 } operation;
 
-static bool describe(const library *lib, dnnl_memory_desc_t *md, int ndims, const dnnl_dims_t dims, dnnl_data_type_t type) {
+static bool describe(const library *lib, dnnl_memory_desc_t *md, int ndims, const dnnl_dims_t dims,
+                     dnnl_data_type_t type) {
     dnnl_dims_t strides;
     int64_t stride = 1;
     for (int i = ndims; i-- > 0; stride *= dims[i]) strides[i] = stride;
@@ -151,7 +160,8 @@ static bool describe(const library *lib, dnnl_memory_desc_t *md, int ndims, cons
 
 static bool describe_matmul(const library *lib, tide_dnnl_primitive *p, operation *op) {
     const shape *s = &p->shape;
-    const dnnl_dims_t a = {s->m, s->k}, b = {s->k, s->n}, a_stride = {s->a_row, s->a_col}, b_stride = {s->b_row, s->b_col};
+    const dnnl_dims_t a = {s->m, s->k}, b = {s->k, s->n}, a_stride = {s->a_row, s->a_col},
+                      b_stride = {s->b_row, s->b_col};
     const dnnl_dims_t c = {s->m, s->n};
     p->operand[0] = DNNL_ARG_SRC, p->operand[1] = DNNL_ARG_WEIGHTS, p->operand[2] = DNNL_ARG_DST;
     p->noperands = 3;
@@ -169,26 +179,30 @@ static bool describe_conv(const library *lib, tide_dnnl_primitive *p, operation 
     const dnnl_dims_t w_grouped = {d->groups, d->oc / d->groups, d->ic / d->groups, d->kh, d->kw};
     const dnnl_dims_t stride = {d->stride_h, d->stride_w}, dilation = {d->dilation_h - 1, d->dilation_w - 1};
     const dnnl_dims_t before = {d->top, d->left}, after = {d->bottom, d->right};
-    dnnl_memory_desc_t *mx = &p->desc[0], *mw = &p->desc[1], *my = &p->desc[2], *mb = p->shape.bias ? &p->desc[3] : NULL;
-    if (!describe(lib, mx, 4, x, dnnl_f32) || !describe(lib, mw, grouped ? 5 : 4, grouped ? w_grouped : w, dnnl_f32) ||
+    dnnl_memory_desc_t *mx = &p->desc[0], *mw = &p->desc[1], *my = &p->desc[2],
+                       *mb = p->shape.bias ? &p->desc[3] : NULL;
+    if (!describe(lib, mx, 4, x, dnnl_f32) ||
+        !describe(lib, mw, grouped ? 5 : 4, grouped ? w_grouped : w, dnnl_f32) ||
         !describe(lib, my, 4, y, dnnl_f32) || !describe(lib, &p->desc[3], 1, bias, dnnl_f32))
         return false;
     p->noperands = mb ? 4 : 3;
     const dnnl_alg_kind_t direct = dnnl_convolution_direct;
     switch (p->shape.kind) {
     case CONV:
-        memcpy(p->operand, (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS}, sizeof(p->operand));
-        return !lib->dnnl_dilated_convolution_forward_desc_init(&op->conv, dnnl_forward_training, direct, mx, mw, mb, my,
-                                                                stride, dilation, before, after);
+        memcpy(p->operand, (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS},
+               sizeof(p->operand));
+        return !lib->dnnl_dilated_convolution_forward_desc_init(&op->conv, dnnl_forward_training, direct, mx,
+                                                                mw, mb, my, stride, dilation, before, after);
     case CONV_DATA:
-        memcpy(p->operand, (int[]){DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST, 0}, sizeof(p->operand));
-        return !lib->dnnl_dilated_convolution_backward_data_desc_init(&op->conv, direct, mx, mw, my, stride, dilation,
-                                                                      before, after);
+        memcpy(p->operand, (int[]){DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST, 0},
+               sizeof(p->operand));
+        return !lib->dnnl_dilated_convolution_backward_data_desc_init(&op->conv, direct, mx, mw, my, stride,
+                                                                      dilation, before, after);
     default:
         memcpy(p->operand, (int[]){DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_BIAS},
                sizeof(p->operand));
-        return !lib->dnnl_dilated_convolution_backward_weights_desc_init(&op->conv, direct, mx, mw, mb, my, stride,
-                                                                         dilation, before, after);
+        return !lib->dnnl_dilated_convolution_backward_weights_desc_init(&op->conv, direct, mx, mw, mb, my,
+                                                                         stride, dilation, before, after);
     }
 }
 
@@ -269,7 +283,8 @@ const tide_dnnl_primitive *tide_dnnl_matmul(tide_context *cx, int64_t m, int64_t
     if (!a_plain || !b_plain) return NULL;
     shape s;
     memset(&s, 0, sizeof(s));
-    s.kind = MATMUL, s.m = m, s.n = n, s.k = k, s.a_row = a_row, s.a_col = a_col, s.b_row = b_row, s.b_col = b_col;
+    s.kind = MATMUL, s.m = m, s.n = n, s.k = k, s.a_row = a_row, s.a_col = a_col, s.b_row = b_row,
+    s.b_col = b_col;
     return find(cx, &s);
 }
 
@@ -293,12 +308,15 @@ typedef struct {
 static void image_tile(void *arg, int tile, void *scratch) {
     images *v = arg;
     void *data[MOST_OPERANDS];
-    for (int i = 0; i < MOST_OPERANDS; i++) data[i] = v->data[i] ? (void *)(v->data[i] + tile * v->step[i]) : NULL;
+    for (int i = 0; i < MOST_OPERANDS; i++)
+        data[i] = v->data[i] ? (void *)(v->data[i] + tile * v->step[i]) : NULL;
     const bool full = (tile + 1) * v->images <= v->n;
-    if (!run(full ? v->full : v->rest, data, scratch)) atomic_store_explicit(&v->failed, true, memory_order_relaxed);
+    if (!run(full ? v->full : v->rest, data, scratch))
+        atomic_store_explicit(&v->failed, true, memory_order_relaxed);
 }
 
-static tide_status run_images(tide_context *cx, kind what, const tide_conv *d, int64_t each, images *v, bool bias) {
+static tide_status run_images(tide_context *cx, kind what, const tide_conv *d, int64_t each, images *v,
+                              bool bias) {
     shape s;
     memset(&s, 0, sizeof(s));
     s.kind = what, s.bias = bias, s.conv = *d, s.conv.n = each;
@@ -306,8 +324,8 @@ static tide_status run_images(tide_context *cx, kind what, const tide_conv *d, i
     if (!(v->full = v->rest = find(cx, &s))) return TIDE_EUNSUP;
     if ((s.conv.n = d->n % each) && !(v->rest = find(cx, &s))) return TIDE_EUNSUP;
     const size_t scratch = v->full->scratch > v->rest->scratch ? v->full->scratch : v->rest->scratch;
-    const double work = (double)d->n * (double)d->oc * (double)d->oh * (double)d->ow * (double)(d->ic / d->groups) *
-                        (double)d->kh * (double)d->kw;
+    const double work = (double)d->n * (double)d->oc * (double)d->oh * (double)d->ow *
+                        (double)(d->ic / d->groups) * (double)d->kh * (double)d->kw;
     tide_status status = tide_run_tiles(cx, (int)((d->n + each - 1) / each), work, scratch, image_tile, v);
     if (!status && atomic_load(&v->failed)) status = tide_fail(cx, TIDE_EDEVICE, "oneDNN failed");
     return status;
@@ -317,19 +335,21 @@ static int64_t image_size(const tide_conv *d) { return d->ic * d->h * d->w; }
 static int64_t result_size(const tide_conv *d) { return d->oc * d->oh * d->ow; }
 static int64_t weight_size(const tide_conv *d) { return d->oc * (d->ic / d->groups) * d->kh * d->kw; }
 
-tide_status tide_dnnl_conv(tide_context *cx, const tide_conv *d, const float *x, const float *w, const float *bias, float *y) {
+tide_status tide_dnnl_conv(tide_context *cx, const tide_conv *d, const float *x, const float *w,
+                           const float *bias, float *y) {
     images v = {.data = {x, w, y, bias}, .step = {image_size(d), 0, result_size(d), 0}};
     return run_images(cx, CONV, d, 1, &v, bias);
 }
 
-tide_status tide_dnnl_conv_data(tide_context *cx, const tide_conv *d, const float *gy, const float *w, float *gx) {
+tide_status tide_dnnl_conv_data(tide_context *cx, const tide_conv *d, const float *gy, const float *w,
+                                float *gx) {
     images v = {.data = {gx, w, gy, NULL}, .step = {image_size(d), 0, result_size(d), 0}};
     return run_images(cx, CONV_DATA, d, 1, &v, false);
 }
 
 /* Each tile sums over its images into a buffer of its own; the buffers are then added in order. */
-tide_status tide_dnnl_conv_weights(tide_context *cx, const tide_conv *d, const float *x, const float *gy, float *gw,
-                                   float *gbias) {
+tide_status tide_dnnl_conv_weights(tide_context *cx, const tide_conv *d, const float *x, const float *gy,
+                                   float *gw, float *gbias) {
     const int64_t each = (d->n + MOST_GROUPS - 1) / MOST_GROUPS, tiles = (d->n + each - 1) / each;
     const int64_t nw = weight_size(d), nb = gbias ? d->oc : 0, step = (nw + nb + 15) / 16 * 16;
     const size_t size = (size_t)(tiles * step) * sizeof(float);
@@ -367,16 +387,18 @@ bool tide_dnnl_run_matmul(const tide_dnnl_primitive *p, const void *a, const voi
     return false;
 }
 
-tide_status tide_dnnl_conv(tide_context *cx, const tide_conv *d, const float *x, const float *w, const float *bias, float *y) {
+tide_status tide_dnnl_conv(tide_context *cx, const tide_conv *d, const float *x, const float *w,
+                           const float *bias, float *y) {
     return TIDE_EUNSUP;
 }
 
-tide_status tide_dnnl_conv_data(tide_context *cx, const tide_conv *d, const float *gy, const float *w, float *gx) {
+tide_status tide_dnnl_conv_data(tide_context *cx, const tide_conv *d, const float *gy, const float *w,
+                                float *gx) {
     return TIDE_EUNSUP;
 }
 
-tide_status tide_dnnl_conv_weights(tide_context *cx, const tide_conv *d, const float *x, const float *gy, float *gw,
-                                   float *gbias) {
+tide_status tide_dnnl_conv_weights(tide_context *cx, const tide_conv *d, const float *x, const float *gy,
+                                   float *gw, float *gbias) {
     return TIDE_EUNSUP;
 }
 

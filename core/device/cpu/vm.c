@@ -172,23 +172,25 @@ static bool lies(const vm_tile *x, const tide_vm_value *v, int arg, bool output,
     const vm_strides *s = outer ? &a->o : &a->i;
     at->so = outer ? s->step : 0;
     at->si = outer ? 0 : s->step;
-    return s->even && (s->step == size || s->step == 0);
+    return s->even && (s->step == size || (s->step == 0 && !output));
 }
 
-/* May v be computed where it is stored? Not while that memory is read as an input. */
+/* May v be computed where it is stored? Not while that memory is read as an input. What is packed from afar goes
+ * to a register first: writing rows of an output in turns would keep throwing its lines out of the cache. */
 static bool free_to_write(const vm_tile *x, const tide_vm_value *v) {
+    if (v->space == TIDE_KEPT && x->shape->staged) return false; /* each chunk has its own */
+    if (v->load >= 0 && !(x->arg[v->load].i.even && x->arg[v->load].i.step == x->vm->arg[v->load].size)) return false;
     for (int a = 0; a < x->vm->nin; a++)
         if (v->hazard >> a & 1 && x->arg[a].base == x->arg[v->out].base) return false;
     return true;
 }
 
-/* Gives every value its place for the kept elements k0 .. k0 + nk. */
-static void place(vm_tile *x, int64_t k0, int64_t nk) {
+/* Gives every value its place, for blocks of nk kept elements. */
+static void place(vm_tile *x, int64_t nk) {
     const tide_vm_plan *p = x->plan;
     const tide_vm_shape *s = x->shape;
     bool rows = s->mode == VM_ROWS;
     int64_t width = s->mode == VM_COLUMNS ? nk : s->rb, row_width = rows ? s->R : nk;
-    x->k0 = k0;
     x->nk = nk;
     x->nmoving = 0;
     for (int i = 0; i < p->nvalue; i++) {
@@ -208,7 +210,7 @@ static void place(vm_tile *x, int64_t k0, int64_t nk) {
             break;
         default:
             x->where[i] = IN_REGISTER;
-            if (v->load >= 0 && lies(x, v, v->load, false, &l)) x->where[i] = IN_INPUT;
+            if (v->load >= 0 && x->vm->arg[v->load].plain && lies(x, v, v->load, false, &l)) x->where[i] = IN_INPUT;
             else if (v->out >= 0 && lies(x, v, v->out, true, &l) && free_to_write(x, v)) x->where[i] = IN_OUTPUT;
             moving = x->where[i] != IN_REGISTER || v->place == VM_ROW;
             if (x->where[i] != IN_REGISTER) break;
@@ -271,12 +273,35 @@ static void reduce_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
     }
 }
 
+/* Asks for the inputs of the next block, a part after every step, so that memory works while we compute. */
+typedef struct { int value; int64_t line, lines_a_step; } vm_ahead;
+
+static void fetch_ahead(const vm_tile *x, vm_ahead *a, vm_block b) {
+    for (int64_t left = a->lines_a_step; left > 0 && a->value < x->nmoving;) {
+        int v = x->moving[a->value];
+        const tide_loc *l = &x->loc[v];
+        int64_t bytes = b.no * b.ni * l->si, n = (bytes >> 6) - a->line;
+        if (x->where[v] != IN_INPUT || n <= 0) {
+            a->value++;
+            a->line = 0;
+            continue;
+        }
+        if (n > left) n = left;
+        const char *at = l->p + bytes + (a->line << 6);
+        for (int64_t j = 0; j < n; j++) __builtin_prefetch(at + (j << 6));
+        a->line += n;
+        left -= n;
+    }
+}
+
 static void run_section(vm_tile *x, int section, vm_block b) {
     const tide_vm_plan *p = x->plan;
     bool rows = x->shape->mode == VM_ROWS;
     /* by space: how much of the block a step works on */
     const int64_t no[4] = {1, rows ? b.no : 1, rows ? 1 : b.no, b.no}, ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
+    vm_ahead ahead = {0, 0, 0};
+    if (section >= vm_pass(0) && end - t > 3 && b.no*b.ni >= 256) ahead.lines_a_step = x->nmoving * (b.no * b.ni >> 4) / (end - t) + 1;
     for (; t < end; t++) {
         switch (t->kind) {
         case VM_KERNEL: t->fn(x->loc, t->ref, no[t->space], ni[t->space]); break;
@@ -288,6 +313,7 @@ static void run_section(vm_tile *x, int section, vm_block b) {
             break;
         default: reduce_step(x, t, b);
         }
+        if (ahead.lines_a_step) fetch_ahead(x, &ahead, b);
     }
 }
 
@@ -362,17 +388,21 @@ static void run_pass(vm_tile *x, int level) {
 
 /* ---- tiles ---- */
 
+/* Goes on to the kept elements k0 .. k0 + nk. Places last as long as nk does. */
 static void begin_kept(vm_tile *x, int64_t k0, int64_t nk) {
-    place(x, k0, nk);
-    move_places(x, block_of(x, 0, 0));
-    run_section(x, 0, (vm_block){0, 0, 0, 0});
+    x->k0 = k0;
+    if (x->nk != nk) {
+        place(x, nk);
+        run_section(x, 0, (vm_block){0, 0, 0, 0});
+    }
+    if (x->shape->R == 0 || vm_has(x->plan, vm_kept(0))) move_places(x, block_of(x, 0, 0));
 }
 
 static void flat_tile(vm_tile *x, int64_t tile) {
     const tide_vm_shape *s = x->shape;
     int64_t o0 = tile / s->nr * s->ktile, o1 = s->K - o0 < s->ktile ? s->K : o0 + s->ktile;
     int64_t i0 = tile % s->nr * s->rtile, i1 = s->R - i0 < s->rtile ? s->R : i0 + s->rtile;
-    place(x, 0, 1);
+    place(x, 1);
     run_section(x, 0, (vm_block){0, 0, 0, 0});
     for (int64_t o = o0; o < o1; o += s->kb) {
         for (int64_t i = i0; i < i1; i += s->rb) {
@@ -416,6 +446,7 @@ static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
     x->shape = &run->shape[item];
     x->plan = x->shape->plan;
     x->frame = scratch;
+    x->nk = 0;
     x->loc = scratch;
     x->moving = (uint16_t *)(x->loc + x->plan->nvalue);
     x->where = (uint8_t *)(x->moving + x->plan->nvalue);

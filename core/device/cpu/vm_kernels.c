@@ -1,8 +1,8 @@
 /* The loops of the vector machine. TIDE_VM_ISA names the table: the file is compiled once for each instruction set.
  *
- * Every loop works on W elements at a time: `name_w` is that step, written so that the compiler turns it into
- * vector instructions; the tail goes through a padded copy of the operands. An operand that is one element for
- * the whole row is spread over W elements first, so one loop serves all mixes of operands. */
+ * Every loop works on W elements at a time, WIDE where bytes or halves are among them: `name_w` is that step, written
+ * so that the compiler turns it into vector instructions; the tail goes through a padded copy of the operands. An
+ * operand that is one element for the whole row is spread first, so one loop serves all mixes of operands. */
 #include "device/cpu/vm_kernels.h"
 #include "base/random.h"
 #include "program/math.h"
@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-enum { W = 16 };
+enum { W = 16, WIDE = 64 };
 
 /* Memory that another type may have been written to. */
 typedef float __attribute__((may_alias)) f32;
@@ -19,12 +19,14 @@ typedef double __attribute__((may_alias)) f64;
 typedef int32_t __attribute__((may_alias)) i32;
 typedef int64_t __attribute__((may_alias)) i64;
 typedef uint32_t __attribute__((may_alias)) u32;
+typedef uint64_t __attribute__((may_alias)) u64;
 typedef uint16_t __attribute__((may_alias)) u16;
 typedef int8_t i8;
 typedef uint8_t m8;
 
 #define INLINE static inline __attribute__((always_inline))
-#define EACH _Pragma("GCC ivdep") for (int j = 0; j < W; j++)
+/* Not unrolled before it is vectorised: most loops vectorise only then. */
+#define EACH(w) _Pragma("GCC ivdep") _Pragma("GCC unroll 1") for (int j = 0; j < w; j++)
 
 /* ---- the frame around every loop ---- */
 
@@ -55,90 +57,93 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
     if (joined) *ni *= *no, *no = 1;
 }
 
-#define OPERAND(x, T) \
+#define OPERAND(x, T, w) \
     const T *p##x = (const T *)x.p; \
-    int64_t t##x = W; \
-    T s##x[W]; \
+    int64_t t##x = w; \
+    T s##x[w]; \
     if (!x.si) { \
-        EACH s##x[j] = *p##x; \
+        EACH(w) s##x[j] = *p##x; \
         p##x = s##x; \
         t##x = 0; \
     }
-#define PADDED(x, T) \
-    T q##x[W] = {0}; \
+#define PADDED(x, T, w) \
+    T q##x[w] = {0}; \
     few(q##x, p##x, n * (int64_t)sizeof(T));
 
-#define LOOP1(name, R, A) \
+#define LOOP1(w, name, R, A) \
     static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]]; \
         lengthen((tide_loc *[]){&d, &a}, (int64_t[]){sizeof(R), sizeof(A)}, 2, &no, &ni); \
         for (; no > 0; no--, d.p += d.so, a.p += a.so) { \
             R *pd = (R *)d.p; \
-            OPERAND(a, A) \
+            OPERAND(a, A, w) \
             int64_t n = ni; \
-            for (; n >= W; n -= W, pd += W, pa += ta) name##_w(pd, pa); \
+            for (; n >= w; n -= w, pd += w, pa += ta) name##_w(pd, pa); \
             if (n) { \
-                R qd[W]; \
-                PADDED(a, A) \
+                R qd[w]; \
+                PADDED(a, A, w) \
                 name##_w(qd, qa); \
                 few(pd, qd, n * (int64_t)sizeof(R)); \
             } \
         } \
     }
 
-#define LOOP2(name, R, A, B) \
+#define LOOP2(w, name, R, A, B) \
     static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]]; \
         lengthen((tide_loc *[]){&d, &a, &b}, (int64_t[]){sizeof(R), sizeof(A), sizeof(B)}, 3, &no, &ni); \
         for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so) { \
             R *pd = (R *)d.p; \
-            OPERAND(a, A) OPERAND(b, B) \
+            OPERAND(a, A, w) OPERAND(b, B, w) \
             int64_t n = ni; \
-            for (; n >= W; n -= W, pd += W, pa += ta, pb += tb) name##_w(pd, pa, pb); \
+            for (; n >= w; n -= w, pd += w, pa += ta, pb += tb) name##_w(pd, pa, pb); \
             if (n) { \
-                R qd[W]; \
-                PADDED(a, A) PADDED(b, B) \
+                R qd[w]; \
+                PADDED(a, A, w) PADDED(b, B, w) \
                 name##_w(qd, qa, qb); \
                 few(pd, qd, n * (int64_t)sizeof(R)); \
             } \
         } \
     }
 
-#define LOOP3(name, R, A, B, C) \
+#define LOOP3(w, name, R, A, B, C) \
     static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]], c = loc[ref[3]]; \
         lengthen((tide_loc *[]){&d, &a, &b, &c}, (int64_t[]){sizeof(R), sizeof(A), sizeof(B), sizeof(C)}, 4, &no, &ni); \
         for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so, c.p += c.so) { \
             R *pd = (R *)d.p; \
-            OPERAND(a, A) OPERAND(b, B) OPERAND(c, C) \
+            OPERAND(a, A, w) OPERAND(b, B, w) OPERAND(c, C, w) \
             int64_t n = ni; \
-            for (; n >= W; n -= W, pd += W, pa += ta, pb += tb, pc += tc) name##_w(pd, pa, pb, pc); \
+            for (; n >= w; n -= w, pd += w, pa += ta, pb += tb, pc += tc) name##_w(pd, pa, pb, pc); \
             if (n) { \
-                R qd[W]; \
-                PADDED(a, A) PADDED(b, B) PADDED(c, C) \
+                R qd[w]; \
+                PADDED(a, A, w) PADDED(b, B, w) PADDED(c, C, w) \
                 name##_w(qd, qa, qb, qc); \
                 few(pd, qd, n * (int64_t)sizeof(R)); \
             } \
         } \
     }
 
-#define UNARY(name, R, T, expr) \
+#define UNARY_BY(w, name, R, T, expr) \
     INLINE void name##_w(R *d, const T *a) { \
-        EACH { \
+        EACH(w) { \
             T x = a[j]; \
             d[j] = (R)(expr); \
         } \
     } \
-    LOOP1(name, R, T)
+    LOOP1(w, name, R, T)
 
-#define BINARY(name, R, T, expr) \
+#define BINARY_BY(w, name, R, T, expr) \
     INLINE void name##_w(R *d, const T *a, const T *b) { \
-        EACH { \
+        EACH(w) { \
             T x = a[j], y = b[j]; \
             d[j] = (R)(expr); \
         } \
     } \
-    LOOP2(name, R, T, T)
+    LOOP2(w, name, R, T, T)
+
+#define UNARY(name, R, T, expr) UNARY_BY(W, name, R, T, expr)
+#define BINARY(name, R, T, expr) BINARY_BY(W, name, R, T, expr)
 
 /* ---- instructions ---- */
 
@@ -156,23 +161,32 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
 #define TRIG_OF(f, t, T, SMALL) \
     INLINE void f##_##t##_w(T *d, const T *a) { \
         int large = 0; \
-        EACH large |= !(tide_abs_##t(a[j]) <= SMALL); \
+        EACH(W) large |= !(tide_abs_##t(a[j]) <= SMALL); \
         if (__builtin_expect(large, 0)) \
             for (int j = 0; j < W; j++) d[j] = tide_##f##_##t(a[j]); \
         else \
-            EACH d[j] = tide_##f##_small_##t(a[j]); \
+            EACH(W) d[j] = tide_##f##_small_##t(a[j]); \
     } \
-    LOOP1(f##_##t, T, T)
+    LOOP1(W, f##_##t, T, T)
 
 #define COMPARISONS(t, T) \
-    BINARY(eq_##t, m8, T, x == y) \
-    BINARY(ne_##t, m8, T, x != y)
+    BINARY_BY(WIDE, eq_##t, m8, T, x == y) \
+    BINARY_BY(WIDE, ne_##t, m8, T, x != y)
 #define ORDERINGS(t, T) \
-    BINARY(lt_##t, m8, T, x < y) \
-    BINARY(le_##t, m8, T, x <= y)
-#define SELECT_OF(t, T) \
-    INLINE void select_##t##_w(T *d, const m8 *m, const T *a, const T *b) { EACH d[j] = m[j] ? a[j] : b[j]; } \
-    LOOP3(select_##t, T, m8, T, T)
+    BINARY_BY(WIDE, lt_##t, m8, T, x < y) \
+    BINARY_BY(WIDE, le_##t, m8, T, x <= y)
+/* By size: bits are chosen, not numbers. */
+#define SELECT_OF(size, U) \
+    INLINE void select_##size##_w(U *d, const m8 *m, const U *a, const U *b) { \
+        EACH(WIDE) { \
+            U all = (U)(0 - (U)m[j]); \
+            d[j] = (a[j] & all) | (b[j] & ~all); \
+        } \
+    } \
+    LOOP3(WIDE, select_##size, U, m8, U, U)
+SELECT_OF(1, m8)
+SELECT_OF(4, u32)
+SELECT_OF(8, u64)
 
 #define FLOATS(t, T, SMALL) \
     UNARY(neg_##t, T, T, -x) \
@@ -180,7 +194,7 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
     TRIG_OF(sin, t, T, SMALL) \
     TRIG_OF(cos, t, T, SMALL) \
     TRIG_OF(tan, t, T, SMALL) \
-    UNARY(isnan_##t, m8, T, x != x) \
+    UNARY_BY(WIDE, isnan_##t, m8, T, x != x) \
     BINARY(add_##t, T, T, x + y) \
     BINARY(sub_##t, T, T, x - y) \
     BINARY(mul_##t, T, T, x * y) \
@@ -188,11 +202,10 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
     BINARY_MATH(BINARY_OF, t, T) \
     COMPARISONS(t, T) \
     ORDERINGS(t, T) \
-    SELECT_OF(t, T) \
     INLINE void fma_##t##_w(T *d, const T *a, const T *b, const T *c) { \
-        EACH d[j] = tide_fma_##t(a[j], b[j], c[j]); \
+        EACH(W) d[j] = tide_fma_##t(a[j], b[j], c[j]); \
     } \
-    LOOP3(fma_##t, T, T, T, T)
+    LOOP3(W, fma_##t, T, T, T, T)
 
 FLOATS(f32, f32, TIDE_TRIG_SMALL_F32)
 FLOATS(f64, f64, TIDE_TRIG_SMALL_F64)
@@ -218,30 +231,29 @@ FLOATS(f64, f64, TIDE_TRIG_SMALL_F64)
     BINARY(shl_##t, T, T, tide_shl_##t(x, y)) \
     BINARY(shr_##t, T, T, tide_shr_##t(x, y)) \
     COMPARISONS(t, T) \
-    ORDERINGS(t, T) \
-    SELECT_OF(t, T)
+    ORDERINGS(t, T)
 
 INTEGERS(i32, i32, uint32_t)
 INTEGERS(i64, i64, uint64_t)
 
-UNARY(not_m8, m8, m8, !x)
-BINARY(and_m8, m8, m8, x & y)
-BINARY(or_m8, m8, m8, x | y)
-BINARY(xor_m8, m8, m8, x ^ y)
+UNARY_BY(WIDE, not_m8, m8, m8, !x)
+BINARY_BY(WIDE, and_m8, m8, m8, x & y)
+BINARY_BY(WIDE, or_m8, m8, m8, x | y)
+BINARY_BY(WIDE, xor_m8, m8, m8, x ^ y)
 COMPARISONS(m8, m8)
-SELECT_OF(m8, m8)
 
 /* ---- conversions between registers, and to what a storage dtype can hold ---- */
 
 #define COPY(t, T) UNARY(t##_of_##t, T, T, x)
 #define CAST(to, from) UNARY(to##_of_##from, to, from, x)
 #define CVT(to, from) UNARY(to##_of_##from, to, from, tide_##to##_of_##from(x))
-COPY(f32, f32) CAST(f32, f64) CVT(f32, i32) CVT(f32, i64) CAST(f32, m8)
-CAST(f64, f32) COPY(f64, f64) CVT(f64, i32) CVT(f64, i64) CAST(f64, m8)
-CVT(i32, f32) CVT(i32, f64) COPY(i32, i32) CAST(i32, i64) CAST(i32, m8)
-CVT(i64, f32) CVT(i64, f64) CAST(i64, i32) COPY(i64, i64) CAST(i64, m8)
-#define TRUTH(from) UNARY(m8_of_##from, m8, from, x != 0)
-TRUTH(f32) TRUTH(f64) TRUTH(i32) TRUTH(i64) COPY(m8, m8)
+#define TRUTH(to) UNARY_BY(WIDE, to##_of_m8, to, m8, x) UNARY_BY(WIDE, m8_of_##to, m8, to, x != 0)
+COPY(f32, f32) CAST(f32, f64) CVT(f32, i32) CVT(f32, i64)
+CAST(f64, f32) COPY(f64, f64) CVT(f64, i32) CVT(f64, i64)
+CVT(i32, f32) CVT(i32, f64) COPY(i32, i32) CAST(i32, i64)
+CVT(i64, f32) CVT(i64, f64) CAST(i64, i32) COPY(i64, i64)
+TRUTH(f32) TRUTH(f64) TRUTH(i32) TRUTH(i64)
+UNARY_BY(WIDE, m8_of_m8, m8, m8, x)
 
 UNARY(round_f16, f32, f32, tide_f32_of_f16(tide_f16_of_f32(x)))
 UNARY(round_bf16, f32, f32, tide_f32_of_bf16(tide_bf16_of_f32(x)))
@@ -252,7 +264,7 @@ UNARY(round_u8, i32, i32, (uint8_t)x)
 
 /* Between a register and memory with any strides: along the denser axis of the memory. */
 #define MOVE(name, R, T, expr, memory) \
-    UNARY(name##_dense, R, T, expr) \
+    UNARY_BY(WIDE, name##_dense, R, T, expr) \
     static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]]; \
         if (d.si == sizeof(R) && (a.si == sizeof(T) || a.si == 0)) { \
@@ -312,7 +324,7 @@ static void index_i64(const tide_loc *loc, const uint16_t *ref, int64_t no, int6
 
 /* W counters in a row. */
 INLINE void philox_w(uint64_t key, uint64_t hi, uint64_t counter, u32 w[4][W]) {
-    EACH {
+    EACH(W) {
         uint32_t out[4];
         tide_philox(key, hi, counter + (uint64_t)j, out);
         w[0][j] = out[0];
@@ -323,7 +335,7 @@ INLINE void philox_w(uint64_t key, uint64_t hi, uint64_t counter, u32 w[4][W]) {
 }
 
 INLINE void random_any_w(u32 *d, const i64 *a, uint64_t key, uint64_t hi) {
-    EACH {
+    EACH(W) {
         uint32_t out[4];
         uint32_t k = (uint32_t)a[j] & 3;
         tide_philox(key, hi, (uint64_t)a[j] >> 2, out);
@@ -338,7 +350,7 @@ static void random_row(u32 *d, const i64 *a, int64_t n, uint64_t key, uint64_t h
     while (i < end) {
         uint64_t base = i & ~(uint64_t)3, m = 4 * W - (i - base);
         philox_w(key, hi, base >> 2, w);
-        EACH {
+        EACH(W) {
             flat[4 * j] = w[0][j];
             flat[4 * j + 1] = w[1][j];
             flat[4 * j + 2] = w[2][j];
@@ -357,7 +369,7 @@ static void random_i32(const tide_loc *loc, const uint16_t *ref, int64_t no, int
     lengthen((tide_loc *[]){&d, &a}, (int64_t[]){sizeof(u32), sizeof(i64)}, 2, &no, &ni);
     for (; no > 0; no--, d.p += d.so, a.p += a.so) {
         u32 *pd = (u32 *)d.p;
-        OPERAND(a, i64)
+        OPERAND(a, i64, W)
         bool row = ta != 0 && *pa >= 0;
         for (int64_t j = 1; j < ni && row; j++) row = pa[j] == pa[j - 1] + 1;
         if (row) {
@@ -368,7 +380,7 @@ static void random_i32(const tide_loc *loc, const uint16_t *ref, int64_t no, int
         for (; n >= W; n -= W, pd += W, pa += ta) random_any_w(pd, pa, key, hi);
         if (n) {
             u32 qd[W];
-            PADDED(a, i64)
+            PADDED(a, i64, W)
             random_any_w(qd, qa, key, hi);
             few(pd, qd, n * (int64_t)sizeof(u32));
         }
@@ -393,6 +405,8 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
 #define HALVE(name, n) \
     case 2 * n: name##_into(l, l, l + n, n); __attribute__((fallthrough));
 
+/* `_lanes` leaves min(n, W) lanes of a row; `_rows` then takes the rest of the way for W rows at a time, so that
+ * the rows do not wait for each other's last few additions. */
 #define REDUCTION(name, T, expr) \
     INLINE void name##_into(T *d, const T *a, const T *b, int64_t n) { \
         _Pragma("GCC ivdep") for (int64_t j = 0; j < n; j++) { \
@@ -400,43 +414,69 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             d[j] = (T)(expr); \
         } \
     } \
-    INLINE T name##_row(const T *x, int64_t n) { \
-        enum { L = TIDE_LANES, G = 64 }; /* lanes G at a time stay in vector registers */ \
-        _Alignas(64) T l[L]; \
-        int64_t s = 1; \
-        if (n == 1) return *x; \
-        if (n <= 2 * L) { \
-            while (2 * s < n) s *= 2; \
+    /* lane[0..len) of `rounds` rounds, each `len` elements; a group of lanes stays in vector registers */ \
+    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
+        enum { G = 64 }; \
+        for (int64_t g = 0; g < len; g += G) { \
+            T l[G]; \
+            memcpy(l, open ? x + g : lane + g, sizeof l); \
+            for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, G); \
+            memcpy(lane + g, l, sizeof l); \
+        } \
+    } \
+    INLINE void name##_lanes(T *to, const T *x, int64_t n) { \
+        _Alignas(64) T l[TIDE_LANES]; \
+        int64_t s = TIDE_LANES; \
+        if (n <= 2 * TIDE_LANES) { \
+            while (s >= n) s /= 2; \
             name##_into(l, x, x + s, n - s); \
             memcpy(l + (n - s), x + (n - s), (size_t)(2 * s - n) * sizeof(T)); \
         } else { \
-            int64_t whole = n & ~(int64_t)(L - 1); \
-            for (int64_t g = 0; g < L; g += G) { \
-                T lane[G]; \
-                memcpy(lane, x + g, sizeof lane); \
-                for (int64_t r = L; r < whole; r += L) name##_into(lane, lane, x + r + g, G); \
-                memcpy(l + g, lane, sizeof lane); \
-            } \
+            int64_t rounds = n / TIDE_LANES, whole = rounds * TIDE_LANES; \
+            name##_rounds(l, x, TIDE_LANES, rounds, true); \
             name##_into(l, l, x + whole, n - whole); \
-            s = L; \
         } \
         switch (s) { \
-            HALVE(name, 128) HALVE(name, 64) HALVE(name, 32) HALVE(name, 16) HALVE(name, 8) HALVE(name, 4) \
-            HALVE(name, 2) HALVE(name, 1) \
-        default: return *l; \
+            HALVE(name, 128) HALVE(name, 64) HALVE(name, 32) HALVE(name, 16) \
+        default: memcpy(to, l, W * sizeof(T)); \
         } \
     } \
+    INLINE T name##_short(const T *x, int64_t n) { \
+        T l[W]; \
+        memcpy(l, x, (size_t)n * sizeof(T)); \
+        for (int64_t s = W / 2; s >= 1; s /= 2) \
+            for (int64_t j = 0; j < s && j + s < n; j++) name##_into(l + j, l + j, l + j + s, 1); \
+        return *l; \
+    } \
     static void name##_rows(void *d, const char *x, int64_t so, int64_t no, int64_t ni) { \
-        for (int64_t o = 0; o < no; o++, x += so) ((T *)d)[o] = name##_row((const T *)x, ni); \
+        T *to = d; \
+        if (ni <= W) { \
+            for (; no > 0; no--, x += so) *to++ = name##_short((const T *)x, ni); \
+            return; \
+        } \
+        _Alignas(64) T l[W][W] = {{0}}, h[W][W / 2], q[W][W / 4], p[W][W / 8]; \
+        for (; no > 0; no -= W) { \
+            int64_t m = no < W ? no : W; \
+            for (int64_t i = 0; i < m; i++, x += so) name##_lanes(l[i], (const T *)x, ni); \
+            for (int i = 0; i < W; i++) name##_into(h[i], l[i], l[i] + W / 2, W / 2); \
+            for (int i = 0; i < W; i++) name##_into(q[i], h[i], h[i] + W / 4, W / 4); \
+            for (int i = 0; i < W; i++) name##_into(p[i], q[i], q[i] + W / 8, W / 8); \
+            for (int64_t i = 0; i < m; i++) name##_into(to++, p[i], p[i] + 1, 1); \
+        } \
     } \
     static void name##_fold(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k) { \
         bool joined = so == k * (int64_t)sizeof(T); \
         while (n > 0) { \
             int64_t lane = r % TIDE_LANES, m = joined ? TIDE_LANES - lane : 1; \
-            if (m > n) m = n; \
             T *to = (T *)acc + lane * k; \
-            if (r < TIDE_LANES) memcpy(to, x, (size_t)(m * k) * sizeof(T)); \
-            else name##_into(to, to, (const T *)x, m * k); \
+            if (joined && lane == 0 && n >= TIDE_LANES) { \
+                m = n / TIDE_LANES * TIDE_LANES; \
+                name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0); \
+            } else { \
+                if (m > n) m = n; \
+                if (r < TIDE_LANES) memcpy(to, x, (size_t)(m * k) * sizeof(T)); \
+                else name##_into(to, to, (const T *)x, m * k); \
+            } \
             x += m * so; \
             r += m; \
             n -= m; \
@@ -463,8 +503,23 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
     REDUCTION(prod_##t, T, prod) \
     REDUCTION(greatest_##t, T, max) \
     REDUCTION(least_##t, T, min)
-REDUCTIONS_OF(f32, f32, x + y, x * y, tide_max_f32(x, y), tide_min_f32(x, y))
-REDUCTIONS_OF(f64, f64, x + y, x * y, tide_max_f64(x, y), tide_min_f64(x, y))
+
+/* tide_max and tide_min in fewer steps; which of two NaN wins may differ, and does not matter. */
+#define EXTREMES(t, T) \
+    INLINE T more_##t(T x, T y) { \
+        T both = tide_from_bits_##t(tide_bits_##t(x) & tide_bits_##t(y)), r = x > y ? x : y; \
+        r = x == y ? both : r; \
+        return x != x ? x : r; \
+    } \
+    INLINE T less_##t(T x, T y) { \
+        T both = tide_from_bits_##t(tide_bits_##t(x) | tide_bits_##t(y)), r = x < y ? x : y; \
+        r = x == y ? both : r; \
+        return x != x ? x : r; \
+    }
+EXTREMES(f32, f32)
+EXTREMES(f64, f64)
+REDUCTIONS_OF(f32, f32, x + y, x * y, more_f32(x, y), less_f32(x, y))
+REDUCTIONS_OF(f64, f64, x + y, x * y, more_f64(x, y), less_f64(x, y))
 REDUCTIONS_OF(i32, i32, (uint32_t)x + (uint32_t)y, (uint32_t)x * (uint32_t)y, x > y ? x : y, x < y ? x : y)
 REDUCTIONS_OF(i64, i64, (uint64_t)x + (uint64_t)y, (uint64_t)x * (uint64_t)y, x > y ? x : y, x < y ? x : y)
 
@@ -505,7 +560,8 @@ const tide_vm_kernels JOIN(tide_vm_kernels_, TIDE_VM_ISA) = {
             NUMBER_ROW(FMOD, fmod), NUMBER_ROW(POW, pow), FLOAT_ROW(ATAN2, atan2), FLOAT_ROW(COPYSIGN, copysign),
             NUMBER_ROW(MIN, min), NUMBER_ROW(MAX, max), BITS_ROW(AND, and), BITS_ROW(OR, or), BITS_ROW(XOR, xor),
             INT_ROW(SHL, shl), INT_ROW(SHR, shr), ANY_ROW(EQ, eq), ANY_ROW(NE, ne), NUMBER_ROW(LT, lt),
-            NUMBER_ROW(LE, le), ANY_ROW(SELECT, select), FLOAT_ROW(FMA, fma),
+            NUMBER_ROW(LE, le), FLOAT_ROW(FMA, fma),
+            [TIDE_P_SELECT] = {select_4, select_8, select_4, select_8, select_1},
             [TIDE_P_RANDOM] = {[TIDE_RI64] = random_i32}, [TIDE_P_CHECK] = {[TIDE_RMASK] = check},
         },
     .cvt = {CVT_ROW(F32, f32), CVT_ROW(F64, f64), CVT_ROW(I32, i32), CVT_ROW(I64, i64), CVT_ROW(MASK, m8)},

@@ -159,7 +159,7 @@ static uint16_t value_of(plan_build *pb, uint16_t v) {
     case TIDE_P_SIZE_R: b->at[v] = given(pb, VM_SIZE, TIDE_ONE, 1); break;
     default:
         b->at[v] = new_value(pb, VM_REG, space, i->type, 0);
-        if (i->op == TIDE_P_LOAD && b->vm->arg[i->a].plain && space) pb->plan->value[b->at[v]].load = (int8_t)i->a;
+        if (i->op == TIDE_P_LOAD && space) pb->plan->value[b->at[v]].load = (int8_t)i->a;
     }
     return b->at[v];
 }
@@ -358,7 +358,7 @@ static void lay_out(plan_build *pb) {
     int64_t live = 0;
     for (int kind = 0; kind < 2; kind++)
         for (int j = 0; j < 3; j++) live += pb->nslot[kind][sizes[j]] * sizes[j];
-    plan->block = 2048;
+    plan->block = 4096;
     while (plan->block > 256 && plan->block * live > 24 * 1024) plan->block /= 2;
     size_t at = up((size_t)plan->nvalue * (sizeof(tide_loc) + sizeof(uint16_t) + 1)), base[2][9];
     for (int kind = 0; kind < 2; kind++) {
@@ -393,16 +393,17 @@ static void lay_out(plan_build *pb) {
 static void find_outputs(plan_build *pb) {
     tide_vm_plan *plan = pb->plan;
     const tide_vm *vm = pb->b->vm;
-    int first = plan->section[vm_pass(pb->b->last)], end = plan->section[vm_pass(pb->b->last) + 1];
-    for (int s = first; s < end; s++) {
+    int pass = plan->section[vm_pass(pb->b->last)], end = plan->section[vm_finish(plan) + 1];
+    for (int s = pass; s < end; s++) {
         const tide_vm_step *t = &plan->step[s];
         tide_vm_value *x = &plan->value[t->ref[1]];
-        if (t->kind != VM_STORE || !vm->arg[t->arg].plain || x->place != VM_REG || x->space != TIDE_POINT || x->out >= 0) continue;
-        int made = first;
+        if (t->kind != VM_STORE || !vm->arg[t->arg].plain || x->place != VM_REG || x->space != t->space || x->space == TIDE_ONE) continue;
+        if (x->out >= 0 || (x->space == TIDE_KEPT && x->load >= 0)) continue;
+        int made = x->space == TIDE_KEPT ? 0 : pass; /* outputs that vary along R are written in the last pass */
         while (made < s && plan->step[made].ref[0] != t->ref[1]) made++;
         if (made == s) continue;
         x->out = (int8_t)t->arg;
-        for (int r = made + 1; r < plan->section[vm_finish(plan) + 1]; r++) {
+        for (int r = made + 1; r < end; r++) {
             const tide_vm_step *later = &plan->step[r];
             if (later->kind == VM_LOAD) x->hazard |= 1u << later->arg;
             for (int k = 1; k < 4; k++)

@@ -17,7 +17,7 @@ enum {
 typedef struct {
     uint8_t place, space, size; /* size of an element in bytes */
     uint8_t dense;  /* operand of a reduction: its elements must follow each other */
-    int8_t load;    /* the argument that it is loaded from, and may lie in; or -1 */
+    int8_t load;    /* the argument that it is loaded from, and may lie in; or -1 (none, or a scalar) */
     int8_t out;     /* the argument that it is stored to, and may be computed in; or -1 */
     uint32_t off;   /* REG: in the frame; ROW: bytes an element of the rows before it; else: which */
     uint32_t hazard; /* inputs that are still read after it was written: then it is not computed in `out` */

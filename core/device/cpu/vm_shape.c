@@ -118,7 +118,7 @@ void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_it
     int64_t chunks = parts_of(s->R, TIDE_CHUNK), tile = s->R * s->kb, most_rows = most(small ? 1 : TILE / most(tile, 1), 1);
     s->ktile = s->kb * most_rows;
     s->staged = chunks > 1 && parts_of(s->K, s->ktile) < FEW_TILES;
-    if (unit->again && (s->staged || (s->rb < s->R && (chunks > 1 || tile * p->row_bytes > KEEP_BYTES)))) {
+    if (unit->again && (s->staged || (s->rb < s->R && tile * p->row_bytes > KEEP_BYTES))) {
         p = unit->again;
         blocks(s, small ? SMALL_BLOCK : p->block);
         s->ktile = s->kb;

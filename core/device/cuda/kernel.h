@@ -1,22 +1,21 @@
-/* What every generated text begins with, after the scalar functions: wrapping integers, the operations of reductions,
- * and the order in which a block of threads reduces. CUDA C++ that an emulator compiles for the host as well. */
+/* What every generated text begins with, after the scalar functions: wrapping integers, the operations of
+ * reductions, and the order in which a block of threads reduces. CUDA C++ that an emulator compiles for the
+ * host as well. */
 
-#define TIDE_KERNEL extern "C" __global__ void __launch_bounds__(256)
+#define TIDE_KERNEL extern "C" __global__ void __launch_bounds__(256, 2) /* up to 128 registers */
 
-template <int N> struct tide_space : tide_cuda_head {
-    tide_cuda_arg arg[N];
-};
+template <int N> struct tide_space : tide_cuda_head { tide_cuda_arg arg[N]; };
 
 /* ---- integers ---- */
 
-#define TIDE_WRAPPING(I, U, i)                                                                                        \
-    TIDE_FN I tide_add_##i(I a, I b) { return (I)((U)a + (U)b); }                                                     \
-    TIDE_FN I tide_sub_##i(I a, I b) { return (I)((U)a - (U)b); }                                                     \
-    TIDE_FN I tide_mul_##i(I a, I b) { return (I)((U)a * (U)b); }                                                     \
-    TIDE_FN I tide_neg_##i(I a) { return (I)(0 - (U)a); }                                                             \
-    TIDE_FN I tide_abs_##i(I a) { return a < 0 ? tide_neg_##i(a) : a; }                                               \
-    TIDE_FN I tide_sign_##i(I a) { return (I)((a > 0) - (a < 0)); }                                                   \
-    TIDE_FN I tide_min_##i(I a, I b) { return b < a ? b : a; }                                                        \
+#define TIDE_WRAPPING(I, U, i)                                          \
+    TIDE_FN I tide_add_##i(I a, I b) { return (I)((U)a + (U)b); }       \
+    TIDE_FN I tide_sub_##i(I a, I b) { return (I)((U)a - (U)b); }       \
+    TIDE_FN I tide_mul_##i(I a, I b) { return (I)((U)a * (U)b); }       \
+    TIDE_FN I tide_neg_##i(I a) { return (I)(0 - (U)a); }               \
+    TIDE_FN I tide_abs_##i(I a) { return a < 0 ? tide_neg_##i(a) : a; } \
+    TIDE_FN I tide_sign_##i(I a) { return (I)((a > 0) - (a < 0)); }     \
+    TIDE_FN I tide_min_##i(I a, I b) { return b < a ? b : a; }          \
     TIDE_FN I tide_max_##i(I a, I b) { return b > a ? b : a; }
 TIDE_WRAPPING(int32_t, uint32_t, i32)
 TIDE_WRAPPING(int64_t, uint64_t, i64)
@@ -46,16 +45,16 @@ TIDE_FN int32_t tide_random(uint64_t key, uint64_t hi, int64_t i) {
 /* ---- reductions ---- */
 
 /* none() leaves every bit of the other operand: the place of an element that is not there. */
-#define TIDE_REDUCTION(name, f, T, op, nothing)                                                                       \
-    struct tide_##name##_##f {                                                                                        \
-        typedef T type;                                                                                               \
-        TIDE_FN T none() { return nothing; }                                                                          \
-        TIDE_FN T of(T a, T b) { return tide_##op##_##f(a, b); }                                                      \
+#define TIDE_REDUCTION(name, f, T, op, nothing)                  \
+    struct tide_##name##_##f {                                   \
+        typedef T type;                                          \
+        TIDE_FN T none() { return nothing; }                     \
+        TIDE_FN T of(T a, T b) { return tide_##op##_##f(a, b); } \
     };
-#define TIDE_REDUCTIONS(f, T, zero, least, greatest)                                                                  \
-    TIDE_REDUCTION(sum, f, T, add, zero)                                                                              \
-    TIDE_REDUCTION(prod, f, T, mul, 1)                                                                                \
-    TIDE_REDUCTION(maxr, f, T, max, least)                                                                            \
+#define TIDE_REDUCTIONS(f, T, zero, least, greatest) \
+    TIDE_REDUCTION(sum, f, T, add, zero)             \
+    TIDE_REDUCTION(prod, f, T, mul, 1)               \
+    TIDE_REDUCTION(maxr, f, T, max, least)           \
     TIDE_REDUCTION(minr, f, T, min, greatest)
 TIDE_REDUCTIONS(f32, float, -0.0f, -TIDE_INF_F32, TIDE_INF_F32)
 TIDE_REDUCTIONS(f64, double, -0.0, -TIDE_INF_F64, TIDE_INF_F64)
@@ -82,23 +81,23 @@ TIDE_FN tide_place tide_place_of(const tide_cuda_work &w) {
     return at;
 }
 
-/* The j-th lane of a thread. Lanes come in the order of their reversed bits, so that those which the tree combines
- * first follow each other. */
+/* The j-th lane of a thread. Lanes come in the order of their reversed bits, so that those which the tree
+ * combines first follow each other. */
 TIDE_FN int64_t tide_lane(const tide_place &at, uint32_t j) {
     return at.t + ((__brev(j) >> 1 >> (31 - at.lg)) << at.lt);
 }
 
-/* Takes the j-th lane's value x into the tree above a thread's lanes; after the last, returns the whole. left[] holds
- * the finished left branches, like the digits of a binary counter. */
-template <class Op> TIDE_FN typename Op::type tide_push(typename Op::type (&left)[TIDE_DEPTH], uint32_t j,
-                                                        typename Op::type x) {
+/* Takes the j-th lane's value x into the tree above a thread's lanes; after the last, returns the whole. left[]
+ * holds the finished left branches, like the digits of a binary counter. */
+template <class Op>
+TIDE_FN typename Op::type tide_push(typename Op::type (&left)[TIDE_DEPTH], uint32_t j, typename Op::type x) {
+    bool carry = true;
 #pragma unroll
     for (int b = 0; b < TIDE_DEPTH; b++) {
-        if (!(j >> b & 1)) {
-            left[b] = x;
-            break;
-        }
-        x = Op::of(left[b], x);
+        const bool one = j >> b & 1;
+        if (carry && !one) left[b] = x;
+        carry = carry && one;
+        if (carry) x = Op::of(left[b], x);
     }
     return x;
 }
@@ -146,8 +145,10 @@ template <class Op> TIDE_FN void tide_join(const tide_cuda_work &w, int64_t i, i
         for (int64_t n = begin + at.t; n < end; n += TIDE_LANES) a = Op::of(a, *(const T *)(part + n));
         a = tide_tree<Op>(a, at);
         if (!live || at.t != 0) continue;
-        if (w.chunks == 1) *(T *)(w.temp + j * w.kept + k) = a;
-        else tide_put(w, i, k, c, a);
+        if (w.chunks == 1)
+            *(T *)(w.temp + j * w.kept + k) = a;
+        else
+            tide_put(w, i, k, c, a);
     }
 }
 

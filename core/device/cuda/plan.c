@@ -1,9 +1,11 @@
-/* Which kernels of a piece run over a given space, and how they divide it: a function of the shape and strides only. */
+/* Which kernels of a piece run over a given space, and how they divide it: a function of the shape and strides
+ * only. */
 #include "device/cuda/text.h"
 
 #define MAX_GRID (1 << 20)
 
-void tide_cuda_space_of(const tide_iter *it, const uint64_t *slot, int nslot, uint32_t *flag, tide_cuda_space *out) {
+void tide_cuda_space_of(const tide_iter *it, const uint64_t *slot, int nslot, uint32_t *flag,
+                        tide_cuda_space *out) {
     memset(out, 0, sizeof *out);
     out->head.K = it->K;
     out->head.R = it->R;
@@ -44,8 +46,8 @@ static bool along_k(const tide_prog *p, const tide_iter *it) {
     return votes > 0;
 }
 
-/* Threads for `kept` elements that are reduced over R. Along K, a warp visits 32 neighbours, and a thread carries
- * several lanes; along R, it visits neighbouring lanes, and short elements share a block. */
+/* Threads for `kept` elements that are reduced over R. Along K, a warp visits 32 neighbours, and a thread
+ * carries several lanes; along R, it visits neighbouring lanes, and short elements share a block. */
 static void lay_out(tide_cuda_work *w, int64_t kept, int64_t R, bool columns) {
     const int32_t lanes = bits_for(R < TIDE_LANES ? R : TIDE_LANES);
     int32_t wide = columns ? bits_for(kept < 32 ? kept : 32) : 0;

@@ -1,5 +1,5 @@
-/* What a generated kernel is given at launch, the same bytes on both sides: plain C that is CUDA source as well.
- * A kernel is called as kernel(space, work) and declares only as many arguments as its program has. */
+/* What a generated kernel is given at launch, the same bytes on both sides: plain C that is CUDA source as
+ * well. A kernel is called as kernel(space, work) and declares only as many arguments as its program has. */
 #ifndef TIDE_CUDA_SPACE_H
 #define TIDE_CUDA_SPACE_H
 
@@ -16,8 +16,8 @@ typedef struct tide_cuda_arg {
     int64_t sk[8], sr[8]; /* bytes */
 } tide_cuda_arg;
 
-/* How one kernel divides it. A block of 256 threads visits 2^lw kept elements at a time with 2^lt threads each, and
- * a thread carries 2^lg of the lanes in which its element is reduced. */
+/* How one kernel divides it. A block of 256 threads visits 2^lw kept elements at a time with 2^lt threads each,
+ * and a thread carries 2^lg of the lanes in which its element is reduced. */
 typedef struct tide_cuda_work {
     int64_t count;    /* elements to visit: kept ones, or those of a flat kernel's space */
     int64_t kept;     /* kept elements */

@@ -1,5 +1,6 @@
-/* Writes a piece of a program as CUDA C++. Values that vary along R are locals of the loops over R, and each level of
- * reductions computes them again; KEPT and ONE values live in a struct row, one for each kept element. */
+/* Writes a piece of a program as CUDA C++. Values that vary along R are locals of the loops over R, and each
+ * level of reductions computes them again; KEPT and ONE values live in a struct row, one for each kept element.
+ */
 #include "device/cuda/text.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,7 +53,8 @@ static const char *conversion(int to, int t) {
     static const char *const float_to[2][2] = {{"tide_i32_of_f32(", "tide_i32_of_f64("},
                                                {"tide_i64_of_f32(", "tide_i64_of_f64("}};
     if (to == TIDE_RMASK) return "(bool)(0 != ";
-    if ((to == TIDE_RI32 || to == TIDE_RI64) && t <= TIDE_RF64) return float_to[to == TIDE_RI64][t == TIDE_RF64];
+    if ((to == TIDE_RI32 || to == TIDE_RI64) && t <= TIDE_RF64)
+        return float_to[to == TIDE_RI64][t == TIDE_RF64];
     static const char *const plain[] = {"(float)(", "(double)(", "(int32_t)(", "(int64_t)("};
     return plain[to];
 }
@@ -84,8 +86,8 @@ static void put_value(writer *w, tide_val v) {
     }
 }
 
-/* How an instruction is written, for floats, integers and masks: $a $b $c are operands, $f is the suffix of the type
- * of $a in math.h. Where there is but a name, it is that function's. */
+/* How an instruction is written, for floats, integers and masks: $a $b $c are operands, $f is the suffix of the
+ * type of $a in math.h. Where there is but a name, it is that function's. */
 static const char *const form[TIDE_NINSN][3] = {
     [TIDE_P_HOLD] = {"$a", "$a", "$a"},
     [TIDE_P_NEG] = {"-$a", "neg"},
@@ -145,23 +147,33 @@ static const char *const form[TIDE_NINSN][3] = {
 static void put_form(writer *w, const tide_insn *i, const char *f) {
     const uint16_t operand[3] = {i->a, i->b, i->c};
     for (; *f; f++) {
-        if (*f != '$') put(w, "%c", *f);
-        else put_value(w, operand[*++f - 'a']);
+        if (*f != '$')
+            put(w, "%c", *f);
+        else
+            put_value(w, operand[*++f - 'a']);
     }
 }
 
 static const char *const loads[] = {
-    [TIDE_F32] = "*(const float *)(", [TIDE_F64] = "*(const double *)(",
-    [TIDE_F16] = "tide_f32_of_f16(*(const uint16_t *)", [TIDE_BF16] = "tide_f32_of_bf16(*(const uint16_t *)",
-    [TIDE_I64] = "*(const int64_t *)(", [TIDE_I32] = "*(const int32_t *)(",
-    [TIDE_I8] = "(int32_t)(*(const int8_t *)", [TIDE_U8] = "(int32_t)(*(const uint8_t *)",
+    [TIDE_F32] = "*(const float *)(",
+    [TIDE_F64] = "*(const double *)(",
+    [TIDE_F16] = "tide_f32_of_f16(*(const uint16_t *)",
+    [TIDE_BF16] = "tide_f32_of_bf16(*(const uint16_t *)",
+    [TIDE_I64] = "*(const int64_t *)(",
+    [TIDE_I32] = "*(const int32_t *)(",
+    [TIDE_I8] = "(int32_t)(*(const int8_t *)",
+    [TIDE_U8] = "(int32_t)(*(const uint8_t *)",
     [TIDE_BOOL] = "(bool)(0 != *(const uint8_t *)",
 };
 static const char *const stores[][2] = {
-    [TIDE_F32] = {"float", "("}, [TIDE_F64] = {"double", "("},
-    [TIDE_F16] = {"uint16_t", "tide_f16_of_f32("}, [TIDE_BF16] = {"uint16_t", "tide_bf16_of_f32("},
-    [TIDE_I64] = {"int64_t", "("}, [TIDE_I32] = {"int32_t", "("},
-    [TIDE_I8] = {"int8_t", "(int8_t)("}, [TIDE_U8] = {"uint8_t", "(uint8_t)("},
+    [TIDE_F32] = {"float", "("},
+    [TIDE_F64] = {"double", "("},
+    [TIDE_F16] = {"uint16_t", "tide_f16_of_f32("},
+    [TIDE_BF16] = {"uint16_t", "tide_bf16_of_f32("},
+    [TIDE_I64] = {"int64_t", "("},
+    [TIDE_I32] = {"int32_t", "("},
+    [TIDE_I8] = {"int8_t", "(int8_t)("},
+    [TIDE_U8] = {"uint8_t", "(uint8_t)("},
     [TIDE_BOOL] = {"uint8_t", "(uint8_t)("},
 };
 
@@ -195,10 +207,11 @@ static void put_expression(writer *w, tide_val v) {
         put(w, ")");
         return;
     case TIDE_P_ROUND_TO:
-        put_form(w, i, i->aux == TIDE_F16    ? "tide_f32_of_f16(tide_f16_of_f32($a))"
-                       : i->aux == TIDE_BF16 ? "tide_f32_of_bf16(tide_bf16_of_f32($a))"
-                       : i->aux == TIDE_I8   ? "(int32_t)(int8_t)$a"
-                                             : "(int32_t)(uint8_t)$a");
+        put_form(w, i,
+                 i->aux == TIDE_F16    ? "tide_f32_of_f16(tide_f16_of_f32($a))"
+                 : i->aux == TIDE_BF16 ? "tide_f32_of_bf16(tide_bf16_of_f32($a))"
+                 : i->aux == TIDE_I8   ? "(int32_t)(int8_t)$a"
+                                       : "(int32_t)(uint8_t)$a");
         return;
     case TIDE_P_SELECT: put_form(w, i, "$a ? $b : $c"); return;
     default: break;
@@ -211,7 +224,10 @@ static void put_expression(writer *w, tide_val v) {
         put_form(w, i, f);
     } else {
         put(w, "tide_%s_%s(", f, suffix[type]);
-        put_form(w, i, tide_insn_nargs[i->op] == 1 ? "$a" : tide_insn_nargs[i->op] == 2 ? "$a, $b" : "$a, $b, $c");
+        put_form(w, i,
+                 tide_insn_nargs[i->op] == 1   ? "$a"
+                 : tide_insn_nargs[i->op] == 2 ? "$a, $b"
+                                               : "$a, $b, $c");
         put(w, ")");
     }
 }
@@ -249,10 +265,12 @@ static void find_live(writer *w, tide_cuda_group *g) {
         w->level[v] = level;
         if (!w->live[v]) continue;
         if (is_reduction(i)) {
-            if (i->aux != TIDE_AXIS_R) w->failed = tide_fail(w->cx, TIDE_EARG, "cuda: the program is not a piece");
+            if (i->aux != TIDE_AXIS_R)
+                w->failed = tide_fail(w->cx, TIDE_EARG, "cuda: the program is not a piece");
             if (++w->level[v] > TIDE_CUDA_LEVELS) {
-                w->failed = tide_fail(w->cx, TIDE_EUNSUP, "cuda: more than %d reductions that wait for each other",
-                                      TIDE_CUDA_LEVELS);
+                w->failed =
+                    tide_fail(w->cx, TIDE_EUNSUP, "cuda: more than %d reductions that wait for each other",
+                              TIDE_CUDA_LEVELS);
                 return;
             }
             if (w->level[v] > g->nlevel) g->nlevel = w->level[v];
@@ -267,15 +285,17 @@ static void find_live(writer *w, tide_cuda_group *g) {
     g->flat = g->nlevel == 0;
 }
 
-/* Marks in needed[] what has to be computed before the roots that are marked: all of it in a flat kernel, else what
- * varies along R, the rest being in the row. */
+/* Marks in needed[] what has to be computed before the roots that are marked: all of it in a flat kernel, else
+ * what varies along R, the rest being in the row. */
 static void close_needed(writer *w) {
     const tide_prog *p = w->p;
     for (int64_t v = p->n - 1; v >= 0; v--) {
         const tide_insn *i = &p->insn[v];
         if (!w->needed[v] || is_effect(i)) continue;
-        if (is_inline(i) || (!w->flat && !(i->space & TIDE_AXIS_R))) w->needed[v] = 0;
-        else mark_operands(i, w->needed);
+        if (is_inline(i) || (!w->flat && !(i->space & TIDE_AXIS_R)))
+            w->needed[v] = 0;
+        else
+            mark_operands(i, w->needed);
     }
 }
 
@@ -345,13 +365,17 @@ static void put_flat(writer *w, int space) {
     w->flat = true;
     close_needed(w);
     w->out->kernels |= (uint16_t)(1u << space);
-    put(w, "\nTIDE_KERNEL %s_flat%d(const __grid_constant__ tide_space<%d> q, const __grid_constant__ tide_cuda_work w) {\n", w->out->name,
-        space, p->narg);
+    put(w,
+        "\nTIDE_KERNEL %s_flat%d(const __grid_constant__ tide_space<%d> q, const __grid_constant__ "
+        "tide_cuda_work w) {\n",
+        w->out->name, space, p->narg);
     put(w, "    const int64_t step = (int64_t)gridDim.x * blockDim.x;\n"
            "    for (int64_t e = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; e < w.count; e += step) {\n");
-    if (space == TIDE_POINT) put(w, "        int64_t k = e;\n"
-                                    "        const int64_t r = q.nr ? tide_digit(k, q.R) : 0;\n");
-    else if (space) put(w, "        const int64_t %s = e;\n", space == TIDE_KEPT ? "k" : "r");
+    if (space == TIDE_POINT)
+        put(w, "        int64_t k = e;\n"
+               "        const int64_t r = q.nr ? tide_digit(k, q.R) : 0;\n");
+    else if (space)
+        put(w, "        const int64_t %s = e;\n", space == TIDE_KEPT ? "k" : "r");
     if (space & TIDE_AXIS_K) put_offsets(w, "        ", TIDE_AXIS_K, "k", "");
     if (space & TIDE_AXIS_R) put_offsets(w, "        ", TIDE_AXIS_R, "r", "");
     put_needed(w, "        ");
@@ -403,7 +427,9 @@ static bool of_level(const writer *w, int64_t v, int level) {
 }
 
 static void put_signature(writer *w, const char *name, int level) {
-    put(w, "\nTIDE_FN void %s_%s%d(const tide_space<%d> &q, const tide_place &at, int64_t begin, int64_t end, %s_row &h) {\n",
+    put(w,
+        "\nTIDE_FN void %s_%s%d(const tide_space<%d> &q, const tide_place &at, int64_t begin, int64_t end, "
+        "%s_row &h) {\n",
         w->id, name, level, w->p->narg, w->id);
 }
 
@@ -422,7 +448,8 @@ static void put_pass(writer *w, int level) {
     close_needed(w);
     put(w, "    for (uint32_t j = 0; j >> at.lg == 0; j++) {\n");
     for (int64_t v = 0; v < p->n; v++)
-        if (of_level(w, v, level)) put(w, "        %s a%d = op%d::none();\n", type_name[p->insn[v].type], (int)v, (int)v);
+        if (of_level(w, v, level))
+            put(w, "        %s a%d = op%d::none();\n", type_name[p->insn[v].type], (int)v, (int)v);
     put(w, "        for (int64_t r = begin + tide_lane(at, j); r < end; r += TIDE_LANES) {\n");
     put_offsets(w, "            ", TIDE_AXIS_R, "r", "");
     put_needed(w, "            ");
@@ -434,7 +461,8 @@ static void put_pass(writer *w, int level) {
     }
     put(w, "        }\n");
     for (int64_t v = 0; v < p->n; v++)
-        if (of_level(w, v, level)) put(w, "        x%d = tide_push<op%d>(l%d, j, a%d);\n", (int)v, (int)v, (int)v, (int)v);
+        if (of_level(w, v, level))
+            put(w, "        x%d = tide_push<op%d>(l%d, j, a%d);\n", (int)v, (int)v, (int)v, (int)v);
     put(w, "    }\n");
     for (int64_t v = 0; v < p->n; v++) {
         if (!of_level(w, v, level)) continue;
@@ -473,17 +501,23 @@ static void put_ends(writer *w) {
 /* ---- kernels of a group with reductions ---- */
 
 static void put_kernel(writer *w, const char *name) {
-    put(w, "\nTIDE_KERNEL %s_%s(const __grid_constant__ tide_space<%d> q, const __grid_constant__ tide_cuda_work w) {\n", w->id, name, w->p->narg);
+    put(w,
+        "\nTIDE_KERNEL %s_%s(const __grid_constant__ tide_space<%d> q, const __grid_constant__ tide_cuda_work "
+        "w) {\n",
+        w->id, name, w->p->narg);
 }
 
 static void put_rows(writer *w, const tide_cuda_group *g) {
     put_kernel(w, "rows");
-    put(w, "    const tide_place at = tide_place_of(w);\n"
-           "    for (int64_t first = (int64_t)blockIdx.x << w.lw; first < w.count; first += (int64_t)gridDim.x << w.lw) {\n"
-           "        const bool live = first + at.w < w.count;\n"
-           "        %s_row h;\n"
-           "        h.k = live ? first + at.w : w.count - 1;\n"
-           "        %s_row0(q, h);\n", w->id, w->id);
+    put(w,
+        "    const tide_place at = tide_place_of(w);\n"
+        "    for (int64_t first = (int64_t)blockIdx.x << w.lw; first < w.count; first += (int64_t)gridDim.x << "
+        "w.lw) {\n"
+        "        const bool live = first + at.w < w.count;\n"
+        "        %s_row h;\n"
+        "        h.k = live ? first + at.w : w.count - 1;\n"
+        "        %s_row0(q, h);\n",
+        w->id, w->id);
     for (int level = 1; level <= g->nlevel; level++)
         put(w, "        %s_pass%d(q, at, 0, q.R, h);\n        %s_row%d(q, h);\n", w->id, level, w->id, level);
     if (g->points) put(w, "        if (live) %s_points0(q, at, 0, q.R, h);\n", w->id);
@@ -494,19 +528,22 @@ static void put_rows(writer *w, const tide_cuda_group *g) {
 static void put_stage(writer *w, const tide_cuda_group *g) {
     const tide_prog *p = w->p;
     put_kernel(w, "stage");
-    put(w, "    const tide_place at = tide_place_of(w);\n"
-           "    const int64_t blocks = ((w.kept + (1 << w.lw) - 1) >> w.lw) * w.chunks;\n"
-           "    for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {\n"
-           "        int64_t k = b;\n"
-           "        const int64_t c = tide_digit(k, w.chunks), begin = c * TIDE_CHUNK;\n"
-           "        const int64_t end = begin + TIDE_CHUNK < q.R ? begin + TIDE_CHUNK : q.R;\n"
-           "        k = (k << w.lw) + at.w;\n"
-           "        const bool live = k < w.kept;\n"
-           "        %s_row h;\n"
-           "        h.k = live ? k : w.kept - 1;\n"
-           "        %s_row0(q, h);\n", w->id, w->id);
+    put(w,
+        "    const tide_place at = tide_place_of(w);\n"
+        "    const int64_t blocks = ((w.kept + (1 << w.lw) - 1) >> w.lw) * w.chunks;\n"
+        "    for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {\n"
+        "        int64_t k = b;\n"
+        "        const int64_t c = tide_digit(k, w.chunks), begin = c * TIDE_CHUNK;\n"
+        "        const int64_t end = begin + TIDE_CHUNK < q.R ? begin + TIDE_CHUNK : q.R;\n"
+        "        k = (k << w.lw) + at.w;\n"
+        "        const bool live = k < w.kept;\n"
+        "        %s_row h;\n"
+        "        h.k = live ? k : w.kept - 1;\n"
+        "        %s_row0(q, h);\n",
+        w->id, w->id);
     for (int level = 1; level <= g->nlevel; level++) {
-        put(w, "        if (w.level == %d) {\n            %s_pass%d(q, at, begin, end, h);\n", level, w->id, level);
+        put(w, "        if (w.level == %d) {\n            %s_pass%d(q, at, begin, end, h);\n", level, w->id,
+            level);
         put(w, "            if (live && at.t == 0) {\n");
         int n = 0;
         for (int64_t v = 0; v < p->n; v++)
@@ -514,11 +551,14 @@ static void put_stage(writer *w, const tide_cuda_group *g) {
         put(w, "            }\n            continue;\n        }\n");
         for (int64_t v = 0; v < p->n; v++)
             if (of_level(w, v, level))
-                put(w, "        h.v%d = tide_got<%s>(w, %d, h.k);\n", (int)v, type_name[p->insn[v].type], w->order[v]);
+                put(w, "        h.v%d = tide_got<%s>(w, %d, h.k);\n", (int)v, type_name[p->insn[v].type],
+                    w->order[v]);
         put(w, "        %s_row%d(q, h);\n", w->id, level);
     }
-    if (g->points) put(w, "        if (live && w.level == %d) %s_points0(q, at, begin, end, h);\n", g->nlevel + 1, w->id);
-    if (g->ends) put(w, "        if (live && w.level == %d && at.t == 0) %s_ends(q, h);\n", g->nlevel + 2, w->id);
+    if (g->points)
+        put(w, "        if (live && w.level == %d) %s_points0(q, at, begin, end, h);\n", g->nlevel + 1, w->id);
+    if (g->ends)
+        put(w, "        if (live && w.level == %d && at.t == 0) %s_ends(q, h);\n", g->nlevel + 2, w->id);
     put(w, "    }\n}\n");
 }
 
@@ -584,7 +624,13 @@ tide_status tide_cuda_text(tide_context *cx, const tide_prog *piece, tide_cuda_s
     uint16_t *order = tide_alloc0(cx, bytes);
     if (!order) return TIDE_EMEM;
     uint8_t *sets = (uint8_t *)(order + n);
-    writer w = {.cx = cx, .p = piece, .out = out, .order = order, .live = sets, .level = sets + n, .needed = sets + 2 * n};
+    writer w = {.cx = cx,
+                .p = piece,
+                .out = out,
+                .order = order,
+                .live = sets,
+                .level = sets + n,
+                .needed = sets + 2 * n};
     for (int group = 0; group < 2 && !w.failed; group++) put_group(&w, group);
     put(&w, "\n");
     tide_release(cx, order, bytes);
@@ -599,8 +645,8 @@ void tide_cuda_source_free(tide_context *cx, tide_cuda_source *source) {
 }
 
 void tide_cuda_kernel_name(const tide_cuda_source *source, int kernel, char out[48]) {
-    static const char *const end[TIDE_CUDA_NKERNEL] = {"flat0", "flat1", "flat2", "flat3", "rows", "stage", "join",
-                                                       "once_rows", "once_stage", "once_join"};
+    static const char *const end[TIDE_CUDA_NKERNEL] = {
+        "flat0", "flat1", "flat2", "flat3", "rows", "stage", "join", "once_rows", "once_stage", "once_join"};
     snprintf(out, 48, "%s_%s", source->name, end[kernel]);
 }
 

@@ -1,5 +1,5 @@
-/* Programs on CUDA: a piece becomes CUDA C++ source, one text for all shapes, and a list of launches for a given shape.
- * Results have the CPU's bits. The text wants tide_cuda_prelude() in front and is compiled with
+/* Programs on CUDA: a piece becomes CUDA C++ source, one text for all shapes, and a list of launches for a
+ * given shape. Results have the CPU's bits. The text wants tide_cuda_prelude() in front and is compiled with
  * -fmad=false -ftz=false -prec-div=true -prec-sqrt=true. */
 #ifndef TIDE_CUDA_TEXT_H
 #define TIDE_CUDA_TEXT_H
@@ -7,10 +7,18 @@
 #include "program/program.h"
 #include "device/cuda/space.h"
 
-/* Effects that do not vary along K are computed once, apart. What needs no reduction is a flat kernel, one thread an
- * element of the effect's space (kernels 0 to 3). Else rows: all levels of reductions and then the effects in one
- * kernel, for R up to TIDE_CHUNK; above that, stage and join by turns: partial results of each chunk, and theirs. */
-enum { TIDE_CUDA_FLAT = 0, TIDE_CUDA_ROWS = 4, TIDE_CUDA_STAGE, TIDE_CUDA_JOIN, TIDE_CUDA_ONCE, TIDE_CUDA_NKERNEL = 10 };
+/* Effects that do not vary along K are computed once, apart. What needs no reduction is a flat kernel, one
+ * thread an element of the effect's space (kernels 0 to 3). Else rows: all levels of reductions and then the
+ * effects in one kernel, for R up to TIDE_CHUNK; above that, stage and join by turns: partial results of each
+ * chunk, and theirs. */
+enum {
+    TIDE_CUDA_FLAT = 0,
+    TIDE_CUDA_ROWS = 4,
+    TIDE_CUDA_STAGE,
+    TIDE_CUDA_JOIN,
+    TIDE_CUDA_ONCE,
+    TIDE_CUDA_NKERNEL = 10
+};
 /* TIDE_CUDA_ONCE + 0, 1, 2: rows, stage, join of the effects that do not vary along K */
 
 #define TIDE_CUDA_LEVELS 8    /* reductions that wait for each other */
@@ -41,10 +49,11 @@ typedef struct tide_cuda_space {
     tide_cuda_head head;
     tide_cuda_arg arg[TIDE_MAXARGS];
 } tide_cuda_space;
-void tide_cuda_space_of(const tide_iter *it, const uint64_t *slot, int nslot, uint32_t *flag, tide_cuda_space *out);
+void tide_cuda_space_of(const tide_iter *it, const uint64_t *slot, int nslot, uint32_t *flag,
+                        tide_cuda_space *out);
 
-/* Launches in order, blocks of 256 threads, no dynamic shared memory. Sets work.temp to NULL: the caller puts there
- * *temp bytes of device memory, if that is not 0. */
+/* Launches in order, blocks of 256 threads, no dynamic shared memory. Sets work.temp to NULL: the caller puts
+ * there *temp bytes of device memory, if that is not 0. */
 typedef struct tide_cuda_launch {
     uint8_t kernel;
     uint32_t grid;

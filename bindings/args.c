@@ -1,0 +1,241 @@
+/* Reading a call's arguments by the operation's description. */
+#include "bindings/lua_tide.h"
+#include <stdlib.h>
+
+enum { MAXATTR = 512 };
+
+typedef struct {
+    lua_State *L;
+    tide_lua *s;
+    const tide_op *op;
+    char *attr;
+    tide_tensor **in;
+    int nlist; /* tensors of a TENSORS argument, which were pushed as a list */
+} reader;
+
+static int wrong(reader *r, const tide_arg *a, const char *expected, int i) {
+    return tide_lua_error(r->L, r->s, r->op->name, "argument '%s': expected %s, got %s", a->name, expected, luaL_typename(r->L, i));
+}
+
+static int64_t integer(reader *r, const tide_arg *a, int i) {
+    int ok;
+    int64_t v = lua_tointegerx(r->L, i, &ok);
+    if (!ok || lua_type(r->L, i) != LUA_TNUMBER) wrong(r, a, "an integer", i);
+    return v;
+}
+
+static int64_t counted(reader *r, const tide_arg *a, int64_t v) { /* from 1 in Lua, from 0 in C, negative from the end */
+    if (v == 0) tide_lua_error(r->L, r->s, r->op->name, "argument '%s': dims and positions count from 1", a->name);
+    return v > 0 ? v - 1 : v;
+}
+
+static int64_t choice(reader *r, const tide_arg *a, int i) {
+    size_t n;
+    if (lua_type(r->L, i) != LUA_TSTRING) wrong(r, a, "a string", i);
+    const char *want = lua_tolstring(r->L, i, &n), *c = a->choices;
+    for (int64_t k = 0;; k++) {
+        size_t len = strcspn(c, "|");
+        if (len == n && !memcmp(c, want, n)) return k;
+        if (!c[len]) break;
+        c += len + 1;
+    }
+    return tide_lua_error(r->L, r->s, r->op->name, "argument '%s': '%s' is none of %s", a->name, want, a->choices);
+}
+
+tide_dtype tide_lua_dtype(lua_State *L, tide_lua *s, int i, const char *op) {
+    const char *name = lua_type(L, i) == LUA_TSTRING ? lua_tostring(L, i) : "";
+    tide_dtype d = tide_dtype_named(name);
+    if (!d) tide_lua_error(L, s, op, "no such dtype: %s", *name ? name : luaL_typename(L, i));
+    return d;
+}
+
+static bool number(lua_State *L, int i, tide_num *out) {
+    switch (lua_type(L, i)) {
+    case LUA_TBOOLEAN: out->u.i = lua_toboolean(L, i); out->kind = TIDE_BOOLEAN; return true;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, i)) out->u.i = lua_tointeger(L, i), out->kind = TIDE_INTEGER;
+        else out->u.f = lua_tonumber(L, i), out->kind = TIDE_FLOAT;
+        return true;
+    default: return false;
+    }
+}
+
+/* Sizes or dims from a table, from one integer, or from `many` integers in a row. */
+static void numbers(reader *r, const tide_arg *a, int i, int many, tide_shape *out) {
+    bool dims = a->type == TIDE_ARG_DIMS;
+    lua_State *L = r->L;
+    int n = lua_istable(L, i) ? (int)lua_rawlen(L, i) : many;
+    if (n > TIDE_MAXDIM) tide_lua_error(L, r->s, r->op->name, "argument '%s': at most %d numbers", a->name, TIDE_MAXDIM);
+    if (!lua_istable(L, i) && lua_type(L, i) != LUA_TNUMBER) wrong(r, a, dims ? "a dim or a list of dims" : "a list of sizes", i);
+    out->n = n;
+    for (int k = 0; k < n; k++) {
+        int at = i + k;
+        if (lua_istable(L, i)) lua_rawgeti(L, i, k + 1), at = lua_gettop(L);
+        int64_t v = integer(r, a, at);
+        out->v[k] = dims ? counted(r, a, v) : v;
+        if (lua_istable(L, i)) lua_pop(L, 1);
+    }
+}
+
+/* Argument a from the value at i; `many` values from there on may belong to it. */
+static void take(reader *r, const tide_arg *a, int i, int many) {
+    lua_State *L = r->L;
+    char *field = r->attr + a->offset;
+    switch (a->type) {
+    case TIDE_ARG_TENSOR:
+        r->in[a->input] = tide_lua_test(L, r->s, i);
+        if (!r->in[a->input]) wrong(r, a, "a tensor", i);
+        break;
+    case TIDE_ARG_OPERAND:
+        r->in[a->input] = tide_lua_test(L, r->s, i);
+        if (!r->in[a->input] && !number(L, i, (tide_num *)field)) wrong(r, a, "a tensor or a number", i);
+        break;
+    case TIDE_ARG_NUMBER:
+        if (!number(L, i, (tide_num *)field)) wrong(r, a, "a number", i);
+        break;
+    case TIDE_ARG_FLOAT: {
+        if (lua_type(L, i) != LUA_TNUMBER) wrong(r, a, "a number", i);
+        double v = lua_tonumber(L, i);
+        memcpy(field, &v, sizeof v);
+        break;
+    }
+    case TIDE_ARG_BOOL: {
+        if (!lua_isboolean(L, i)) wrong(r, a, "a boolean", i);
+        int64_t v = lua_toboolean(L, i);
+        memcpy(field, &v, sizeof v);
+        break;
+    }
+    case TIDE_ARG_INT: case TIDE_ARG_DIM: case TIDE_ARG_POSITION: case TIDE_ARG_ENUM: case TIDE_ARG_DTYPE: {
+        int64_t v = a->type == TIDE_ARG_ENUM ? choice(r, a, i) : a->type == TIDE_ARG_DTYPE ? tide_lua_dtype(L, r->s, i, r->op->name) : integer(r, a, i);
+        if (a->type == TIDE_ARG_DIM || a->type == TIDE_ARG_POSITION) v = counted(r, a, v);
+        memcpy(field, &v, sizeof v);
+        break;
+    }
+    case TIDE_ARG_DIMS: case TIDE_ARG_SHAPE: numbers(r, a, i, many, (tide_shape *)field); break;
+    case TIDE_ARG_PAIR: {
+        tide_pair *p = (tide_pair *)field;
+        if (lua_istable(L, i)) {
+            int n = (int)lua_rawlen(L, i);
+            if (n != 1 && n != 2) wrong(r, a, "an integer or two", i);
+            for (int k = 0; k < 2; k++) {
+                lua_rawgeti(L, i, n == 1 ? 1 : k + 1);
+                p->v[k] = integer(r, a, lua_gettop(L));
+                lua_pop(L, 1);
+            }
+        } else {
+            p->v[0] = p->v[1] = integer(r, a, i);
+        }
+        break;
+    }
+    default: break; /* TENSORS: read apart */
+    }
+}
+
+static bool is_options(lua_State *L, int i) {
+    if (!lua_istable(L, i) || lua_rawlen(L, i) > 0) return false;
+    lua_pushnil(L);
+    if (!lua_next(L, i)) return false;
+    lua_pop(L, 2);
+    return true;
+}
+
+static void options(reader *r, int i) {
+    lua_State *L = r->L;
+    lua_pushnil(L);
+    while (lua_next(L, i)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        const tide_arg *a = NULL;
+        for (int k = 0; k < r->op->narg && !a; k++)
+            if (!strcmp(r->op->arg[k].name, name)) a = &r->op->arg[k];
+        if (!a) {
+            luaL_Buffer b;
+            luaL_buffinit(L, &b);
+            for (int k = 0; k < r->op->narg; k++) {
+                if (k) luaL_addstring(&b, ", ");
+                luaL_addstring(&b, r->op->arg[k].name);
+            }
+            luaL_pushresult(&b);
+            tide_lua_error(L, r->s, r->op->name, "no option '%s'; there are: %s", name, lua_tostring(L, -1));
+        }
+        take(r, a, lua_gettop(L), 1);
+        lua_pop(L, 1);
+    }
+}
+
+tide_tensor **tide_lua_list(lua_State *L, tide_lua *s, int i, const char *op, int *n) {
+    if (!lua_istable(L, i)) tide_lua_error(L, s, op, "expected a list of tensors, got %s", luaL_typename(L, i));
+    i = lua_absindex(L, i);
+    *n = (int)lua_rawlen(L, i);
+    tide_tensor **list = lua_newuserdatauv(L, (size_t)(*n + 1) * sizeof *list, 0);
+    for (int k = 0; k < *n; k++) {
+        lua_rawgeti(L, i, k + 1);
+        list[k] = tide_lua_test(L, s, -1);
+        if (!list[k]) tide_lua_error(L, s, op, "entry %d of the list is a %s, not a tensor", k + 1, luaL_typename(L, -1));
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+int tide_lua_call(lua_State *L) {
+    tide_lua *s = tide_lua_enter(L);
+    const tide_op *op = lua_touserdata(L, lua_upvalueindex(2));
+    union { char bytes[MAXATTR]; int64_t align; } attr;
+    tide_tensor *in[TIDE_MAXARGS] = {NULL}, *out[TIDE_MAXARGS];
+    handle *box[TIDE_MAXARGS];
+    reader r = {L, s, op, attr.bytes, in, 0};
+    int top = lua_gettop(L), at = 1, last = top;
+    tide_call call = {.op = (uint16_t)(op - tide_op_table), .flags = (uint16_t)lua_tointeger(L, lua_upvalueindex(3)), .nin = op->nin, .nout = op->nout,
+                      .in = in, .out = out, .attr = attr.bytes, .nattr = op->nattr};
+    if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
+    if (top > 0 && is_options(L, top)) last--;
+    int positional = 0;
+    for (int k = 0; k < op->narg; k++) positional += !op->arg[k].keyword;
+    for (int k = 0; k < op->narg; k++) {
+        const tide_arg *a = &op->arg[k];
+        if (a->keyword) continue;
+        positional--;
+        if (at > last) break;
+        if (a->type == TIDE_ARG_TENSORS) {
+            int n;
+            call.in = tide_lua_list(L, s, at, op->name, &n); /* stays on the stack */
+            call.nin = (uint32_t)n;
+            if (n == 0) return tide_lua_error(L, s, op->name, "an empty list of tensors");
+            at++;
+        } else if (lua_isnil(L, at) && (a->optional || at < last || last < top)) {
+            at++;
+        } else {
+            bool row = (a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && positional == 0 && !lua_istable(L, at);
+            int many = row ? last - at + 1 : 1;
+            take(&r, a, at, many);
+            at += many;
+        }
+    }
+    if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
+    if (last < top) options(&r, top);
+    for (int k = 0; k < op->narg; k++) { /* attributes that must be given */
+        const tide_arg *a = &op->arg[k];
+        if (a->optional) continue;
+        int64_t v = 0;
+        bool missing = false;
+        if (a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) memcpy(&v, attr.bytes + a->offset, sizeof v), missing = v < 0;
+        if (a->type == TIDE_ARG_INT || a->type == TIDE_ARG_DIM || a->type == TIDE_ARG_POSITION) memcpy(&v, attr.bytes + a->offset, sizeof v), missing = v == TIDE_ABSENT;
+        if (a->type == TIDE_ARG_NUMBER) missing = ((tide_num *)(attr.bytes + a->offset))->kind == TIDE_NONE;
+        if (a->type == TIDE_ARG_TENSORS) missing = call.in == in;
+        if (missing) return tide_lua_error(L, s, op->name, "argument '%s' is missing", a->name);
+    }
+    if (op->flags & TIDE_F_RANDOM) {
+        int64_t key[2] = {(int64_t)s->cx->seed, (int64_t)s->cx->rng_calls++};
+        memcpy(attr.bytes + op->nattr - sizeof key, key, sizeof key);
+    }
+    for (int j = 0; j < op->nout; j++) out[j] = NULL;
+    if (call.flags & TIDE_INPLACE) {
+        if (tide_apply(s->cx, &call)) return tide_lua_raise(L, s);
+        lua_pushvalue(L, 1);
+        return 1;
+    }
+    for (int j = 0; j < op->nshown; j++) box[j] = tide_lua_box(L, s);
+    if (tide_apply(s->cx, &call)) return tide_lua_raise(L, s);
+    for (int j = 0; j < op->nshown; j++) tide_lua_fill(s, box[j], out[j]);
+    for (int j = op->nshown; j < op->nout; j++) tide_free(out[j]);
+    return op->nshown;
+}

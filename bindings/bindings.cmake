@@ -1,0 +1,24 @@
+# The Lua module tide/core.so (links no liblua) and the program tide.
+set(BINDINGS bindings/state.c bindings/args.c bindings/tensor.c bindings/create.c bindings/index.c bindings/grad.c bindings/compile.c
+  bindings/optim.c bindings/data.c bindings/inspect.c)
+add_library(bindings OBJECT ${BINDINGS})
+target_include_directories(bindings PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
+target_compile_definitions(bindings PRIVATE TIDE_BUILD)
+add_dependencies(bindings generated)
+
+# exports luaopen_tide_core only
+add_library(tide_core_lua MODULE $<TARGET_OBJECTS:bindings> ${TIDE_OBJECTS})
+set_target_properties(tide_core_lua PROPERTIES PREFIX "" OUTPUT_NAME core LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tide_module/tide)
+file(WRITE ${CMAKE_BINARY_DIR}/core.map "{ global: luaopen_tide_core; local: *; };\n")
+target_link_options(tide_core_lua PRIVATE -Wl,--version-script=${CMAKE_BINARY_DIR}/core.map)
+target_link_libraries(tide_core_lua PRIVATE ${TIDE_LIBS})
+
+add_executable(tide bindings/cli/tide.c $<TARGET_OBJECTS:bindings> ${TIDE_OBJECTS})
+target_include_directories(tide PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
+include(GNUInstallDirs)
+target_compile_definitions(tide PRIVATE TIDE_LUA_DIR="${CMAKE_INSTALL_PREFIX}/share/lua/5.4")
+target_link_libraries(tide PRIVATE ${TIDE_LIBS} ${LUA_LINK_LIBRARIES})
+
+install(TARGETS tide RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS tide_core_lua LIBRARY DESTINATION lib/lua/5.4/tide)
+install(DIRECTORY lua/tide DESTINATION share/lua/5.4)

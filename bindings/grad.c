@@ -1,0 +1,174 @@
+/* Gradients from Lua: backward, grad, no_grad, custom functions. */
+#include "bindings/lua_tide.h"
+
+static bool flag(lua_State *L, int i, const char *name) {
+    if (!lua_istable(L, i)) return false;
+    lua_getfield(L, i, name);
+    bool on = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return on;
+}
+
+static unsigned flags_of(lua_State *L, int i) {
+    unsigned f = 0;
+    if (flag(L, i, "create_graph")) f |= TIDE_CREATE_GRAPH | TIDE_RETAIN_GRAPH;
+    if (flag(L, i, "retain_graph")) f |= TIDE_RETAIN_GRAPH;
+    if (flag(L, i, "allow_unused")) f |= TIDE_ALLOW_UNUSED;
+    return f;
+}
+
+static int backward(lua_State *L) { /* t:backward([gradient][, options]) */
+    tide_lua *s = tide_lua_enter(L);
+    tide_tensor *t = tide_lua_check(L, s, 1, "backward"), *g = NULL;
+    int at = 2;
+    if (!lua_isnoneornil(L, 2)) g = tide_lua_test(L, s, 2);
+    if (g || lua_isnil(L, 2)) at = 3;
+    if (tide_backward(t, g, flags_of(L, at))) return tide_lua_raise(L, s);
+    return 0;
+}
+
+static int grad(lua_State *L) { /* grad(outputs, inputs[, options]) */
+    tide_lua *s = tide_lua_enter(L);
+    lua_settop(L, 3);
+    for (int i = 1; i <= 2; i++)
+        if (tide_lua_test(L, s, i)) { /* a single tensor is a list of one */
+            lua_createtable(L, 1, 0);
+            lua_pushvalue(L, i);
+            lua_rawseti(L, -2, 1);
+            lua_replace(L, i);
+        }
+    int ny, nx, ng = 0;
+    tide_tensor **y = tide_lua_list(L, s, 1, "grad", &ny), **x = tide_lua_list(L, s, 2, "grad", &nx);
+    tide_tensor **gy = lua_newuserdatauv(L, (size_t)(ny + 1) * sizeof *gy, 0);
+    for (int j = 0; j < ny; j++) gy[j] = NULL;
+    if (lua_istable(L, 3) && lua_getfield(L, 3, "grad_outputs") != LUA_TNIL) {
+        tide_tensor *one = tide_lua_test(L, s, -1);
+        if (one) {
+            gy[0] = one;
+        } else {
+            for (int j = 0; j < ny; j++) {
+                lua_geti(L, -1, j + 1);
+                gy[j] = lua_isnil(L, -1) ? NULL : tide_lua_check(L, s, -1, "grad");
+                lua_pop(L, 1);
+            }
+        }
+        ng = ny;
+    }
+    if (ny == 0 || nx == 0) return tide_lua_error(L, s, "grad", "no %s", ny == 0 ? "outputs" : "inputs");
+    tide_tensor **gx = lua_newuserdatauv(L, (size_t)nx * sizeof *gx, 0);
+    lua_createtable(L, nx, 0);
+    int list = lua_gettop(L);
+    for (int i = 0; i < nx; i++) {
+        tide_lua_box(L, s);
+        lua_rawseti(L, list, i + 1);
+    }
+    if (tide_grad(s->cx, y, ny, x, nx, ng ? gy : NULL, flags_of(L, 3), gx)) return tide_lua_raise(L, s);
+    for (int i = 0; i < nx; i++) {
+        if (gx[i]) {
+            lua_rawgeti(L, list, i + 1);
+            tide_lua_fill(s, lua_touserdata(L, -1), gx[i]);
+        } else {
+            lua_pushnil(L);
+            lua_rawseti(L, list, i + 1);
+            lua_pushnil(L);
+        }
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+/* ---- grad mode ---- */
+
+static int with_mode(lua_State *L, int on) { /* (fn, ...) */
+    tide_lua *s = STATE(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    int was = tide_set_grad_enabled(s->cx, on);
+    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    tide_set_grad_enabled(s->cx, was);
+    if (status) return lua_error(L);
+    return lua_gettop(L);
+}
+static int no_grad(lua_State *L) { return with_mode(L, 0); }
+static int enable_grad(lua_State *L) { return with_mode(L, 1); }
+static int set_grad_enabled(lua_State *L) {
+    lua_pushboolean(L, tide_set_grad_enabled(STATE(L)->cx, lua_toboolean(L, 1)));
+    return 1;
+}
+static int is_grad_enabled(lua_State *L) {
+    lua_pushboolean(L, STATE(L)->cx->tape->enabled);
+    return 1;
+}
+
+/* ---- custom functions ---- */
+
+/* The Lua backward of a node: kept in the registry under the node's own address until the node goes. */
+typedef struct { tide_lua *s; } custom_t;
+
+static tide_status custom_backward(void *ud, tide_tensor *const *gy, int ngy, tide_tensor **gx, int ngx) {
+    custom_t *c = ud;
+    tide_lua *s = c->s;
+    lua_State *L = s->L;
+    int top = lua_gettop(L);
+    if (!lua_checkstack(L, ngy + 8)) return tide_fail(s->cx, TIDE_EMEM, "the Lua stack is full");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, c); /* {backward, ctx} */
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    for (int j = 0; j < ngy; j++) tide_lua_push(L, s, tide_keep(gy[j]));
+    tide_status e = TIDE_OK;
+    if (lua_pcall(L, ngy + 1, ngx, 0)) {
+        const char *text = lua_tostring(L, -1);
+        e = tide_fail(s->cx, TIDE_EARG, "backward: %s", text ? text : "error object is no string");
+    } else {
+        for (int i = 0; i < ngx; i++) {
+            handle *h = lua_touserdata(L, top + 2 + i);
+            bool tensor = h && lua_getmetatable(L, top + 2 + i) && lua_topointer(L, -1) == s->tensor_mt && h->t;
+            gx[i] = tensor ? tide_keep(h->t) : NULL;
+            if (!tensor && !lua_isnil(L, top + 2 + i)) e = tide_fail(s->cx, TIDE_EARG, "backward: gradient %d is no tensor", i + 1);
+        }
+    }
+    lua_settop(L, top);
+    return e;
+}
+
+static void custom_release(void *ud) {
+    custom_t *c = ud;
+    lua_pushnil(c->s->L);
+    lua_rawsetp(c->s->L, LUA_REGISTRYINDEX, c);
+    tide_context *cx = c->s->cx;
+    tide_release(cx, c, sizeof *c);
+}
+
+static int custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {outputs}) */
+    tide_lua *s = tide_lua_enter(L);
+    lua_settop(L, 4);
+    int nin, nout;
+    tide_tensor **in = tide_lua_list(L, s, 3, "custom", &nin), **out = tide_lua_list(L, s, 4, "custom", &nout);
+    custom_t *c = tide_alloc(s->cx, sizeof *c);
+    if (!c) return tide_lua_raise(L, s);
+    c->s = s;
+    lua_createtable(L, 2, 0);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, 2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, c);
+    if (tide_custom_attach(s->cx, in, nin, out, nout, custom_backward, c, custom_release)) return tide_lua_raise(L, s);
+    return 0;
+}
+
+static int why(lua_State *L) {
+    tide_lua *s = tide_lua_enter(L);
+    char text[512];
+    tide_why(tide_lua_check(L, s, 1, "why"), text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+void tide_lua_open_grad(lua_State *L, tide_lua *s) {
+    tide_lua_register(L, s, (luaL_Reg[]){{"backward", backward}, {"grad", grad}, {"no_grad", no_grad}, {"enable_grad", enable_grad},
+                                         {"set_grad_enabled", set_grad_enabled}, {"is_grad_enabled", is_grad_enabled}, {"_attach", custom_attach},
+                                         {"why", why}, {NULL, NULL}});
+    lua_getfield(L, -1, "_methods");
+    tide_lua_register(L, s, (luaL_Reg[]){{"backward", backward}, {NULL, NULL}});
+    lua_pop(L, 1);
+}

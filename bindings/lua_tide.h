@@ -1,0 +1,71 @@
+/* The only code that knows lua_State. Every function here is a closure whose first upvalue is the tide_lua of its state.
+ *
+ * Lua objects are boxed before what they hold is acquired; Lua errors are raised only after the core has returned. */
+#ifndef TIDE_LUA_H
+#define TIDE_LUA_H
+
+#include "op/op.h"
+#include "autograd/tape.h"
+#include <lauxlib.h>
+#include <lua.h>
+
+/* A tensor's box. Handles made inside an open tide.scope are linked, to be closed with it. */
+typedef struct handle {
+    tide_tensor *t; /* NULL: closed */
+    uint32_t epoch; /* of a compiled step's temporary */
+    int scope;      /* depth of the scope it belongs to, 0: none */
+    struct handle *prev, *next;
+} handle;
+
+typedef struct tide_lua {
+    tide_context *cx;
+    lua_State *L;           /* the one running now: for the pressure hook */
+    const void *tensor_mt;  /* identity of the metatable of handles */
+    int collecting;
+    int scopes;             /* open */
+    handle *scoped;         /* handles of open scopes, newest first */
+    const char *site_source; /* last line looked up */
+    int site_line;
+    uint32_t site;
+    char library[512];      /* where lua/tide lies: its own frames are not the user's lines */
+    size_t nlibrary;
+    double step;            /* how far idle memory may grow before a collection */
+} tide_lua;
+
+#define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
+
+/* ---- state.c ---- */
+tide_lua *tide_lua_enter(lua_State *L);          /* the state, with the caller's line told to the core */
+int tide_lua_raise(lua_State *L, tide_lua *s);   /* the pending error as a Lua error; does not return */
+int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
+int tide_lua_fail(lua_State *L, tide_lua *s);    /* for I/O: pushes nil, message, code; returns 3 */
+void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
+
+/* ---- tensor.c ---- */
+handle *tide_lua_box(lua_State *L, tide_lua *s);           /* pushes a closed handle */
+void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t); /* gives it the caller's reference */
+void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t); /* box and fill; nil for NULL */
+tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i); /* NULL: no tensor; raises on closed ones */
+tide_tensor *tide_lua_check(lua_State *L, tide_lua *s, int i, const char *op);
+void tide_lua_open_tensor(lua_State *L, tide_lua *s);      /* makes the metatable; core table on top */
+
+/* ---- args.c ---- */
+int tide_lua_call(lua_State *L); /* upvalue 2: the operation, 3: flags (TIDE_INPLACE) */
+tide_dtype tide_lua_dtype(lua_State *L, tide_lua *s, int i, const char *op);
+
+/* ---- the other files: each adds its functions to the core table on top ---- */
+void tide_lua_open_create(lua_State *L, tide_lua *s);
+void tide_lua_open_grad(lua_State *L, tide_lua *s);
+void tide_lua_open_compile(lua_State *L, tide_lua *s);
+void tide_lua_open_optim(lua_State *L, tide_lua *s);
+void tide_lua_open_data(lua_State *L, tide_lua *s);
+void tide_lua_open_inspect(lua_State *L, tide_lua *s);
+int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
+int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */
+
+/* Reads a sequence of tensors at i into memory that lives as long as the value pushed. */
+tide_tensor **tide_lua_list(lua_State *L, tide_lua *s, int i, const char *op, int *n);
+
+TIDE_API int luaopen_tide_core(lua_State *L);
+
+#endif

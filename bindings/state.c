@@ -1,0 +1,219 @@
+/* A context for each lua_State: errors with the user's line, and the pace of the garbage collector. */
+#include "bindings/lua_tide.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char state_key = 0;
+
+/* ---- where the script stands ---- */
+
+static bool library_frame(const tide_lua *s, const lua_Debug *ar) {
+    return s->nlibrary && ar->source[0] == '@' && !strncmp(ar->source + 1, s->library, s->nlibrary);
+}
+
+static bool user_frame(lua_State *L, const tide_lua *s, lua_Debug *ar) {
+    for (int level = 1; lua_getstack(L, level, ar); level++) {
+        lua_getinfo(L, "Sl", ar);
+        if (ar->currentline > 0 && !library_frame(s, ar)) return true;
+    }
+    return false;
+}
+
+tide_lua *tide_lua_enter(lua_State *L) {
+    tide_lua *s = STATE(L);
+    lua_Debug ar;
+    s->L = L;
+    if (!lua_getstack(L, 1, &ar)) return s;
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.source == s->site_source && ar.currentline == s->site_line) {
+        tide_site(s->cx, s->site);
+        return s;
+    }
+    const char *source = ar.source;
+    int line = ar.currentline;
+    if (line <= 0 || library_frame(s, &ar)) {
+        if (!user_frame(L, s, &ar)) return s;
+        s->site_source = NULL; /* the same library line serves many user lines */
+    } else {
+        s->site_source = source;
+        s->site_line = line;
+    }
+    s->site = tide_intern_site(s->cx, ar.short_src, ar.currentline);
+    tide_site(s->cx, s->site);
+    return s;
+}
+
+static void push_where(lua_State *L, tide_lua *s) {
+    lua_Debug ar;
+    if (user_frame(L, s, &ar)) lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+    else lua_pushliteral(L, "");
+}
+
+/* Pushes " (in model.blocks[3])" for the modules whose forward is running, or "". */
+static void push_modules(lua_State *L) {
+    lua_Debug ar;
+    int n = 0, top = lua_gettop(L);
+    lua_newtable(L);
+    int list = lua_gettop(L);
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        const char *name = lua_getlocal(L, &ar, 1);
+        if (!name) continue;
+        bool module = false;
+        if (!strcmp(name, "self") && lua_istable(L, -1) && lua_getmetatable(L, -1)) {
+            module = lua_getfield(L, -1, "__tide_module") == LUA_TBOOLEAN;
+            lua_pop(L, 2);
+        }
+        if (module) lua_rawseti(L, list, ++n);
+        else lua_pop(L, 1);
+    }
+    bool done = false;
+    if (n > 0 && lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) && lua_getfield(L, -1, "tide.nn.module") == LUA_TTABLE &&
+        lua_getfield(L, -1, "path_of") == LUA_TFUNCTION) {
+        lua_createtable(L, n, 0); /* outermost first, each once */
+        int k = 0;
+        for (int i = n; i >= 1; i--) {
+            lua_rawgeti(L, list, i);
+            if (k > 0) {
+                lua_rawgeti(L, -2, k);
+                bool same = lua_rawequal(L, -1, -2);
+                lua_pop(L, 1);
+                if (same) { lua_pop(L, 1); continue; }
+            }
+            lua_rawseti(L, -2, ++k);
+        }
+        if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1)) {
+            lua_pushfstring(L, " (in %s)", lua_tostring(L, -1));
+            lua_replace(L, top + 1);
+            done = true;
+        }
+    }
+    if (!done) {
+        lua_pushliteral(L, "");
+        lua_replace(L, top + 1);
+    }
+    lua_settop(L, top + 1);
+}
+
+int tide_lua_raise(lua_State *L, tide_lua *s) {
+    tide_status code = TIDE_OK;
+    uint32_t here = s->site;
+    const char *text = tide_error(s->cx, &code);
+    push_where(L, s);
+    lua_pushstring(L, text ? text : "unknown error");
+    const char *recorded = s->cx->site != here ? tide_site_text(s->cx, s->cx->site) : ""; /* a launched step failed at its own line */
+    if (*recorded) lua_pushfstring(L, " (recorded at %s)", recorded);
+    else lua_pushliteral(L, "");
+    push_modules(L);
+    lua_concat(L, 4);
+    return lua_error(L);
+}
+
+int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...) {
+    va_list ap;
+    push_where(L, s);
+    lua_pushfstring(L, "[%s] ", op);
+    va_start(ap, format);
+    lua_pushvfstring(L, format, ap);
+    va_end(ap);
+    push_modules(L);
+    lua_concat(L, 4);
+    return lua_error(L);
+}
+
+int tide_lua_fail(lua_State *L, tide_lua *s) {
+    static const char *const names[] = {"OK", "EARG", "EMEM", "EIO", "EFORMAT", "ECANCEL", "EDEVICE", "EPEER", "EUNSUP", "EFORK"};
+    tide_status code = TIDE_OK;
+    const char *text = tide_error(s->cx, &code);
+    lua_pushnil(L);
+    lua_pushstring(L, text ? text : "unknown error");
+    lua_pushstring(L, names[code]);
+    return 3;
+}
+
+/* ---- the collector's pace ---- */
+
+/* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on memory. */
+static void pressure(void *ud, size_t idle) {
+    tide_lua *s = ud;
+    if (s->collecting) return;
+    s->collecting = 1;
+    tide_tensors *ts = s->cx->tensors;
+    uint64_t before = ts->idle;
+    lua_gc(s->L, LUA_GCCOLLECT);
+    tide_memory_stats m;
+    tide_memory(s->cx, &m);
+    double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
+    if (m.live / 4.0 > room) room = m.live / 4.0;
+    if (heap / 2 > room) room = heap / 2;
+    s->step = ts->idle > before * 0.9 ? s->step * 2 : 1; /* little came back: wait longer */
+    ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
+    s->collecting = 0;
+    (void)idle;
+}
+
+/* ---- opening ---- */
+
+static int state_gc(lua_State *L) {
+    tide_lua *s = lua_touserdata(L, 1);
+    tide_close(s->cx);
+    s->cx = NULL;
+    return 0;
+}
+
+void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *f) {
+    for (; f->name; f++) {
+        lua_pushlightuserdata(L, s);
+        lua_pushcclosure(L, f->func, 1);
+        lua_setfield(L, -2, f->name);
+    }
+}
+
+
+/* Where this file's Lua part lies is told by lua/tide/init.lua. */
+static int set_library(lua_State *L) {
+    tide_lua *s = STATE(L);
+    const char *path = luaL_checklstring(L, 1, &s->nlibrary);
+    if (s->nlibrary >= sizeof s->library) s->nlibrary = 0;
+    memcpy(s->library, path, s->nlibrary);
+    return 0;
+}
+
+int luaopen_tide_core(lua_State *L) {
+    tide_lua *s = lua_newuserdatauv(L, sizeof *s, 0);
+    memset(s, 0, sizeof *s);
+    s->L = L;
+    s->step = 1;
+    lua_createtable(L, 0, 2);
+    lua_pushcfunction(L, state_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    const char *box = getenv("TIDE_BLACKBOX");
+    char path[300];
+    tide_config config = {.size = sizeof config, .ud = s, .pressure = pressure};
+    if (!box) {
+        const char *dir = getenv("TMPDIR");
+        snprintf(path, sizeof path, "%s/tide-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getpid());
+        config.blackbox = path;
+    } else if (strcmp(box, "off")) {
+        config.blackbox = box;
+    }
+    if (tide_open(&config, &s->cx)) {
+        config.blackbox = NULL; /* a folder that cannot be written must not keep a script from running */
+        if (tide_open(&config, &s->cx)) return luaL_error(L, "tide: no context could be opened");
+    }
+    if (tide_tape_open(s->cx)) return luaL_error(L, "tide: %s", tide_error(s->cx, NULL));
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+
+    lua_newtable(L);
+    tide_lua_open_tensor(L, s);
+    tide_lua_open_create(L, s);
+    tide_lua_open_grad(L, s);
+    tide_lua_open_compile(L, s);
+    tide_lua_open_optim(L, s);
+    tide_lua_open_data(L, s);
+    tide_lua_open_inspect(L, s);
+    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
+    return 1;
+}

@@ -1,0 +1,36 @@
+/* safetensors: a header of JSON, then the tensors' bytes. Everything is checked before any tensor is made. */
+#ifndef TIDE_SAFETENSORS_H
+#define TIDE_SAFETENSORS_H
+
+#include "io/json.h"
+
+typedef struct {
+    const char *name; /* UTF-8, ended by 0 */
+    const char *dtype_name;
+    uint8_t dtype;    /* a tide_dtype, 0: one that Tide does not have */
+    int ndim;         /* may exceed TIDE_MAXDIM: then shape holds the first ones and dtype is 0 */
+    int64_t shape[TIDE_MAXDIM];
+    const char *data;
+    size_t nbytes;
+} tide_st_entry;
+
+typedef struct tide_st_file {
+    tide_context *cx;
+    char *map; /* the whole file */
+    size_t size;
+    bool mapped;
+    tide_json_doc doc;
+    tide_st_entry *entry;
+    int64_t n;
+    const tide_json *metadata; /* an object of strings, or NULL */
+} tide_st_file;
+
+/* TIDE_EIO: cannot be read; TIDE_EFORMAT: malformed. */
+tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *out);
+void tide_st_close(tide_st_file *file);
+
+/* Writes to a temporary file beside `path`, syncs and renames: on failure `path` is as it was. Entries are written in
+ * order of alignment-friendly size, then name; metadata: npairs keys and values. */
+tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n, const char *const *metadata, int npairs);
+
+#endif

@@ -1,0 +1,28 @@
+-- Reading and writing at positions that tensors hold. Stored positions count from 0.
+local plain = "input: tensor, dim: dim, index: tensor"
+return {
+  { "index_select", plain, kernel = true, infer = true, vjp = true, saves_in = 2, doc = "The positions of dim that index lists." },
+  { "gather", plain, kernel = true, infer = true, vjp = true, saves_in = 2,
+    doc = "A result of index's shape: along dim the element at the position that index holds, elsewhere the one at the same position." },
+  { "take_along_dim", "input: tensor, indices: tensor, dim: dim?", compose = true, doc = "gather after broadcasting the other dims; without dim, of the flattened tensors." },
+  { "take", "input: tensor, index: tensor", compose = true, doc = "The elements at positions of the flattened input; negative ones count from the end." },
+  { "index", "input: tensor, indices: tensors", kernel = true, infer = true, vjp = true, saves_in = 0xFFFFFFFE, c = false, method = false,
+    doc = "input[indices]: tensors of positions, broadcast together, one a dim (absent: the whole dim). Their dims take the place of the picked dims if these are neighbours, else they come first." },
+  { "scatter", plain .. ", src: operand, *, reduce: enum(none|add|multiply) = none", kernel = true, infer = true, vjp = true, saves_in = 2, inplace = true,
+    doc = "input with the elements of src (or a number) written along dim at the positions that index holds, in order: the last of equals stays." },
+  { "scatter_add", plain .. ", src: tensor", kernel = true, infer = true, vjp = true, saves_in = 2, inplace = true,
+    doc = "input with the elements of src added along dim at the positions that index holds, in order." },
+  { "index_add", plain .. ", source: tensor, *, alpha: number = 1", kernel = true, infer = true, vjp = true, saves_in = 2, inplace = true,
+    doc = "input with alpha times the positions of source added at the positions of dim that index lists, in order." },
+  { "index_put", "input: tensor, values: tensor, indices: tensors, *, accumulate: bool = false", kernel = true, infer = true, vjp = true, saves_in = 0xFFFFFFFC,
+    inplace = true, c = false, method = false, doc = "input with values, broadcast, written at input[indices] (see index), or added there, in order." },
+  { "nonzero", "input: tensor", compose = true, sync = true, nograd = "positions have no gradient", doc = "The positions of all elements that are not zero, one a row, counted from 0." },
+  { "masked_select", "input: tensor, mask: tensor", compose = true, sync = true, doc = "The elements where mask is true, as a 1-d tensor; both are broadcast together." },
+  { "embedding", "input: tensor, weight: tensor, *, padding_idx: int?, max_norm: float?, norm_type: float = 2.0, scale_grad_by_freq: bool = false, sparse: bool = false",
+    compose = true, lua = "nn.functional.embedding",
+    doc = "The rows of weight that input lists. The row padding_idx gets no gradient; max_norm scales longer rows down, in place; scale_grad_by_freq divides a row's gradient by how often it was used. Gradients are never sparse." },
+  { "embed", "input: tensor, weight: tensor, *, padding_idx: int, scale: bool", kernel = true, infer = true, vjp = true, saves_in = 1, internal = true,
+    doc = "The rows of weight that input lists." },
+  { "embedding_renorm", "input: tensor, weight: tensor, *, max_norm: float, norm_type: float", kernel = true, infer = true, outputs = 0, writes = 2, internal = true,
+    nograd = "embedding's max_norm is applied outside the graph", doc = "Scales the rows of weight that input lists and that are longer than max_norm down to it." },
+}

@@ -1,0 +1,53 @@
+# Every tests/c/test_NAME.c is a cmocka program, every tests/lua/test_NAME.lua a busted file. count.sh makes each close
+# with "N passed, N failed".
+find_package(PkgConfig)
+pkg_check_modules(CMOCKA cmocka)
+set(COUNT sh ${CMAKE_SOURCE_DIR}/tests/count.sh)
+add_compile_definitions(TIDE_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
+
+if(CMOCKA_FOUND)
+  file(GLOB C_TESTS CONFIGURE_DEPENDS tests/c/test_*.c)
+  add_library(reference OBJECT tests/c/reference.c)
+  add_dependencies(reference generated)
+  foreach(source ${C_TESTS})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source} $<TARGET_OBJECTS:reference>)
+    target_link_libraries(${name} tide_static ${CMOCKA_LIBRARIES})
+    add_test(NAME ${name} COMMAND ${COUNT} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  endforeach()
+else()
+  message(STATUS "cmocka: not found; the C tests are not built")
+endif()
+
+# ---- arithmetic: a sample of every function, and the same bits from every instruction set ----
+foreach(isa ${ISAS})
+  add_executable(accuracy_${isa} tests/accuracy.c)
+  target_compile_options(accuracy_${isa} PRIVATE -O2 ${ISA_${isa}})
+  target_link_libraries(accuracy_${isa} m)
+endforeach()
+if(TARGET accuracy_avx2)
+  add_test(NAME accuracy COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/isa.sh $<TARGET_FILE:accuracy_avx2>)
+  add_test(NAME accuracy_bits COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/isa.sh --same $<TARGET_FILE:accuracy_baseline>
+    $<TARGET_FILE:accuracy_avx2> $<TARGET_FILE:accuracy_avx512>)
+else()
+  add_test(NAME accuracy COMMAND ${COUNT} $<TARGET_FILE:accuracy_baseline>)
+endif()
+
+# ---- Lua ----
+find_program(BUSTED busted)
+if(BUSTED AND TARGET tide)
+  file(GLOB LUA_TESTS CONFIGURE_DEPENDS tests/lua/test_*.lua)
+  set(LUA_ENV "LUA_PATH=${CMAKE_SOURCE_DIR}/lua/?.lua;${CMAKE_SOURCE_DIR}/lua/?/init.lua;${CMAKE_SOURCE_DIR}/tests/lua/?.lua;;"
+    "LUA_CPATH=${CMAKE_BINARY_DIR}/tide_module/?.so;;" "TIDE_BLACKBOX=off" "TIDE=$<TARGET_FILE:tide>" "TIDE_ROOT=${CMAKE_SOURCE_DIR}")
+  if(TIDE_SANITIZE)
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE ASAN OUTPUT_STRIP_TRAILING_WHITESPACE)
+    list(APPEND LUA_ENV "LD_PRELOAD=${ASAN}" "ASAN_OPTIONS=detect_leaks=0")
+  endif()
+  foreach(source ${LUA_TESTS})
+    get_filename_component(name ${source} NAME_WE)
+    add_test(NAME lua_${name} COMMAND ${COUNT} ${LUA5_4} ${BUSTED} -o TAP ${source} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(lua_${name} PROPERTIES ENVIRONMENT "${LUA_ENV}")
+  endforeach()
+elseif(NOT BUSTED)
+  message(STATUS "busted: not found; the Lua tests are not run")
+endif()
