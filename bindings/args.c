@@ -210,6 +210,7 @@ int tide_lua_call(lua_State *L) {
             at += many;
         }
     }
+    if (at == last && lua_istable(L, at) && lua_rawlen(L, at) == 0) at++; /* options, all left out */
     if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
     if (last < top) options(&r, top);
     for (int k = 0; k < op->narg; k++) { /* attributes that must be given */

@@ -1,59 +1,102 @@
 /* tide.compile(fn): calls of the result are steps. */
 #include "bindings/lua_tide.h"
 
-/* Bytes that name a step: the function and the metas of its tensor arguments, tables one level deep. */
-static void add_value(lua_State *L, tide_lua *s, luaL_Buffer *b, int i, int depth) {
-    tide_tensor *t = tide_lua_test(L, s, i);
-    if (t) {
-        luaL_addchar(b, 'T');
-        luaL_addlstring(b, (const char *)&t->meta.ndim, sizeof t->meta.ndim);
-        luaL_addchar(b, (char)t->meta.dtype);
-        luaL_addlstring(b, (const char *)t->meta.shape, (size_t)t->meta.ndim * sizeof *t->meta.shape);
-    } else if (lua_istable(L, i) && depth == 0) {
-        luaL_addchar(b, '{');
-    } else {
-        luaL_addchar(b, (char)('a' + lua_type(L, i)));
+/* The handle at i if it is a tensor's and has not been closed. */
+static handle *open_handle(lua_State *L, tide_lua *s, int i) {
+    handle *h = tide_lua_handle(L, s, i);
+    return h && h->t ? h : NULL;
+}
+
+static void add_meta(luaL_Buffer *b, const tide_meta *m) {
+    luaL_addchar(b, 'T');
+    luaL_addchar(b, (char)m->dtype);
+    luaL_addchar(b, (char)m->ndim);
+    luaL_addlstring(b, (const char *)m->shape, (size_t)m->ndim * sizeof *m->shape);
+}
+
+/* Pushes the bytes that name a step: the function and the metas of its tensor arguments, sequences one level deep.
+ * They only tell steps apart; the core checks every call against what it recorded. */
+static void push_key(lua_State *L, tide_lua *s, const void *self, int nargs) {
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    luaL_addlstring(&b, (const char *)&self, sizeof self);
+    for (int i = 1; i <= nargs; i++) {
+        const handle *h = open_handle(L, s, i);
+        if (h) {
+            add_meta(&b, &h->t->meta);
+            continue;
+        }
+        luaL_addchar(&b, (char)('a' + lua_type(L, i)));
+        if (!lua_istable(L, i)) continue;
+        for (lua_Integer k = 1, n = (lua_Integer)lua_rawlen(L, i); k <= n; k++) {
+            lua_rawgeti(L, i, k);
+            h = open_handle(L, s, -1);
+            lua_pop(L, 1); /* the buffer wants its place on top */
+            if (h) add_meta(&b, &h->t->meta);
+        }
+        luaL_addchar(&b, '}');
     }
+    luaL_pushresult(&b);
+}
+
+/* Counts the tensors among the values from `first` on, tables one level deep, and puts them into out unless it is NULL. */
+static int results(lua_State *L, tide_lua *s, int first, int last, tide_tensor **out) {
+    int n = 0;
+    for (int i = first; i <= last; i++) {
+        const handle *h = open_handle(L, s, i);
+        if (h) {
+            if (out) out[n] = h->t;
+            n++;
+        } else if (lua_istable(L, i)) {
+            lua_pushnil(L);
+            while (lua_next(L, i)) {
+                if ((h = open_handle(L, s, -1))) {
+                    if (out) out[n] = h->t;
+                    n++;
+                }
+                lua_pop(L, 1);
+            }
+        }
+    }
+    return n;
+}
+
+static void abandon(tide_lua *s, int was) {
+    (void)was;
+    tide_step_abort(s->cx);
+    tide_error(s->cx, NULL); /* the script's own error is the one to report */
 }
 
 /* A compiled function: upvalues state, fn, identity. */
 static int run(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     int nargs = lua_gettop(L);
-    const void *self = lua_topointer(L, lua_upvalueindex(3));
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    luaL_addlstring(&b, (const char *)&self, sizeof self);
-    for (int i = 1; i <= nargs; i++) add_value(L, s, &b, i, 0);
-    luaL_pushresult(&b);
-    size_t n;
-    const char *key = lua_tolstring(L, -1, &n);
-    tide_status e = tide_step_begin(s->cx, key, n);
-    lua_pop(L, 1);
-    if (e) return tide_lua_raise(L, s);
+    size_t nkey;
+    push_key(L, s, lua_topointer(L, lua_upvalueindex(3)), nargs);
+    const char *key = lua_tolstring(L, -1, &nkey);
+    tide_lua_guard *guard = tide_lua_guarded(L, s);
+    if (tide_step_begin(s->cx, key, nkey)) return tide_lua_raise(L, s);
+    guard->undo = abandon;
+    int base = lua_gettop(L);
+    luaL_checkstack(L, nargs + 4, "too many arguments");
     lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    if (lua_pcall(L, nargs, LUA_MULTRET, 0)) {
-        tide_step_abort(s->cx);
-        tide_error(s->cx, NULL); /* the script's own error is the one to report */
-        return lua_error(L);
-    }
+    for (int i = 1; i <= nargs; i++) lua_pushvalue(L, i);
+    lua_call(L, nargs, LUA_MULTRET); /* not to be yielded across: a step is one piece */
     s->L = L;
-    int nres = lua_gettop(L);
-    tide_tensor *out[TIDE_MAXARGS];
-    int nout = 0;
-    for (int i = 1; i <= nres && nout < TIDE_MAXARGS; i++) {
-        handle *h = lua_touserdata(L, i);
-        if (!h || !lua_getmetatable(L, i)) continue;
-        if (lua_topointer(L, -1) == s->tensor_mt && h->t) out[nout++] = h->t;
-        lua_pop(L, 1);
-    }
-    if (tide_step_end(s->cx, out, nout)) return tide_lua_raise(L, s);
-    return nres;
+    int last = lua_gettop(L);
+    luaL_checkstack(L, 4, "too many results");
+    int n = results(L, s, base + 1, last, NULL);
+    tide_tensor **out = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *out, 0);
+    results(L, s, base + 1, last, out);
+    guard->undo = NULL;
+    if (tide_step_end(s->cx, out, n)) return tide_lua_raise(L, s);
+    lua_settop(L, last);
+    return last - base;
 }
 
-static int compile(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
+static int compile(lua_State *L) { /* (fn): fn may be anything that can be called */
+    if (!lua_isfunction(L, 1) && luaL_getmetafield(L, 1, "__call") == LUA_TNIL)
+        return tide_lua_error(L, STATE(L), "compile", "expected a function, got %s", luaL_typename(L, 1));
     lua_settop(L, 1);
     lua_pushlightuserdata(L, STATE(L));
     lua_insert(L, 1);

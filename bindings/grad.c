@@ -79,81 +79,107 @@ static int grad(lua_State *L) { /* grad(outputs, inputs[, options]) */
 
 /* ---- grad mode ---- */
 
+static void restore_mode(tide_lua *s, int was) { tide_set_grad_enabled(s->cx, was); }
+
 static int with_mode(lua_State *L, int on) { /* (fn, ...) */
-    tide_lua *s = STATE(L);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    int was = tide_set_grad_enabled(s->cx, on);
-    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-    tide_set_grad_enabled(s->cx, was);
-    if (status) return lua_error(L);
-    return lua_gettop(L);
+    tide_lua *s = tide_lua_enter(L);
+    int nargs = lua_gettop(L) - 1;
+    if (nargs < 0) return tide_lua_error(L, s, on ? "enable_grad" : "no_grad", "expected a function");
+    tide_lua_guard *guard = tide_lua_guarded(L, s);
+    guard->was = tide_set_grad_enabled(s->cx, on);
+    guard->undo = restore_mode;
+    luaL_checkstack(L, nargs + 2, "too many arguments");
+    for (int i = 1; i <= nargs + 1; i++) lua_pushvalue(L, i);
+    lua_call(L, nargs, LUA_MULTRET);
+    return lua_gettop(L) - nargs - 2;
 }
 static int no_grad(lua_State *L) { return with_mode(L, 0); }
 static int enable_grad(lua_State *L) { return with_mode(L, 1); }
 static int set_grad_enabled(lua_State *L) {
-    lua_pushboolean(L, tide_set_grad_enabled(STATE(L)->cx, lua_toboolean(L, 1)));
+    lua_pushboolean(L, tide_set_grad_enabled(tide_lua_enter(L)->cx, lua_toboolean(L, 1)));
     return 1;
 }
 static int is_grad_enabled(lua_State *L) {
-    lua_pushboolean(L, STATE(L)->cx->tape->enabled);
+    lua_pushboolean(L, tide_lua_enter(L)->cx->tape->enabled);
     return 1;
 }
 
 /* ---- custom functions ---- */
 
-/* The Lua backward of a node: kept in the registry under the node's own address until the node goes. */
+/* The Lua backward of a node. {backward, ctx} lies in the registry under this block's address until the node goes: the
+ * node must not be reachable from ctx, or neither would ever go, so the results are views of what forward returned. */
 typedef struct { tide_lua *s; } custom_t;
+typedef struct { custom_t *c; tide_tensor *const *gy; tide_tensor **gx; int ngy, ngx; } custom_call;
+
+static int run_backward(lua_State *L) { /* called protected: no error may cross the core */
+    const custom_call *k = lua_touserdata(L, 1);
+    tide_lua *s = k->c->s;
+    luaL_checkstack(L, k->ngy + k->ngx + 8, "backward");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, k->c);
+    lua_rawgeti(L, 2, 1);
+    lua_rawgeti(L, 2, 2);
+    for (int j = 0; j < k->ngy; j++) {
+        handle *h = tide_lua_box(L, s);
+        if (k->gy[j]) tide_lua_fill(s, h, tide_keep(k->gy[j]));
+        else lua_pushnil(L), lua_replace(L, -2);
+    }
+    lua_call(L, k->ngy + 1, k->ngx);
+    for (int i = 0; i < k->ngx; i++)
+        if (!lua_isnil(L, 3 + i) && !tide_lua_test(L, s, 3 + i)) return luaL_error(L, "gradient %d is a %s, not a tensor", i + 1, luaL_typename(L, 3 + i));
+    for (int i = 0; i < k->ngx; i++) k->gx[i] = tide_keep(tide_lua_test(L, s, 3 + i));
+    return 0;
+}
 
 static tide_status custom_backward(void *ud, tide_tensor *const *gy, int ngy, tide_tensor **gx, int ngx) {
-    custom_t *c = ud;
-    tide_lua *s = c->s;
+    custom_call k = {ud, gy, gx, ngy, ngx};
+    tide_lua *s = k.c->s;
     lua_State *L = s->L;
-    int top = lua_gettop(L);
-    if (!lua_checkstack(L, ngy + 8)) return tide_fail(s->cx, TIDE_EMEM, "the Lua stack is full");
-    lua_rawgetp(L, LUA_REGISTRYINDEX, c); /* {backward, ctx} */
-    lua_rawgeti(L, -1, 1);
-    lua_rawgeti(L, -2, 2);
-    for (int j = 0; j < ngy; j++) tide_lua_push(L, s, tide_keep(gy[j]));
-    tide_status e = TIDE_OK;
-    if (lua_pcall(L, ngy + 1, ngx, 0)) {
-        const char *text = lua_tostring(L, -1);
-        e = tide_fail(s->cx, TIDE_EARG, "backward: %s", text ? text : "error object is no string");
-    } else {
-        for (int i = 0; i < ngx; i++) {
-            handle *h = lua_touserdata(L, top + 2 + i);
-            bool tensor = h && lua_getmetatable(L, top + 2 + i) && lua_topointer(L, -1) == s->tensor_mt && h->t;
-            gx[i] = tensor ? tide_keep(h->t) : NULL;
-            if (!tensor && !lua_isnil(L, top + 2 + i)) e = tide_fail(s->cx, TIDE_EARG, "backward: gradient %d is no tensor", i + 1);
-        }
-    }
-    lua_settop(L, top);
-    return e;
+    if (!lua_checkstack(L, 3)) return tide_fail(s->cx, TIDE_EMEM, "the Lua stack is full");
+    lua_pushcfunction(L, run_backward);
+    lua_pushlightuserdata(L, &k);
+    int status = lua_pcall(L, 1, 0, 0);
+    s->L = L;
+    if (!status) return TIDE_OK;
+    const char *text = lua_tostring(L, -1);
+    tide_fail(s->cx, TIDE_EARG, "%s", text ? text : "the error object is no string");
+    lua_pop(L, 1);
+    return TIDE_EARG;
 }
 
 static void custom_release(void *ud) {
     custom_t *c = ud;
-    lua_pushnil(c->s->L);
-    lua_rawsetp(c->s->L, LUA_REGISTRYINDEX, c);
-    tide_context *cx = c->s->cx;
-    tide_release(cx, c, sizeof *c);
+    lua_State *L = c->s->L;
+    if (lua_checkstack(L, 1)) {
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, c);
+    }
+    tide_release(c->s->cx, c, sizeof *c);
 }
 
-static int custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {outputs}) */
+static int custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {outputs}): the outputs with their gradient */
     tide_lua *s = tide_lua_enter(L);
     lua_settop(L, 4);
     int nin, nout;
     tide_tensor **in = tide_lua_list(L, s, 3, "custom", &nin), **out = tide_lua_list(L, s, 4, "custom", &nout);
-    custom_t *c = tide_alloc(s->cx, sizeof *c);
-    if (!c) return tide_lua_raise(L, s);
-    c->s = s;
+    lua_createtable(L, nout, 0);
+    for (int j = 0; j < nout; j++) {
+        handle *h = tide_lua_box(L, s);
+        tide_tensor *view = tide_call1(s->cx, TIDE_OP_DETACH, &out[j], 1, NULL);
+        if (!view) return tide_lua_raise(L, s);
+        tide_lua_fill(s, h, out[j] = view);
+        lua_rawseti(L, -2, j + 1);
+    }
     lua_createtable(L, 2, 0);
     lua_pushvalue(L, 1);
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, 2);
+    custom_t *c = tide_alloc(s->cx, sizeof *c);
+    if (!c) return tide_lua_raise(L, s);
+    c->s = s;
     lua_rawsetp(L, LUA_REGISTRYINDEX, c);
     if (tide_custom_attach(s->cx, in, nin, out, nout, custom_backward, c, custom_release)) return tide_lua_raise(L, s);
-    return 0;
+    return 1;
 }
 
 static int why(lua_State *L) {

@@ -29,8 +29,12 @@ typedef struct tide_lua {
     uint32_t site;
     char library[512];      /* where lua/tide lies: its own frames are not the user's lines */
     size_t nlibrary;
+    const volatile int *interrupt; /* NULL: the program has none */
     double step;            /* how far idle memory may grow before a collection */
 } tide_lua;
+
+/* Field of the registry: a light userdata of the program's `volatile int` that is nonzero once it was interrupted. */
+#define TIDE_INTERRUPT "tide.interrupt"
 
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
@@ -41,10 +45,16 @@ int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format
 int tide_lua_fail(lua_State *L, tide_lua *s);    /* for I/O: pushes nil, message, code; returns 3 */
 void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
 
+/* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an error.
+ * undo NULL: disarmed. */
+typedef struct { tide_lua *s; void (*undo)(tide_lua *s, int was); int was; } tide_lua_guard;
+tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s);
+
 /* ---- tensor.c ---- */
 handle *tide_lua_box(lua_State *L, tide_lua *s);           /* pushes a closed handle */
 void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t); /* gives it the caller's reference */
 void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t); /* box and fill; nil for NULL */
+handle *tide_lua_handle(lua_State *L, tide_lua *s, int i); /* the tensor's box at i, perhaps closed; NULL: something else */
 tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i); /* NULL: no tensor; raises on closed ones */
 tide_tensor *tide_lua_check(lua_State *L, tide_lua *s, int i, const char *op);
 void tide_lua_open_tensor(lua_State *L, tide_lua *s);      /* makes the metatable; core table on top */

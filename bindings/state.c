@@ -24,6 +24,7 @@ static bool user_frame(lua_State *L, const tide_lua *s, lua_Debug *ar) {
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
+    if (!s->cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
     lua_getinfo(L, "Sl", &ar);
@@ -141,7 +142,10 @@ static void pressure(void *ud, size_t idle) {
     s->collecting = 1;
     tide_tensors *ts = s->cx->tensors;
     uint64_t before = ts->idle;
-    lua_gc(s->L, LUA_GCCOLLECT);
+    if (lua_gc(s->L, LUA_GCCOLLECT) < 0) { /* inside the collector */
+        s->collecting = 0;
+        return;
+    }
     tide_memory_stats m;
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
@@ -153,10 +157,34 @@ static void pressure(void *ud, size_t idle) {
     (void)idle;
 }
 
+/* ---- guards ---- */
+
+static int guard_close(lua_State *L) {
+    tide_lua_guard *g = lua_touserdata(L, 1);
+    if (g->undo && g->s->cx) g->undo(g->s, g->was);
+    g->undo = NULL;
+    return 0;
+}
+
+tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s) {
+    tide_lua_guard *g = lua_newuserdatauv(L, sizeof *g, 0);
+    *g = (tide_lua_guard){s, NULL, 0};
+    if (luaL_newmetatable(L, "tide.Guard")) tide_lua_register(L, s, (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}});
+    lua_setmetatable(L, -2);
+    lua_toclose(L, -1);
+    return g;
+}
+
 /* ---- opening ---- */
+
+static int interrupted(void *ud) {
+    const tide_lua *s = ud;
+    return *s->interrupt;
+}
 
 static int state_gc(lua_State *L) {
     tide_lua *s = lua_touserdata(L, 1);
+    s->L = L;
     tide_close(s->cx);
     s->cx = NULL;
     return 0;
@@ -170,7 +198,6 @@ void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *f) {
     }
 }
 
-
 /* Where this file's Lua part lies is told by lua/tide/init.lua. */
 static int set_library(lua_State *L) {
     tide_lua *s = STATE(L);
@@ -181,7 +208,11 @@ static int set_library(lua_State *L) {
 }
 
 int luaopen_tide_core(lua_State *L) {
-    tide_lua *s = lua_newuserdatauv(L, sizeof *s, 0);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) == LUA_TUSERDATA) { /* loaded again: there is one context a state */
+        lua_getiuservalue(L, -1, 1);
+        return 1;
+    }
+    tide_lua *s = lua_newuserdatauv(L, sizeof *s, 1);
     memset(s, 0, sizeof *s);
     s->L = L;
     s->step = 1;
@@ -189,12 +220,15 @@ int luaopen_tide_core(lua_State *L) {
     lua_pushcfunction(L, state_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
+    lua_getfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
+    s->interrupt = lua_touserdata(L, -1);
+    lua_pop(L, 1);
     const char *box = getenv("TIDE_BLACKBOX");
     char path[300];
-    tide_config config = {.size = sizeof config, .ud = s, .pressure = pressure};
+    tide_config config = {.size = sizeof config, .ud = s, .pressure = pressure, .cancelled = s->interrupt ? interrupted : NULL};
     if (!box) {
         const char *dir = getenv("TMPDIR");
-        snprintf(path, sizeof path, "%s/tide-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getpid());
+        snprintf(path, sizeof path, "%s/tide-%ld-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getuid(), (long)getpid());
         config.blackbox = path;
     } else if (strcmp(box, "off")) {
         config.blackbox = box;
@@ -204,9 +238,11 @@ int luaopen_tide_core(lua_State *L) {
         if (tide_open(&config, &s->cx)) return luaL_error(L, "tide: no context could be opened");
     }
     if (tide_tape_open(s->cx)) return luaL_error(L, "tide: %s", tide_error(s->cx, NULL));
+    lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
-
     lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, -3, 1);
     tide_lua_open_tensor(L, s);
     tide_lua_open_create(L, s);
     tide_lua_open_grad(L, s);

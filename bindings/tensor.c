@@ -42,7 +42,7 @@ void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t) {
     tide_lua_fill(s, tide_lua_box(L, s), t);
 }
 
-static handle *test_handle(lua_State *L, tide_lua *s, int i) {
+handle *tide_lua_handle(lua_State *L, tide_lua *s, int i) {
     handle *h = lua_touserdata(L, i);
     if (!h || lua_type(L, i) != LUA_TUSERDATA || !lua_getmetatable(L, i)) return NULL;
     bool ours = lua_topointer(L, -1) == s->tensor_mt;
@@ -51,7 +51,7 @@ static handle *test_handle(lua_State *L, tide_lua *s, int i) {
 }
 
 tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i) {
-    handle *h = test_handle(L, s, i);
+    handle *h = tide_lua_handle(L, s, i);
     if (!h) return NULL;
     if (!h->t) tide_lua_error(L, s, "tensor", "this tensor was closed");
     if (h->epoch && (h->t->flags & TIDE_TEMP) && h->epoch != h->t->epoch)
@@ -67,10 +67,11 @@ tide_tensor *tide_lua_check(lua_State *L, tide_lua *s, int i, const char *op) {
 
 static int tensor_close(lua_State *L) {
     tide_lua *s = STATE(L);
-    handle *h = test_handle(L, s, 1);
+    handle *h = tide_lua_handle(L, s, 1);
     if (!h || !h->t) return 0;
     tide_tensor *t = h->t;
     h->t = NULL;
+    s->L = L; /* what goes with the tensor may need one that is alive */
     unlink_scope(s, h);
     if (s->cx) tide_handle_free(t);
     return 0;
@@ -168,7 +169,7 @@ static int tensor_len(lua_State *L) {
 
 static int tensor_tostring(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
-    handle *h = test_handle(L, s, 1);
+    handle *h = tide_lua_handle(L, s, 1);
     if (h && !h->t) return lua_pushliteral(L, "tensor(closed)"), 1;
     tide_tensor *t = tide_lua_check(L, s, 1, "tostring");
     size_t n = tide_text(t, NULL, 0);
@@ -182,7 +183,7 @@ static int tensor_tostring(lua_State *L) {
 
 static int tensor_eq(lua_State *L) {
     tide_lua *s = STATE(L);
-    handle *a = test_handle(L, s, 1), *b = test_handle(L, s, 2);
+    handle *a = tide_lua_handle(L, s, 1), *b = tide_lua_handle(L, s, 2);
     lua_pushboolean(L, a && b && a->t == b->t);
     return 1;
 }
@@ -263,7 +264,7 @@ static int scope_close(lua_State *L) { /* upvalue or argument: {depth}, kept han
 }
 static int scope_keep(lua_State *L) {
     tide_lua *s = STATE(L);
-    handle *h = test_handle(L, s, 2);
+    handle *h = tide_lua_handle(L, s, 2);
     if (h) unlink_scope(s, h);
     lua_settop(L, 2);
     return 1;
@@ -283,7 +284,7 @@ static int scope_open(lua_State *L) { /* tide.scope() */
 }
 
 static int is_tensor(lua_State *L) {
-    lua_pushboolean(L, test_handle(L, STATE(L), 1) != NULL);
+    lua_pushboolean(L, tide_lua_handle(L, STATE(L), 1) != NULL);
     return 1;
 }
 

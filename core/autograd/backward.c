@@ -320,6 +320,8 @@ tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *cons
     tape->enabled = was;
     for (int64_t k = 0; k < w.n; k++) tide_node_free(cx, w.node[k]);
     tide_release(cx, w.node, (size_t)w.capacity * sizeof *w.node);
+    for (int i = 0; i < nx && !e; i++) /* nothing has the gradient nothing */
+        if (!gx[i] && tide_numel(&x[i]->meta) == 0 && !(gx[i] = tide_tensor_new(cx, &x[i]->meta))) e = tide_pending(cx);
     for (int i = 0; i < nx && !e; i++)
         if (!gx[i] && !(flags & TIDE_ALLOW_UNUSED))
             e = tide_fail(cx, TIDE_EARG, "input %d is not used by the outputs; give allow_unused = true to get nil for it", i + 1);

@@ -89,9 +89,10 @@ RULE(arange_infer) {
     if ((step > 0 && to < from) || (step < 0 && to > from)) return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
     return sized(s, &(tide_shape){1, {(int64_t)n}}, a->dtype ? a->dtype : floats ? TIDE_F32 : TIDE_I64);
 }
-PROGRAM(arange) { /* start + i * step, in int64 or float64 */
+PROGRAM(arange) { /* start + i * step, in int64 where the result is integer (step is cut too then), else in float64 */
     const tide_arange_attr *a = attr;
     bool one = a->end_.kind == TIDE_NONE, floats = is_float(&a->start) || is_float(&a->step) || (!one && is_float(&a->end_));
+    if (a->dtype) floats = tide_dtype_is_float((tide_dtype)a->dtype);
     int type = floats ? TIDE_RF64 : TIDE_RI64;
     tide_val i = p_cvt(p, p_index(p, TIDE_P_INDEX_K, TIDE_KEPT), type);
     y[0] = p_mul(p, i, number(p, &a->step, offsetof(tide_arange_attr, step), type));

@@ -198,7 +198,7 @@ for _, op in ipairs(ops) do
   local slots = {}
   for _, a in ipairs(op.fields) do
     -- a number's value may vary; its kind, which decides dtypes, may not
-    if a.slot or a.type == "operand" or a.type == "number" then slots[#slots + 1] = ("offsetof(tide_%s_attr, %s)"):format(n, field(a)) end
+    if a.slot or a.type == "operand" then slots[#slots + 1] = ("offsetof(tide_%s_attr, %s)"):format(n, field(a)) end
   end
   op.nslot = #slots
   if #slots > 0 then T("static const uint16_t %s_slots[] = {%s};\n", n, table.concat(slots, ", ")) end

@@ -473,10 +473,10 @@ VJP(index_put) {
 /* ---- nonzero, masked_select: shapes that depend on data ---- */
 
 #define COUNT(T) for (int64_t i = 0; i < n; i++) found += ((const T *)data)[i] != 0;
-#define LIST(T) for (int64_t i = 0; i < n; i++) if (((const T *)data)[i] != 0) *to++ = i;
+#define LIST(T) for (int64_t i = 0; to < end; i++) *to = i, to += ((const T *)data)[i] != 0;
 /* Both zeros of a half are bits that the sign does not count in. */
 #define COUNT_HALF for (int64_t i = 0; i < n; i++) found += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
-#define LIST_HALF for (int64_t i = 0; i < n; i++) if ((uint16_t)(((const uint16_t *)data)[i] << 1)) *to++ = i;
+#define LIST_HALF for (int64_t i = 0; to < end; i++) *to = i, to += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
 
 static int64_t count_nonzero(const void *data, int64_t n, tide_dtype d) {
     int64_t found = 0;
@@ -490,7 +490,7 @@ static int64_t count_nonzero(const void *data, int64_t n, tide_dtype d) {
     }
     return found;
 }
-static void list_nonzero(const void *data, int64_t n, tide_dtype d, int64_t *to) {
+static void list_nonzero(const void *data, tide_dtype d, int64_t *to, const int64_t *end) {
     switch (d) {
     case TIDE_F32: LIST(float) break;
     case TIDE_F64: LIST(double) break;
@@ -508,7 +508,10 @@ static tide_tensor *nonzero_of(tide_context *cx, tide_tensor *t) {
     tide_dtype d = (tide_dtype)t->meta.dtype;
     int64_t n = tide_numel(&t->meta);
     y = tide_tensor_new(cx, &(tide_meta){.ndim = 1, .shape = {count_nonzero(tide_data(x), n, d)}, .dtype = TIDE_I64, .device = t->meta.device});
-    if (y) list_nonzero(tide_data(x), n, d, (int64_t *)(void *)tide_data(y));
+    if (y) {
+        int64_t *to = (int64_t *)(void *)tide_data(y);
+        list_nonzero(tide_data(x), d, to, to + y->meta.shape[0]);
+    }
     tide_free(x);
     return y;
 }
@@ -520,12 +523,15 @@ COMPOSE(nonzero) {
     int64_t n = flat->meta.shape[0], *from = (int64_t *)(void *)tide_data(flat);
     tide_tensor *out = tide_tensor_new(cx, &(tide_meta){.ndim = 2, .shape = {n, m->ndim}, .dtype = TIDE_I64, .device = m->device});
     int64_t *to = out ? (int64_t *)(void *)tide_data(out) : NULL;
-    for (int64_t i = 0; out && i < n; i++) {
-        int64_t rest = from[i];
-        for (int d = m->ndim - 1; d >= 0; d--) {
-            to[i * m->ndim + d] = rest % m->shape[d];
-            rest /= m->shape[d];
+    int64_t at[TIDE_MAXDIM] = {0}, before = 0;
+    for (int64_t i = 0; to && i < n && m->ndim; i++) { /* positions ascend: few steps carry over */
+        at[m->ndim - 1] += from[i] - before;
+        before = from[i];
+        for (int d = m->ndim - 1; d > 0 && at[d] >= m->shape[d]; d--) {
+            at[d - 1] += at[d] / m->shape[d];
+            at[d] %= m->shape[d];
         }
+        for (int d = 0; d < m->ndim; d++) *to++ = at[d];
     }
     tide_free(flat);
     call->out[0] = out;

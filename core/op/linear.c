@@ -176,8 +176,11 @@ static tide_tensor *before_activation(tide_context *cx, const tide_call *call, t
     return g;
 }
 
+/* (..., cols) as a matrix; a tensor whose last dim disappeared (cols is 1 then) as a column. */
 static tide_tensor *matrix_of(tide_context *cx, tide_tensor *t, int64_t cols) {
-    tide_reshape_attr r = {{2, {cols ? tide_numel(&t->meta) / cols : 0, cols}}};
+    tide_reshape_attr r = {{2, {1, cols}}};
+    bool last = t->meta.ndim > 0 && t->meta.shape[t->meta.ndim - 1] == cols;
+    for (int d = 0; d < t->meta.ndim - last; d++) r.shape.v[0] *= t->meta.shape[d];
     if (t->meta.ndim == 2) return tide_keep(t);
     return tide_call1(cx, TIDE_OP_RESHAPE, &t, 1, &r);
 }

@@ -155,6 +155,10 @@ tide_status batch_norm_compose(tide_context *cx, tide_call *call) {
         call->out[0] = tide_call1(cx, TIDE_OP_BATCH_NORM_EVAL, (tide_tensor *const[]){x, mean, var, w, b}, 5, &e);
         return call->out[0] ? TIDE_OK : tide_pending(cx);
     }
+    if (tide_numel(&x->meta) == 0) { /* nothing to learn from */
+        call->out[0] = tide_call1(cx, TIDE_OP_CLONE, &x, 1, NULL);
+        return call->out[0] ? TIDE_OK : tide_pending(cx);
+    }
     tide_batch_norm_train_attr t = {a->eps};
     tide_tensor *out[4] = {NULL};
     tide_call c = {.op = TIDE_OP_BATCH_NORM_TRAIN, .nin = 3, .nout = 4, .in = (tide_tensor *[]){x, w, b}, .out = out, .attr = &t, .nattr = sizeof t};

@@ -1,5 +1,6 @@
 /* Elementwise operations: one expression each. x[] is already of the common type. */
 #include "op/op.h"
+#include <math.h>
 
 #define PROGRAM(name) void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
 #define BINARY(name, expr) PROGRAM(name); PROGRAM(name) { y[0] = expr; }
@@ -111,12 +112,32 @@ BINARY(masked_fill, p_select(p, x[1], p_cvt(p, x[2], p_type(p, x[0])), x[0]))
 
 UNARY(neg, p_neg(p, x[0]))
 UNARY(abs, p_abs(p, x[0]))
-UNARY(sign, p_type(p, x[0]) == TIDE_RMASK ? x[0] : p_sign(p, x[0]))
-UNARY(square, p_type(p, x[0]) == TIDE_RMASK ? x[0] : p_mul(p, x[0], x[0]))
+/* NaN has no sign: 0 */
+UNARY(sign, p_type(p, x[0]) == TIDE_RMASK ? x[0] : p_sub(p, p_cvt(p, p_lt(p, VALUE(0), x[0]), p_type(p, x[0])), p_cvt(p, p_lt(p, x[0], VALUE(0)), p_type(p, x[0]))))
+static tide_val numeric(tide_prog *p, tide_val v) { return p_type(p, v) == TIDE_RMASK ? p_cvt(p, v, TIDE_RI64) : v; }
+tide_status square_infer(tide_shapes *s);
+tide_status square_infer(tide_shapes *s) {
+    s->out[0] = *s->in[0];
+    if (s->out[0].dtype == TIDE_BOOL) s->out[0].dtype = TIDE_I64;
+    return TIDE_OK;
+}
+PROGRAM(square);
+PROGRAM(square) {
+    tide_val v = numeric(p, x[0]);
+    y[0] = p_mul(p, v, v);
+}
 UNARY(floor, integral(p, x[0]) ? x[0] : p_floor(p, x[0]))
 UNARY(ceil, integral(p, x[0]) ? x[0] : p_un(p, TIDE_P_CEIL, x[0]))
 UNARY(trunc, integral(p, x[0]) ? x[0] : p_trunc(p, x[0]))
-UNARY(round, integral(p, x[0]) ? x[0] : p_un(p, TIDE_P_ROUND, x[0]))
+PROGRAM(round);
+PROGRAM(round) {
+    const tide_round_attr *a = attr;
+    tide_val scale = VALUE(pow(10, (double)(a->decimals < 0 ? -a->decimals : a->decimals)));
+    if (integral(p, x[0])) y[0] = x[0];
+    else if (a->decimals == 0) y[0] = p_un(p, TIDE_P_ROUND, x[0]);
+    else if (a->decimals > 0) y[0] = p_div(p, p_un(p, TIDE_P_ROUND, p_mul(p, x[0], scale)), scale);
+    else y[0] = p_mul(p, p_un(p, TIDE_P_ROUND, p_div(p, x[0], scale)), scale);
+}
 UNARY(reciprocal, p_div(p, VALUE(1), x[0]))
 UNARY(exp, p_exp(p, x[0]))
 UNARY(expm1, p_expm1(p, x[0]))

@@ -2,6 +2,7 @@
 #include "op/kernel.h"
 #include "program/math.h"
 #include <inttypes.h>
+#include <math.h>
 
 _Static_assert(sizeof(tide_max_pool2d_attr) == sizeof(tide_max_pool2d_with_indices_attr), "one operation, shown in two ways");
 
@@ -49,53 +50,64 @@ typedef struct {
     tide_pair kernel, stride, padding, dilation;
 } pooling;
 
-/* `better`: v wins over the best so far. NaN wins over numbers, and nothing over NaN. */
-#define POOL(T, N, get, better) { \
+/* One place of the window after the other, over a row of results: NaN wins over numbers, nothing over NaN, and the
+ * first of equals stays. Where nothing wins, all were the lowest: the first place. */
+#define POOL(T, N, get, lowest, better) { \
     const T *x = (const T *)p->x + c * p->h * p->w; \
     T *y = (T *)p->y + c * p->oh * p->ow; \
-    for (int64_t oy = 0; oy < p->oh; oy++) \
+    N *most = scratch; \
+    for (int64_t oy = 0; oy < p->oh; oy++, y += p->ow, at += p->ow) { \
+        int64_t top = oy * p->stride.v[0] - p->padding.v[0]; \
         for (int64_t ox = 0; ox < p->ow; ox++) { \
-            int64_t y0 = oy * p->stride.v[0] - p->padding.v[0], x0 = ox * p->stride.v[1] - p->padding.v[1]; \
-            int64_t y1 = y0 + (p->kernel.v[0] - 1) * p->dilation.v[0], x1 = x0 + (p->kernel.v[1] - 1) * p->dilation.v[1]; \
-            y0 = first_inside(y0, p->dilation.v[0]); \
-            x0 = first_inside(x0, p->dilation.v[1]); \
-            if (y1 >= p->h) y1 = p->h - 1; \
-            if (x1 >= p->w) x1 = p->w - 1; \
-            int64_t at = y0 * p->w + x0; \
-            N best = get(x[at]); \
-            for (int64_t iy = y0; iy <= y1; iy += p->dilation.v[0]) \
-                for (int64_t ix = x0; ix <= x1; ix += p->dilation.v[1]) { \
-                    N v = get(x[iy * p->w + ix]); \
-                    if (better) best = v, at = iy * p->w + ix; \
-                } \
-            y[oy * p->ow + ox] = x[at]; \
-            p->at[(c * p->oh + oy) * p->ow + ox] = at; \
+            most[ox] = lowest; \
+            at[ox] = first_inside(top, p->dilation.v[0]) * p->w + first_inside(ox * sw - p->padding.v[1], p->dilation.v[1]); \
         } \
+        for (int64_t i = 0; i < p->kernel.v[0]; i++) { \
+            int64_t iy = top + i * p->dilation.v[0]; \
+            if (iy < 0 || iy >= p->h) continue; \
+            for (int64_t j = 0; j < p->kernel.v[1]; j++) { \
+                int64_t shift = j * p->dilation.v[1] - p->padding.v[1], a = shift < 0 ? (-shift + sw - 1) / sw : 0, b = (p->w - 1 - shift) / sw + 1; \
+                if (b > p->ow) b = p->ow; \
+                if (shift > p->w - 1) b = 0; \
+                for (int64_t ox = a; ox < b; ox++) { \
+                    int64_t here = iy * p->w + shift + ox * sw; \
+                    N v = get(x[here]), best = most[ox]; \
+                    bool wins = better; \
+                    most[ox] = wins ? v : best; \
+                    at[ox] = wins ? here : at[ox]; \
+                } \
+            } \
+        } \
+        for (int64_t ox = 0; ox < p->ow; ox++) y[ox] = x[at[ox]]; \
+    } \
 }
 #define SAME(v) (v)
 #define LARGER v > best
-#define LARGER_OR_NAN v > best || (v != v && best == best)
+#define LARGER_OR_NAN (v > best) | ((v != v) & (best == best))
 
 static void pool_tile(void *arg, int tile, void *scratch) {
     const pooling *p = arg;
-    int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes;
-    for (; c < end; c++) switch (p->dtype) {
-        case TIDE_F32: POOL(float, float, SAME, LARGER_OR_NAN) break;
-        case TIDE_F64: POOL(double, double, SAME, LARGER_OR_NAN) break;
-        case TIDE_F16: POOL(uint16_t, float, tide_f32_of_f16, LARGER_OR_NAN) break;
-        case TIDE_BF16: POOL(uint16_t, float, tide_f32_of_bf16, LARGER_OR_NAN) break;
-        case TIDE_I64: POOL(int64_t, int64_t, SAME, LARGER) break;
-        case TIDE_I32: POOL(int32_t, int32_t, SAME, LARGER) break;
-        case TIDE_I8: POOL(int8_t, int8_t, SAME, LARGER) break;
-        default: POOL(uint8_t, uint8_t, SAME, LARGER) break;
+    int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes, sw = p->stride.v[1];
+    for (; c < end; c++) {
+        int64_t *at = p->at + c * p->oh * p->ow;
+        switch (p->dtype) {
+        case TIDE_F32: POOL(float, float, SAME, -INFINITY, LARGER_OR_NAN) break;
+        case TIDE_F64: POOL(double, double, SAME, -INFINITY, LARGER_OR_NAN) break;
+        case TIDE_F16: POOL(uint16_t, float, tide_f32_of_f16, -INFINITY, LARGER_OR_NAN) break;
+        case TIDE_BF16: POOL(uint16_t, float, tide_f32_of_bf16, -INFINITY, LARGER_OR_NAN) break;
+        case TIDE_I64: POOL(int64_t, int64_t, SAME, INT64_MIN, LARGER) break;
+        case TIDE_I32: POOL(int32_t, int32_t, SAME, INT32_MIN, LARGER) break;
+        case TIDE_I8: POOL(int8_t, int8_t, SAME, INT8_MIN, LARGER) break;
+        default: POOL(uint8_t, uint8_t, SAME, 0, LARGER) break;
         }
+    }
 }
 
 static tide_status run(tide_context *cx, pooling *p, tide_tile_fn tile) {
     int64_t plane = p->h * p->w > p->oh * p->ow ? p->h * p->w : p->oh * p->ow;
     p->group = plane < kernel_grain(cx) ? kernel_grain(cx) / (plane > 0 ? plane : 1) : 1;
     double work = (double)p->planes * (double)p->oh * (double)p->ow * 2 * (double)p->kernel.v[0] * (double)p->kernel.v[1];
-    return tide_run_tiles(cx, (int)((p->planes + p->group - 1) / p->group), work, 0, tile, p);
+    return tide_run_tiles(cx, (int)((p->planes + p->group - 1) / p->group), work, (size_t)p->ow * 8, tile, p);
 }
 
 static int64_t planes_of(const tide_meta *m) { return m->ndim == 4 ? m->shape[0] * m->shape[1] : m->shape[0]; }

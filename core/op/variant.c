@@ -71,7 +71,7 @@ tide_prog *tide_op_program(tide_context *cx, const tide_op *op, const tide_shape
     op->program(p, s->attr, x, y);
     int nout = op->flags & TIDE_F_LIST ? op->nout : s->nout;
     for (int j = 0; j < nout; j++) {
-        int at = p_out(p, (tide_dtype)s->out[j].dtype, tide_arg_space(space, s->nin + j));
+        int at = p_out(p, (tide_dtype)s->out[j].dtype, space->reduced ? tide_arg_space(space, s->nin + j) : TIDE_POINT);
         p_store(p, y[j], at);
     }
     if (p->failed || tide_prog_simplify(p)) {

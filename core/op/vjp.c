@@ -123,7 +123,7 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint64_
                 if (head->seeded >> j & 1) gy[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j));
             op->vjp_program(q, tide_vjp_attr(head), x, y, gy, gx);
             for (int i = 0; i < head->nin; i++)
-                if (head->want >> i & 1) p_store(q, gx[i], p_out(q, (tide_dtype)f.in[i]->dtype, tide_arg_space(&sp, i)));
+                if (head->want >> i & 1) p_store(q, gx[i], p_out(q, (tide_dtype)f.in[i]->dtype, sp.reduced ? tide_arg_space(&sp, i) : TIDE_POINT));
             if (q->failed || tide_prog_simplify(q)) tide_prog_free(q), q = NULL;
             *uses = used;
         }

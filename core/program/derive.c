@@ -83,7 +83,11 @@ static void step(derive_t *d, tide_val v) {
 #define K(x) p_like(q, g, x)
     switch (i->op) {
     case TIDE_P_NEG: add(d, i->a, p_neg(q, g), s); break;
-    case TIDE_P_ABS: add(d, i->a, p_mul(q, g, p_sign(q, A)), s); break;
+    case TIDE_P_ABS: { /* 0 at 0, and where a is NaN */
+        tide_val a = A, zero = K(0);
+        add(d, i->a, p_select(q, p_lt(q, zero, a), g, p_select(q, p_lt(q, a, zero), p_neg(q, g), zero)), s);
+        break;
+    }
     case TIDE_P_SQRT: add(d, i->a, p_div(q, g, p_mul(q, K(2), Y)), s); break;
     case TIDE_P_RSQRT: { tide_val y = Y; add(d, i->a, p_mul(q, p_mul(q, K(-0.5), g), p_mul(q, y, p_mul(q, y, y))), s); break; }
     case TIDE_P_EXP: add(d, i->a, p_mul(q, g, Y), s); break;

@@ -20,9 +20,9 @@ bool tide_dtype_is_int(tide_dtype d) { return d >= TIDE_I64 && d <= TIDE_U8; }
 /* PyTorch's lattice: floats over integers over bool; float16 with bfloat16 gives float32, uint8 with int8 int16 there,
  * which Tide does not have, so int32. */
 tide_dtype tide_dtype_promote(tide_dtype a, tide_dtype b) {
-    if (a == b) return a;
-    if (a == TIDE_BOOL || a == 0) return b;
-    if (b == TIDE_BOOL || b == 0) return a;
+    if (a == b || b == 0) return a;
+    if (a == 0 || a == TIDE_BOOL) return b;
+    if (b == TIDE_BOOL) return a;
     bool fa = tide_dtype_is_float(a), fb = tide_dtype_is_float(b);
     if (fa != fb) return fa ? a : b;
     if (fa) return a == TIDE_F64 || b == TIDE_F64 ? TIDE_F64 : TIDE_F32;

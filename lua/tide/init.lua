@@ -31,19 +31,37 @@ function core.scope(fn)
 end
 
 --- A function whose gradient is written in Lua: tide.custom{forward = function(ctx, x, ...) return y end,
--- backward = function(ctx, gy, ...) return gx, ... end}. ctx is a table for whatever backward needs.
+-- backward = function(ctx, gy, ...) return gx, ... end}. ctx is a table for whatever backward needs. backward gets a
+-- gradient (or nil) for each tensor that forward returned and returns one (or nil) for each argument of forward.
 function core.custom(definition)
   local forward, backward = definition.forward, definition.backward
   return function(...)
     local ctx, args = {}, table.pack(...)
-    local outputs = core.no_grad(function() return table.pack(forward(ctx, table.unpack(args, 1, args.n))) end)
-    local ins, outs = {}, {}
+    local results = table.pack(core.no_grad(forward, ctx, ...))
+    local ins, places, outs = {}, {}, {}
     for i = 1, args.n do
-      if core.is_tensor(args[i]) then ins[#ins + 1] = args[i] end
+      if core.is_tensor(args[i]) then
+        ins[#ins + 1] = args[i]
+        places[#ins] = i
+      end
     end
-    for i = 1, outputs.n do outs[i] = outputs[i] end
-    core._attach(function(...) return backward(...) end, ctx, ins, outs)
-    return table.unpack(outputs, 1, outputs.n)
+    for i = 1, results.n do
+      if core.is_tensor(results[i]) then outs[#outs + 1] = results[i] end
+    end
+    if #ins == 0 or #outs == 0 then return table.unpack(results, 1, results.n) end
+    local function gradients(...)
+      local given, wanted = table.pack(backward(...)), {}
+      for k, i in ipairs(places) do wanted[k] = given[i] end
+      return table.unpack(wanted, 1, #places)
+    end
+    local attached, k = core._attach(gradients, ctx, ins, outs), 0
+    for i = 1, results.n do
+      if core.is_tensor(results[i]) then
+        k = k + 1
+        results[i] = attached[k]
+      end
+    end
+    return table.unpack(results, 1, results.n)
   end
 end
 

@@ -62,3 +62,69 @@ F.relu_, F.dropout_ = tide.relu_, F.dropout_
 tide.layer_norm, tide.rms_norm, tide.batch_norm, tide.conv2d, tide.embedding = F.layer_norm, F.rms_norm, F.batch_norm, F.conv2d, nil
 tide.nn.utils = { clip_grad_norm_ = tide._clip_grad_norm }
 tide.clip_grad_norm_ = tide._clip_grad_norm
+
+-- padding = "same" or "valid", as numbers: what stride 1 needs on both sides; an odd rest is padded at the end first
+local function padded(conv, dims)
+  return function(x, weight, bias, options)
+    if bias ~= nil and not tide.is_tensor(bias) and options == nil then bias, options = nil, bias end
+    local padding = options and options.padding
+    if type(padding) ~= "string" then
+      if options and next(options) ~= nil then return conv(x, weight, bias, options) end
+      return conv(x, weight, bias)
+    end
+    local o = {}
+    for k, v in pairs(options) do o[k] = v end
+    if padding == "valid" then
+      o.padding = 0
+      return conv(x, weight, bias, o)
+    elseif padding ~= "same" then
+      error(("[conv] padding is a number, a pair, 'same' or 'valid', not '%s'"):format(padding), 2)
+    end
+    local stride = o.stride or 1
+    for _, s in ipairs(type(stride) == "table" and stride or { stride }) do
+      if s ~= 1 then error("[conv] padding = 'same' needs stride 1", 2) end
+    end
+    local sizes, all = {}, {}
+    for d = 1, dims do
+      local dilation = type(o.dilation) == "table" and (o.dilation[d] or o.dilation[1]) or o.dilation or 1
+      local total = dilation * (weight.shape[#weight.shape - dims + d] - 1)
+      sizes[d] = total // 2
+      if total % 2 == 1 then all[d] = true end
+    end
+    for d = 1, dims do -- the odd one: a line of zeros at the end of that dim
+      if all[d] then
+        local shape = x.shape
+        shape[#shape - dims + d] = 1
+        x = tide.cat({ x, tide.zeros(shape, { dtype = x.dtype }) }, d - dims - 1)
+      end
+    end
+    o.padding = dims == 1 and sizes[1] or sizes
+    return conv(x, weight, bias, o)
+  end
+end
+F.conv2d, F.conv1d = padded(F.conv2d, 2), F.conv1d and padded(F.conv1d, 1)
+tide.conv2d = F.conv2d
+
+local pool, pool_with_indices = F.max_pool2d, F.max_pool2d_with_indices
+F.max_pool2d_with_indices = nil
+function F.max_pool2d(x, kernel_size, options)
+  local o = {}
+  for k, v in pairs(options or {}) do o[k] = v end
+  local indices = o.return_indices
+  o.return_indices = nil
+  local f = indices and pool_with_indices or pool
+  if next(o) ~= nil then return f(x, kernel_size, o) end
+  return f(x, kernel_size)
+end
+
+local nonzero = tide.nonzero
+both("nonzero", function(x, options)
+  local places = nonzero(x)
+  if not (options and options.as_tuple) then return places end
+  if x.ndim == 0 then return { places:reshape({ -1 }) } end
+  local list = {}
+  for d = 1, x.ndim do list[d] = places:select(2, d) end
+  return list
+end)
+
+tide.index_put, tide.index_put_, methods.index_put, methods.index_put_ = nil, nil, nil, nil -- x[indices] = values

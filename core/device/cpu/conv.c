@@ -20,52 +20,90 @@ typedef struct {
 
 static int64_t tile_count(int64_t n, int64_t each) { return (n + each - 1) / each; }
 
-/* Which columns of the result read inside the image at kernel column j: [*a, *b). */
-static void inside(const tide_conv *d, int64_t j, int64_t *a, int64_t *b) {
-    int64_t first = d->left - j * d->dilation_w, last = d->w - 1 + first; /* ox * stride lies in [first, last] */
-    *a = first > 0 ? (first + d->stride_w - 1) / d->stride_w : 0;
-    *b = last < 0 ? 0 : last / d->stride_w + 1;
-    if (*b > d->ow) *b = d->ow;
+/* Which of n results read inside `size` positions at one place of the kernel, `shift` behind the first: [*a, *b). */
+static void inside(int64_t n, int64_t size, int64_t shift, int64_t stride, int64_t *a, int64_t *b) {
+    int64_t last = size - 1 - shift; /* result * stride lies in [-shift, last] */
+    *a = shift < 0 ? (-shift + stride - 1) / stride : 0;
+    *b = last < 0 ? 0 : last / stride + 1;
+    if (*b > n) *b = n;
     if (*a > *b) *a = *b;
 }
 
-#define STRIDED(T) for (int64_t ox = a; ox < b; ox++) ((T *)(void *)row)[ox] = ((const T *)(const void *)src)[ox * d->stride_w + shift];
+/* Rows are short: pieces of 16 bytes, the last one overlapping, take less than a call of memcpy. */
+static void copy_row(char *to, const char *from, int64_t bytes) {
+    if (bytes >= 16) {
+        for (int64_t i = 0; i + 16 < bytes; i += 16) memcpy(to + i, from + i, 16);
+        memcpy(to + bytes - 16, from + bytes - 16, 16);
+    } else {
+        for (int64_t i = 0; i < bytes; i += 4) memcpy(to + i, from + i, 4);
+    }
+}
+
+/* One place of the kernel: the plane as it is seen from there, zero outside. */
+#define SPREAD(T) \
+    for (int64_t oy = r0; oy < r1; oy++) { \
+        const T *src = (const T *)(const void *)plane + (oy * d->stride_h + down) * d->w + right; \
+        T *row = (T *)(void *)to + oy * d->ow; \
+        if (d->stride_w == 1) copy_row((char *)(row + c0), (const char *)(src + c0), (c1 - c0) * (int64_t)sizeof(T)); \
+        else \
+            for (int64_t ox = c0; ox < c1; ox++) row[ox] = src[ox * d->stride_w]; \
+    }
+#define CLEAR_COLUMNS(T, first, end) \
+    for (int64_t ox = first; ox < end; ox++) \
+        for (int64_t oy = r0; oy < r1; oy++) ((T *)(void *)to)[oy * d->ow + ox] = 0;
 
 static void spread(const patches *p, const char *plane, char *to) {
     const tide_conv *d = p->d;
-    for (int64_t i = 0; i < d->kh; i++)
-        for (int64_t j = 0; j < d->kw; j++) {
-            int64_t a, b, shift = j * d->dilation_w - d->left;
-            inside(d, j, &a, &b);
-            for (int64_t oy = 0; oy < d->oh; oy++, to += d->ow * p->size) {
-                int64_t iy = oy * d->stride_h - d->top + i * d->dilation_h;
-                char *row = to;
-                if (iy < 0 || iy >= d->h) {
-                    memset(row, 0, (size_t)(d->ow * p->size));
-                    continue;
-                }
-                const char *src = plane + iy * d->w * p->size;
-                memset(row, 0, (size_t)(a * p->size));
-                if (d->stride_w == 1) memcpy(row + a * p->size, src + (a + shift) * p->size, (size_t)((b - a) * p->size));
-                else if (p->size == 4) STRIDED(uint32_t)
-                else STRIDED(uint64_t)
-                memset(row + b * p->size, 0, (size_t)((d->ow - b) * p->size));
+    const int64_t line = d->ow * p->size;
+    const bool whole = d->stride_h == 1 && d->stride_w == 1 && d->ow == d->w; /* all rows are one piece, shifted */
+    for (int64_t i = 0; i < d->kh; i++) {
+        int64_t r0, r1, down = i * d->dilation_h - d->top;
+        inside(d->oh, d->h, down, d->stride_h, &r0, &r1);
+        for (int64_t j = 0; j < d->kw; j++, to += p->places * p->size) {
+            int64_t c0, c1, right = j * d->dilation_w - d->left;
+            inside(d->ow, d->w, right, d->stride_w, &c0, &c1);
+            if (r0 > 0) memset(to, 0, (size_t)(r0 * line));
+            if (r1 < d->oh) memset(to + r1 * line, 0, (size_t)((d->oh - r1) * line));
+            if (r0 < r1 && c0 < c1) {
+                if (whole)
+                    memcpy(to + (r0 * d->ow + c0) * p->size, plane + ((r0 + down) * d->w + right + c0) * p->size,
+                           (size_t)(((r1 - r0 - 1) * d->w + c1 - c0) * p->size));
+                else if (p->size == 4) SPREAD(uint32_t)
+                else SPREAD(uint64_t)
+            }
+            if (p->size == 4) {
+                CLEAR_COLUMNS(uint32_t, 0, c0)
+                CLEAR_COLUMNS(uint32_t, c1, d->ow)
+            } else {
+                CLEAR_COLUMNS(uint64_t, 0, c0)
+                CLEAR_COLUMNS(uint64_t, c1, d->ow)
             }
         }
+    }
 }
 
+typedef float float_lanes __attribute__((vector_size(16), aligned(4)));
+typedef double double_lanes __attribute__((vector_size(16), aligned(8)));
+#define LANES(T) (int64_t)(16 / sizeof(T))
+
+/* The opposite: adds every place of the kernel into the plane, one after the other. */
 #define GATHER(T) \
-    for (int64_t i = 0; i < d->kh; i++) \
-        for (int64_t j = 0; j < d->kw; j++) { \
-            int64_t a, b, shift = j * d->dilation_w - d->left; \
-            inside(d, j, &a, &b); \
-            for (int64_t oy = 0; oy < d->oh; oy++, from += d->ow) { \
-                int64_t iy = oy * d->stride_h - d->top + i * d->dilation_h; \
-                if (iy < 0 || iy >= d->h) continue; \
-                T *row = plane + iy * d->w + shift; \
-                for (int64_t ox = a; ox < b; ox++) row[ox * d->stride_w] += from[ox]; \
+    for (int64_t i = 0; i < d->kh; i++) { \
+        int64_t r0, r1, down = i * d->dilation_h - d->top; \
+        inside(d->oh, d->h, down, d->stride_h, &r0, &r1); \
+        for (int64_t j = 0; j < d->kw; j++, from += d->oh * d->ow) { \
+            int64_t c0, c1, right = j * d->dilation_w - d->left; \
+            inside(d->ow, d->w, right, d->stride_w, &c0, &c1); \
+            for (int64_t oy = r0; oy < r1; oy++) { \
+                T *row = plane + (oy * d->stride_h + down) * d->w + right; \
+                const T *src = from + oy * d->ow; \
+                int64_t ox = c0; \
+                for (; d->stride_w == 1 && ox + LANES(T) <= c1; ox += LANES(T)) \
+                    *(T##_lanes *)(row + ox) += *(const T##_lanes *)(src + ox); \
+                for (; ox < c1; ox++) row[ox * d->stride_w] += src[ox]; \
             } \
-        }
+        } \
+    }
 static void gather_f32(const tide_conv *d, const float *from, float *plane) { GATHER(float) }
 static void gather_f64(const tide_conv *d, const double *from, double *plane) { GATHER(double) }
 

@@ -301,7 +301,7 @@ static void run_section(vm_tile *x, int section, vm_block b) {
     const int64_t no[4] = {1, rows ? b.no : 1, rows ? 1 : b.no, b.no}, ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
     vm_ahead ahead = {0, 0, 0};
-    if (section >= vm_pass(0) && end - t > 3 && b.no*b.ni >= 256) ahead.lines_a_step = x->nmoving * (b.no * b.ni >> 4) / (end - t) + 1;
+    if (x->shape->mode == VM_FLAT && end - t >= 8) ahead.lines_a_step = x->nmoving * (b.no * b.ni >> 4) / (end - t) + 1;
     for (; t < end; t++) {
         switch (t->kind) {
         case VM_KERNEL: t->fn(x->loc, t->ref, no[t->space], ni[t->space]); break;

@@ -454,13 +454,13 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             for (; no > 0; no--, x += so) *to++ = name##_short((const T *)x, ni); \
             return; \
         } \
-        _Alignas(64) T l[W][W] = {{0}}, h[W][W / 2], q[W][W / 4], p[W][W / 8]; \
+        _Alignas(64) T l[W][W], h[W][W / 2], q[W][W / 4], p[W][W / 8]; \
         for (; no > 0; no -= W) { \
             int64_t m = no < W ? no : W; \
             for (int64_t i = 0; i < m; i++, x += so) name##_lanes(l[i], (const T *)x, ni); \
-            for (int i = 0; i < W; i++) name##_into(h[i], l[i], l[i] + W / 2, W / 2); \
-            for (int i = 0; i < W; i++) name##_into(q[i], h[i], h[i] + W / 4, W / 4); \
-            for (int i = 0; i < W; i++) name##_into(p[i], q[i], q[i] + W / 8, W / 8); \
+            for (int64_t i = 0; i < m; i++) name##_into(h[i], l[i], l[i] + W / 2, W / 2); \
+            for (int64_t i = 0; i < m; i++) name##_into(q[i], h[i], h[i] + W / 4, W / 4); \
+            for (int64_t i = 0; i < m; i++) name##_into(p[i], q[i], q[i] + W / 8, W / 8); \
             for (int64_t i = 0; i < m; i++) name##_into(to++, p[i], p[i] + 1, 1); \
         } \
     } \
@@ -491,10 +491,10 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
         } \
         while (2 * s < n) s *= 2; \
         T *to = s == 1 ? d : l; \
-        for (int64_t i = 0; i < s; i++, x += so) { \
-            if (i + s < n) name##_into(to + i * k, (const T *)x, (const T *)(x + s * so), k); \
-            else if ((const T *)x != to + i * k) memcpy(to + i * k, x, (size_t)k * sizeof(T)); \
-        } \
+        int64_t one = so == k * (int64_t)sizeof(T) ? n - s : 1; /* vectors taken at once */ \
+        for (int64_t i = 0; i < n - s; i += one) \
+            name##_into(to + i * k, (const T *)(x + i * so), (const T *)(x + (i + s) * so), one * k); \
+        for (int64_t i = n - s; i < s && x != (char *)to; i++) memcpy(to + i * k, x + i * so, (size_t)k * sizeof(T)); \
         for (s /= 2; s >= 1; s /= 2) name##_into(s == 1 ? d : l, l, l + s * k, s * k); \
     }
 

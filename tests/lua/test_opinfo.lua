@@ -1,0 +1,12 @@
+-- The cases of PyTorch's operation database, for every operation that Tide has.
+describe("operations as PyTorch's", function()
+  it("pass all cases", function()
+    local pipe = assert(io.popen(("%s %s/tests/data/opinfo/run.lua --quiet --strict --show 5 2>&1"):format(os.getenv("TIDE"), os.getenv("TIDE_ROOT"))))
+    local text = pipe:read("a")
+    pipe:close()
+    local passed, failed, missing = text:match("OPINFO ops=%d+ cases=%d+ passed=(%d+) failed=(%d+) missing=(%d+)")
+    assert(passed, text)
+    assert.are.same({ "0", "0" }, { failed, missing }, text)
+    assert.is_true(tonumber(passed) >= 1539, text)
+  end)
+end)

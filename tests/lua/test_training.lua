@@ -1,0 +1,148 @@
+-- Optimizers, schedules and pruning against recorded runs of PyTorch and the published formulas.
+local tide = require "tide"
+local json = require "json"
+local root = os.getenv("TIDE_ROOT") .. "/tests/data/"
+
+local function close(got, want, tolerance, what)
+  assert(math.abs(got - want) <= tolerance, ("%s: got %.17g, expected %.17g"):format(what, got, want))
+end
+
+local function flat(list, out)
+  out = out or {}
+  for _, x in ipairs(list) do
+    if type(x) == "table" then flat(x, out) else out[#out + 1] = x end
+  end
+  return out
+end
+
+describe("optimizers", function()
+  local data = json(root .. "optimizers.json")
+  local f64 = { dtype = "float64" }
+
+  local function tensors(problem)
+    local t = {}
+    for k, v in pairs(problem) do
+      if type(v) == "table" then t[k] = tide.tensor(v, f64) else t[k] = v end
+    end
+    return t
+  end
+
+  local function bowl(p, W, b)
+    local diff = W - p.T
+    local s = W:sum() - b:sum()
+    return (p.c * diff * diff):sum() / 2.0 + (p.d * ((b - p.u):exp() / 2.0 + (p.u - b):exp() / 2.0):log()):sum() + s * s * p.k / 2.0
+  end
+  local function valley(_, W, b)
+    local x, y = W:select(2, 1), W:select(2, 2)
+    return ((b - x * x):square() * 10.0 + (1.0 - x):square() + (y - x * b):square()):sum()
+  end
+
+  for number, case in ipairs(data.cases) do
+    it(("%d: %s follows PyTorch's"):format(number, case.optimizer), function()
+      local problem = data.problems[case.problem]
+      local p = tensors(problem)
+      local W = tide.tensor(problem.W or problem.W0, f64):requires_grad_(true)
+      local b = tide.tensor(problem.b or problem.b0, f64):requires_grad_(true)
+      local args = {}
+      for k, v in pairs(case.args) do args[k] = v end
+      local params = { W, b }
+      if case.groups then
+        params = {}
+        for i, name in ipairs { "W", "b" } do
+          params[i] = { params = { name == "W" and W or b } }
+          for k, v in pairs(case.groups[name]) do params[i][k] = v end
+        end
+      end
+      local opt = tide.optim[case.optimizer](params, args)
+      local loss = case.problem == "bowl" and bowl or valley
+      for step = 1, #case.loss do
+        opt:zero_grad()
+        local l = loss(p, W, b)
+        close(l:item(), case.loss[step], 1e-9, ("loss %d"):format(step))
+        l:backward()
+        opt:step()
+        for name, t in pairs { W = W, b = b } do
+          local got, want = flat({ t:tolist() }), flat(case[name][step])
+          for i = 1, #want do close(got[i], want[i], 1e-10, ("%s[%d] after step %d"):format(name, i, step)) end
+        end
+      end
+    end)
+  end
+end)
+
+describe("schedules", function()
+  for _, case in ipairs(json(root .. "schedules.json").cases) do
+    it(case.name, function()
+      local p = tide.zeros(1):requires_grad_(true)
+      local opt = tide.optim.SGD({ p }, { lr = case.base_lr })
+      local S, a = tide.optim.lr_scheduler, case.args
+      local s
+      if case.schedule == "StepLR" then s = S.StepLR(opt, a.step_size, a)
+      elseif case.schedule == "CosineAnnealingLR" then s = S.CosineAnnealingLR(opt, a.T_max, a)
+      else s = S.LinearLR(opt, a) end
+      for t = 1, #case.lr do
+        close(opt.param_groups[1].lr, case.lr[t], 1e-10 * math.max(1e-3, math.abs(case.lr[t])), "lr " .. t)
+        s:step()
+      end
+    end)
+  end
+end)
+
+describe("pruning", function()
+  local data = json(root .. "polynomial_pruning.json")
+  local function schedule(s)
+    if s.schedule == "ConstantSparsity" then
+      return tide.prune.ConstantSparsity { target_sparsity = s.final_sparsity or s.target_sparsity, begin_step = s.begin_step, end_step = s.end_step, frequency = s.frequency }
+    end
+    return tide.prune.PolynomialDecay(s)
+  end
+  for _, s in ipairs(data.schedules) do
+    it("schedule " .. s.name, function()
+      local f, due = schedule(s), {}
+      for step = 0, #s.formula - 1 do
+        local now, sparsity = f(step)
+        close(sparsity, s.formula[step + 1], 1e-12, "sparsity at " .. step)
+        if now then due[#due + 1] = step end
+      end
+      assert.are.same(s.update, due)
+    end)
+  end
+  local function weights(name) return tide.tensor(data.weights[name].values):reshape(data.weights[name].shape) end
+  local function text(mask) return (table.concat(mask:to("int64"):reshape({ -1 }):tolist())) end
+  for i, m in ipairs(data.masks) do
+    it(("mask %d: %s at %g"):format(i, m.weights, m.sparsity), function()
+      assert.are.equal(m.mask, text(tide.prune.magnitude_mask(weights(m.weights), m.sparsity)))
+    end)
+  end
+  it("a run keeps zeros at zero", function()
+    local run, s = data.run, nil
+    for _, x in ipairs(data.schedules) do
+      if x.name == run.schedule then s = x end
+    end
+    local w = weights(run.weights):requires_grad_(true)
+    local pruner = tide.prune.Pruner(nil, schedule(s), { params = { w } })
+    local at = 1
+    for step = 0, s.end_step do
+      pruner:step()
+      if run.masks[at] and run.masks[at].step == step then
+        assert.are.equal(run.masks[at].mask, text(pruner.entries[1].mask))
+        at = at + 1
+      end
+    end
+  end)
+  it("keeps masks through optimizer steps, and strips", function()
+    tide.manual_seed(1)
+    local model = tide.nn.Linear(8, 8)
+    local opt = tide.optim.Adam(model:parameters(), { lr = 0.1 })
+    local pruner = tide.prune.Pruner(model, tide.prune.ConstantSparsity { target_sparsity = 0.75, frequency = 1000 }):attach(opt)
+    for _ = 1, 5 do
+      opt:zero_grad()
+      model(tide.randn(4, 8)):square():sum():backward()
+      opt:step()
+      assert.are.equal(48, model.weight:eq(0):sum():item())
+    end
+    pruner:strip()
+    local report = tide.prune.sparsity(model)
+    assert.are.equal(0.75, report[#report].sparsity)
+  end)
+end)
