@@ -10,7 +10,9 @@ typedef struct {
     const tide_op *op;
     char *attr;
     tide_tensor **in;
-    int nlist; /* tensors of a TENSORS argument, which were pushed as a list */
+    uint32_t given; /* bit k: argument k */
+    tide_tensor **list; /* of a TENSORS argument, with room for the inputs before it; pushed on the stack */
+    int nlist, list_arg;
 } reader;
 
 static int wrong(reader *r, const tide_arg *a, const char *expected, int i) {
@@ -77,9 +79,13 @@ static void numbers(reader *r, const tide_arg *a, int i, int many, tide_shape *o
     }
 }
 
-/* Argument a from the value at i; `many` values from there on may belong to it. */
-static void take(reader *r, const tide_arg *a, int i, int many) {
+static tide_tensor **list_after(lua_State *L, tide_lua *s, int i, const char *op, int lead, int *n);
+
+/* Argument k from the value at i; `many` values from there on may belong to it. */
+static void take(reader *r, int k, int i, int many) {
+    const tide_arg *a = &r->op->arg[k];
     lua_State *L = r->L;
+    r->given |= 1u << k;
     char *field = r->attr + a->offset;
     switch (a->type) {
     case TIDE_ARG_TENSOR:
@@ -117,9 +123,9 @@ static void take(reader *r, const tide_arg *a, int i, int many) {
         if (lua_istable(L, i)) {
             int n = (int)lua_rawlen(L, i);
             if (n != 1 && n != 2) wrong(r, a, "an integer or two", i);
-            for (int k = 0; k < 2; k++) {
-                lua_rawgeti(L, i, n == 1 ? 1 : k + 1);
-                p->v[k] = integer(r, a, lua_gettop(L));
+            for (int d = 0; d < 2; d++) {
+                lua_rawgeti(L, i, n == 1 ? 1 : d + 1);
+                p->v[d] = integer(r, a, lua_gettop(L));
                 lua_pop(L, 1);
             }
         } else {
@@ -127,7 +133,9 @@ static void take(reader *r, const tide_arg *a, int i, int many) {
         }
         break;
     }
-    default: break; /* TENSORS: read apart */
+    default: /* TENSORS */
+        r->list = list_after(L, r->s, i, r->op->name, a->input, &r->nlist);
+        r->list_arg = k;
     }
 }
 
@@ -144,10 +152,9 @@ static void options(reader *r, int i) {
     lua_pushnil(L);
     while (lua_next(L, i)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        const tide_arg *a = NULL;
-        for (int k = 0; k < r->op->narg && !a; k++)
-            if (!strcmp(r->op->arg[k].name, name)) a = &r->op->arg[k];
-        if (!a) {
+        int found = 0;
+        while (found < r->op->narg && strcmp(r->op->arg[found].name, name)) found++;
+        if (found == r->op->narg) {
             luaL_Buffer b;
             luaL_buffinit(L, &b);
             for (int k = 0; k < r->op->narg; k++) {
@@ -157,23 +164,34 @@ static void options(reader *r, int i) {
             luaL_pushresult(&b);
             tide_lua_error(L, r->s, r->op->name, "no option '%s'; there are: %s", name, lua_tostring(L, -1));
         }
-        take(r, a, lua_gettop(L), 1);
+        if (r->op->arg[found].type == TIDE_ARG_TENSORS) tide_lua_error(L, r->s, r->op->name, "argument '%s' comes by position", name);
+        take(r, found, lua_gettop(L), 1);
         lua_pop(L, 1);
     }
 }
 
-tide_tensor **tide_lua_list(lua_State *L, tide_lua *s, int i, const char *op, int *n) {
+/* A sequence of tensors behind `lead` empty places. */
+static tide_tensor **list_after(lua_State *L, tide_lua *s, int i, const char *op, int lead, int *n) {
     if (!lua_istable(L, i)) tide_lua_error(L, s, op, "expected a list of tensors, got %s", luaL_typename(L, i));
     i = lua_absindex(L, i);
     *n = (int)lua_rawlen(L, i);
-    tide_tensor **list = lua_newuserdatauv(L, (size_t)(*n + 1) * sizeof *list, 0);
+    tide_tensor **list = lua_newuserdatauv(L, (size_t)(lead + *n + 1) * sizeof *list, 0);
     for (int k = 0; k < *n; k++) {
         lua_rawgeti(L, i, k + 1);
-        list[k] = tide_lua_test(L, s, -1);
-        if (!list[k]) tide_lua_error(L, s, op, "entry %d of the list is a %s, not a tensor", k + 1, luaL_typename(L, -1));
+        list[lead + k] = tide_lua_test(L, s, -1);
+        if (!list[lead + k]) tide_lua_error(L, s, op, "entry %d of the list is a %s, not a tensor", k + 1, luaL_typename(L, -1));
         lua_pop(L, 1);
     }
     return list;
+}
+
+tide_tensor **tide_lua_list(lua_State *L, tide_lua *s, int i, const char *op, int *n) { return list_after(L, s, i, op, 0, n); }
+
+/* Does no argument behind k come by position? Then a shape or dims may be several numbers in a row. */
+static bool last_positional(const tide_op *op, int k) {
+    for (k++; k < op->narg; k++)
+        if (!op->arg[k].keyword) return false;
+    return true;
 }
 
 int tide_lua_call(lua_State *L) {
@@ -182,47 +200,34 @@ int tide_lua_call(lua_State *L) {
     union { char bytes[MAXATTR]; int64_t align; } attr;
     tide_tensor *in[TIDE_MAXARGS] = {NULL}, *out[TIDE_MAXARGS];
     handle *box[TIDE_MAXARGS];
-    reader r = {L, s, op, attr.bytes, in, 0};
+    reader r = {.L = L, .s = s, .op = op, .attr = attr.bytes, .in = in};
     int top = lua_gettop(L), at = 1, last = top;
     tide_call call = {.op = (uint16_t)(op - tide_op_table), .flags = (uint16_t)lua_tointeger(L, lua_upvalueindex(3)), .nin = op->nin, .nout = op->nout,
                       .in = in, .out = out, .attr = attr.bytes, .nattr = op->nattr};
     if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
     if (top > 0 && is_options(L, top)) last--;
-    int positional = 0;
-    for (int k = 0; k < op->narg; k++) positional += !op->arg[k].keyword;
-    for (int k = 0; k < op->narg; k++) {
+    for (int k = 0; k < op->narg && at <= last; k++) {
         const tide_arg *a = &op->arg[k];
         if (a->keyword) continue;
-        positional--;
-        if (at > last) break;
-        if (a->type == TIDE_ARG_TENSORS) {
-            int n;
-            call.in = tide_lua_list(L, s, at, op->name, &n); /* stays on the stack */
-            call.nin = (uint32_t)n;
-            if (n == 0) return tide_lua_error(L, s, op->name, "an empty list of tensors");
-            at++;
-        } else if (lua_isnil(L, at) && (a->optional || at < last || last < top)) {
-            at++;
-        } else {
-            bool row = (a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && positional == 0 && !lua_istable(L, at);
-            int many = row ? last - at + 1 : 1;
-            take(&r, a, at, many);
-            at += many;
+        int many = 1;
+        if (!lua_isnil(L, at)) { /* nil: left out */
+            if ((a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && !lua_istable(L, at) && last_positional(op, k)) many = last - at + 1;
+            take(&r, k, at, many);
         }
+        at += many;
     }
-    if (at == last && lua_istable(L, at) && lua_rawlen(L, at) == 0) at++; /* options, all left out */
+    while (at <= last && lua_isnil(L, last)) last--;
+    if (at == last && lua_istable(L, at) && lua_rawlen(L, at) == 0) last--; /* options, all left out */
     if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
     if (last < top) options(&r, top);
-    for (int k = 0; k < op->narg; k++) { /* attributes that must be given */
-        const tide_arg *a = &op->arg[k];
-        if (a->optional) continue;
-        int64_t v = 0;
-        bool missing = false;
-        if (a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) memcpy(&v, attr.bytes + a->offset, sizeof v), missing = v < 0;
-        if (a->type == TIDE_ARG_INT || a->type == TIDE_ARG_DIM || a->type == TIDE_ARG_POSITION) memcpy(&v, attr.bytes + a->offset, sizeof v), missing = v == TIDE_ABSENT;
-        if (a->type == TIDE_ARG_NUMBER) missing = ((tide_num *)(attr.bytes + a->offset))->kind == TIDE_NONE;
-        if (a->type == TIDE_ARG_TENSORS) missing = call.in == in;
-        if (missing) return tide_lua_error(L, s, op->name, "argument '%s' is missing", a->name);
+    for (int k = 0; k < op->narg; k++)
+        if (!op->arg[k].optional && !op->arg[k].keyword && !(r.given >> k & 1)) return tide_lua_error(L, s, op->name, "argument '%s' is missing", op->arg[k].name);
+    if (r.list) { /* the other inputs come before it */
+        int lead = op->arg[r.list_arg].input;
+        memcpy(r.list, in, (size_t)lead * sizeof *in);
+        call.in = r.list;
+        call.nin = (uint32_t)(lead + r.nlist);
+        if (!call.nin) return tide_lua_error(L, s, op->name, "an empty list of tensors");
     }
     if (op->flags & TIDE_F_RANDOM) {
         int64_t key[2] = {(int64_t)s->cx->seed, (int64_t)s->cx->rng_calls++};

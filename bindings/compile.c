@@ -112,6 +112,8 @@ static int counters(lua_State *L) {
 #define FIELD(name) lua_pushinteger(L, (lua_Integer)c.name), lua_setfield(L, -2, #name)
     FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings), FIELD(kernels), FIELD(programs), FIELD(allocs);
 #undef FIELD
+    lua_pushstring(L, c.refused);
+    lua_setfield(L, -2, "refused");
     return 1;
 }
 

@@ -180,8 +180,4 @@ void tide_lua_open_create(lua_State *L, tide_lua *s) {
     lua_getfield(L, -1, "_methods");
     tide_lua_register(L, s, m);
     lua_pop(L, 1);
-    lua_newtable(L);
-    lua_setfield(L, -2, "newaxis");
-    lua_newtable(L);
-    lua_setfield(L, -2, "ellipsis");
 }

@@ -43,7 +43,7 @@ static int save(lua_State *L) {
         lua_rawseti(L, copies, k + 1);
         tide_st_entry *e = &entry[k++];
         memset(e, 0, sizeof *e);
-        e->name = lua_tostring(L, -2);
+        e->name = lua_tolstring(L, -2, &e->name_length);
         e->dtype = c->meta.dtype;
         e->ndim = c->meta.ndim;
         memcpy(e->shape, c->meta.shape, sizeof e->shape);
@@ -97,12 +97,13 @@ static int load(lua_State *L) {
         const tide_st_entry *e = &b->file.entry[i];
         tide_meta m = {.ndim = e->ndim, .dtype = e->dtype};
         memcpy(m.shape, e->shape, sizeof m.shape);
+        lua_pushlstring(L, e->name, e->name_length);
         handle *h = tide_lua_box(L, s);
         tide_tensor *t = tide_tensor_new(s->cx, &m);
         if (!t) return tide_lua_raise(L, s);
         if (e->nbytes) memcpy(tide_data(t), e->data, e->nbytes);
         tide_lua_fill(s, h, t);
-        lua_setfield(L, -2, e->name);
+        lua_rawset(L, -3);
     }
     lua_newtable(L);
     for (const tide_json *m = b->file.metadata ? b->file.metadata->child : NULL; m; m = m->next) {

@@ -10,23 +10,24 @@
 #include <lua.h>
 
 /* A tensor's box. Handles made inside an open tide.scope are linked, to be closed with it. */
+typedef struct scope scope;
 typedef struct handle {
     tide_tensor *t; /* NULL: closed */
     uint32_t epoch; /* of a compiled step's temporary */
-    int scope;      /* depth of the scope it belongs to, 0: none */
+    struct scope *scope; /* that it will be closed with, or NULL */
     struct handle *prev, *next;
 } handle;
+
+enum { NSEEN = 256 };
 
 typedef struct tide_lua {
     tide_context *cx;
     lua_State *L;           /* the one running now: for the pressure hook */
     const void *tensor_mt;  /* identity of the metatable of handles */
     int collecting;
-    int scopes;             /* open */
-    handle *scoped;         /* handles of open scopes, newest first */
-    const char *site_source; /* last line looked up */
-    int site_line;
-    uint32_t site;
+    scope *scope;           /* the innermost open one */
+    uint32_t site;          /* of the last call */
+    struct seen { const void *caller; int line; uint32_t site; } seen[NSEEN]; /* by function and line; site 0: not the user's */
     char library[512];      /* where lua/tide lies: its own frames are not the user's lines */
     size_t nlibrary;
     const volatile int *interrupt; /* NULL: the program has none */
@@ -59,12 +60,18 @@ tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i); /* NULL: no tensor
 tide_tensor *tide_lua_check(lua_State *L, tide_lua *s, int i, const char *op);
 void tide_lua_open_tensor(lua_State *L, tide_lua *s);      /* makes the metatable; core table on top */
 
+/* ---- scope.c ---- */
+void tide_lua_scope_add(scope *sc, handle *h);
+void tide_lua_scope_remove(handle *h); /* nothing if it is in none */
+void tide_lua_open_scope(lua_State *L, tide_lua *s);
+
 /* ---- args.c ---- */
 int tide_lua_call(lua_State *L); /* upvalue 2: the operation, 3: flags (TIDE_INPLACE) */
 tide_dtype tide_lua_dtype(lua_State *L, tide_lua *s, int i, const char *op);
 
 /* ---- the other files: each adds its functions to the core table on top ---- */
 void tide_lua_open_create(lua_State *L, tide_lua *s);
+void tide_lua_open_index(lua_State *L, tide_lua *s);
 void tide_lua_open_grad(lua_State *L, tide_lua *s);
 void tide_lua_open_compile(lua_State *L, tide_lua *s);
 void tide_lua_open_optim(lua_State *L, tide_lua *s);

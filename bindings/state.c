@@ -27,22 +27,20 @@ tide_lua *tide_lua_enter(lua_State *L) {
     if (!s->cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
-    lua_getinfo(L, "Sl", &ar);
-    if (ar.source == s->site_source && ar.currentline == s->site_line) {
-        tide_site(s->cx, s->site);
-        return s;
+    lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */
+    const void *caller = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    uintptr_t mix = (uintptr_t)caller >> 4;
+    struct seen *seen = &s->seen[(mix ^ mix >> 8 ^ (unsigned)ar.currentline) % NSEEN];
+    if (seen->caller != caller || seen->line != ar.currentline) {
+        lua_getinfo(L, "S", &ar);
+        bool user = ar.currentline > 0 && !library_frame(s, &ar);
+        *seen = (struct seen){caller, ar.currentline, user ? tide_intern_site(s->cx, ar.short_src, ar.currentline) : 0};
     }
-    const char *source = ar.source;
-    int line = ar.currentline;
-    if (line <= 0 || library_frame(s, &ar)) {
-        if (!user_frame(L, s, &ar)) return s;
-        s->site_source = NULL; /* the same library line serves many user lines */
-    } else {
-        s->site_source = source;
-        s->site_line = line;
-    }
-    s->site = tide_intern_site(s->cx, ar.short_src, ar.currentline);
-    tide_site(s->cx, s->site);
+    uint32_t site = seen->site;
+    if (!site && user_frame(L, s, &ar)) site = tide_intern_site(s->cx, ar.short_src, ar.currentline); /* called by the library */
+    s->site = site;
+    tide_site(s->cx, site);
     return s;
 }
 
@@ -244,7 +242,9 @@ int luaopen_tide_core(lua_State *L) {
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, -3, 1);
     tide_lua_open_tensor(L, s);
+    tide_lua_open_scope(L, s);
     tide_lua_open_create(L, s);
+    tide_lua_open_index(L, s);
     tide_lua_open_grad(L, s);
     tide_lua_open_compile(L, s);
     tide_lua_open_optim(L, s);

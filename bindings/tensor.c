@@ -2,19 +2,11 @@
 #include "bindings/lua_tide.h"
 #include <stdlib.h>
 
-static void unlink_scope(tide_lua *s, handle *h) {
-    if (!h->scope) return;
-    if (h->prev) h->prev->next = h->next;
-    else s->scoped = h->next;
-    if (h->next) h->next->prev = h->prev;
-    h->scope = 0;
-}
-
 handle *tide_lua_box(lua_State *L, tide_lua *s) {
     handle *h = lua_newuserdatauv(L, sizeof *h, 0);
     h->t = NULL;
     h->epoch = 0;
-    h->scope = 0;
+    h->scope = NULL;
     lua_rawgetp(L, LUA_REGISTRYINDEX, s); /* the metatable */
     lua_setmetatable(L, -2);
     return h;
@@ -25,13 +17,7 @@ void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t) {
     tide_to_handle(t);
     h->t = t;
     if (t->flags & TIDE_TEMP) h->epoch = t->epoch;
-    if (s->scopes) {
-        h->scope = s->scopes;
-        h->prev = NULL;
-        h->next = s->scoped;
-        if (h->next) h->next->prev = h;
-        s->scoped = h;
-    }
+    if (s->scope) tide_lua_scope_add(s->scope, h);
 }
 
 void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t) {
@@ -44,7 +30,7 @@ void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t) {
 
 handle *tide_lua_handle(lua_State *L, tide_lua *s, int i) {
     handle *h = lua_touserdata(L, i);
-    if (!h || lua_type(L, i) != LUA_TUSERDATA || !lua_getmetatable(L, i)) return NULL;
+    if (!h || !lua_getmetatable(L, i)) return NULL;
     bool ours = lua_topointer(L, -1) == s->tensor_mt;
     lua_pop(L, 1);
     return ours ? h : NULL;
@@ -72,7 +58,7 @@ static int tensor_close(lua_State *L) {
     tide_tensor *t = h->t;
     h->t = NULL;
     s->L = L; /* what goes with the tensor may need one that is alive */
-    unlink_scope(s, h);
+    tide_lua_scope_remove(h);
     if (s->cx) tide_handle_free(t);
     return 0;
 }
@@ -246,43 +232,6 @@ static int tensor_zero_(lua_State *L) {
     return 1;
 }
 
-/* The box's tensor `out` steps ahead of closing: used by scopes. */
-static int scope_close(lua_State *L) { /* upvalue or argument: {depth}, kept handles were unlinked */
-    tide_lua *s = STATE(L);
-    int *depth = lua_touserdata(L, 1);
-    if (!depth || !*depth) return 0;
-    while (s->scoped && s->scoped->scope >= *depth) {
-        handle *h = s->scoped;
-        tide_tensor *t = h->t;
-        h->t = NULL;
-        unlink_scope(s, h);
-        tide_handle_free(t);
-    }
-    s->scopes = *depth - 1;
-    *depth = 0;
-    return 0;
-}
-static int scope_keep(lua_State *L) {
-    tide_lua *s = STATE(L);
-    handle *h = tide_lua_handle(L, s, 2);
-    if (h) unlink_scope(s, h);
-    lua_settop(L, 2);
-    return 1;
-}
-static int scope_open(lua_State *L) { /* tide.scope() */
-    tide_lua *s = STATE(L);
-    int *depth = lua_newuserdatauv(L, sizeof *depth, 0);
-    *depth = 0;
-    if (luaL_newmetatable(L, "tide.Scope")) {
-        tide_lua_register(L, s, (luaL_Reg[]){{"__close", scope_close}, {"__gc", scope_close}, {"close", scope_close}, {"keep", scope_keep}, {NULL, NULL}});
-        lua_pushvalue(L, -1);
-        lua_setfield(L, -2, "__index");
-    }
-    lua_setmetatable(L, -2);
-    *depth = ++s->scopes;
-    return 1;
-}
-
 static int is_tensor(lua_State *L) {
     lua_pushboolean(L, tide_lua_handle(L, STATE(L), 1) != NULL);
     return 1;
@@ -380,7 +329,7 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s) {
     lua_pushcclosure(L, tensor_index, 2);
     lua_setfield(L, mt, "__index");
     lua_settop(L, core);
-    tide_lua_register(L, s, (luaL_Reg[]){{"is_tensor", is_tensor}, {"_scope", scope_open}, {NULL, NULL}});
+    tide_lua_register(L, s, (luaL_Reg[]){{"is_tensor", is_tensor}, {NULL, NULL}});
     for (int d = 1; d < TIDE_NDTYPE; d++) {
         lua_pushstring(L, tide_dtype_name((tide_dtype)d));
         lua_setfield(L, core, tide_dtype_name((tide_dtype)d));

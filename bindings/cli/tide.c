@@ -10,16 +10,51 @@
 #define TIDE_LUA_DIR "/usr/local/share/lua/5.4"
 #endif
 
-static lua_State *running; /* for the signal handler of this program, not of the library */
+/* For the signal handler and the end of the process: of this program, not of the library. */
+static lua_State *running, *opened;
+static volatile int stopped; /* tensor operations poll it: they end with an error between tiles */
 
 static void stop(lua_State *L, lua_Debug *ar) {
     (void)ar;
     lua_sethook(L, NULL, 0, 0);
+    stopped = 0;
     luaL_error(L, "interrupted");
 }
 static void interrupted(int sig) {
     signal(sig, SIG_DFL); /* a second one ends the program */
+    stopped = 1;
     lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+/* Calls the function below its arguments, stoppable by Ctrl-C. */
+static int stoppable(lua_State *L, int nargs, int nresults, int handler) {
+    running = L;
+    signal(SIGINT, interrupted);
+    int status = lua_pcall(L, nargs, nresults, handler);
+    signal(SIGINT, SIG_DFL);
+    lua_sethook(L, NULL, 0, 0);
+    stopped = 0;
+    return status;
+}
+
+/* os.exit() in a script ends the process: the state is closed all the same, so that the black box goes. */
+static void close_state(void) {
+    if (opened) lua_close(opened);
+}
+static int state_closes(lua_State *L) {
+    (void)L;
+    opened = NULL;
+    return 0;
+}
+static void close_at_exit(lua_State *L) {
+    lua_newuserdatauv(L, 0, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, state_closes);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    opened = L;
+    atexit(close_state);
 }
 
 static int traceback(lua_State *L) {
@@ -36,10 +71,7 @@ static int call(lua_State *L, int nargs) {
     int base = lua_gettop(L) - nargs;
     lua_pushcfunction(L, traceback);
     lua_insert(L, base);
-    running = L;
-    signal(SIGINT, interrupted);
-    int status = lua_pcall(L, nargs, 0, base);
-    signal(SIGINT, SIG_DFL);
+    int status = stoppable(L, nargs, 0, base);
     lua_remove(L, base);
     return status;
 }
@@ -87,7 +119,12 @@ static int preload(lua_State *L) { /* the core is linked in */
 
 static void print_version(void) {
     tide_context *cx;
-    printf("Tide %s  %s  built with %s\n", TIDE_VERSION, LUA_RELEASE, __VERSION__);
+#ifdef __clang__
+    const char *compiler = __VERSION__;
+#else
+    const char *compiler = "gcc " __VERSION__;
+#endif
+    printf("Tide %s  %s  built with %s\n", TIDE_VERSION, LUA_RELEASE, compiler);
     if (tide_open(NULL, &cx)) return;
     fputs(tide_parts(cx), stdout);
     tide_close(cx);
@@ -125,12 +162,7 @@ static int prompt(lua_State *L) {
             lua_pop(L, 1);
             status = luaL_loadbuffer(L, line, strlen(line), "=stdin");
         }
-        if (!status) {
-            running = L;
-            signal(SIGINT, interrupted);
-            status = lua_pcall(L, 0, LUA_MULTRET, 0);
-            signal(SIGINT, SIG_DFL);
-        }
+        if (!status) status = stoppable(L, 0, LUA_MULTRET, 0);
         if (status) {
             report(L, status);
         } else if (lua_gettop(L) > 0) {
@@ -162,6 +194,9 @@ int main(int argc, char **argv) {
     lua_State *L = luaL_newstate();
     if (!L) return fprintf(stderr, "tide: no memory for a Lua state\n"), 1;
     luaL_openlibs(L);
+    close_at_exit(L);
+    lua_pushlightuserdata(L, (void *)&stopped);
+    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
     lua_gc(L, LUA_GCGEN, 0, 0);
     preload(L);
     set_paths(L);

@@ -1,7 +1,16 @@
+/* One pass, by recursive descent. A string is never longer read than written, so one block of the text's size
+ * takes all of them. */
 #include "io/json.h"
+#include "io/number.h"
 #include <stdlib.h>
 
-enum { MAXDEPTH = 64 };
+enum { MAXDEPTH = 64, FIRST_BLOCK = 16, LAST_BLOCK = 8192 };
+
+struct tide_json_block {
+    struct tide_json_block *next; /* the one before */
+    size_t count, capacity;
+    tide_json node[];
+};
 
 typedef struct {
     tide_context *cx;
@@ -13,7 +22,8 @@ typedef struct {
 } reader;
 
 static bool fail(reader *r, const char *what) {
-    if (!r->status) r->status = tide_fail(r->cx, TIDE_EFORMAT, "JSON: %s at byte %zu", what, (size_t)(r->at - r->start));
+    if (!r->status)
+        r->status = tide_fail(r->cx, TIDE_EFORMAT, "JSON: %s at byte %zu", what, (size_t)(r->at - r->start));
     return false;
 }
 
@@ -24,7 +34,8 @@ static int utf8(const unsigned char *s, const unsigned char *end) {
     if (!n || end - s < n) return 0;
     for (int i = 1; i < n; i++)
         if ((s[i] & 0xC0) != 0x80) return 0;
-    if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F) || (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F)) return 0;
+    if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F)) return 0; /* overlong; a surrogate */
+    if ((s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F)) return 0; /* overlong; above U+10FFFF */
     return n;
 }
 
@@ -47,9 +58,9 @@ static int hex4(reader *r) {
     if (r->end - r->at < 4) return -1;
     for (int i = 0; i < 4; i++) {
         char c = *r->at++;
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-        if (d < 0) return -1;
-        v = v * 16 + d;
+        bool letter = (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        if (!letter && (c < '0' || c > '9')) return -1;
+        v = v * 16 + (letter ? (c | 0x20) - 'a' + 10 : c - '0');
     }
     return v;
 }
@@ -60,14 +71,14 @@ static void put_utf8(reader *r, int c) {
     } else if (c < 0x800) {
         *r->out++ = (char)(0xC0 | c >> 6), *r->out++ = (char)(0x80 | (c & 63));
     } else if (c < 0x10000) {
-        *r->out++ = (char)(0xE0 | c >> 12), *r->out++ = (char)(0x80 | (c >> 6 & 63)), *r->out++ = (char)(0x80 | (c & 63));
+        *r->out++ = (char)(0xE0 | c >> 12), *r->out++ = (char)(0x80 | (c >> 6 & 63)),
+        *r->out++ = (char)(0x80 | (c & 63));
     } else {
         *r->out++ = (char)(0xF0 | c >> 18), *r->out++ = (char)(0x80 | (c >> 12 & 63));
         *r->out++ = (char)(0x80 | (c >> 6 & 63)), *r->out++ = (char)(0x80 | (c & 63));
     }
 }
 
-/* A string is never longer unescaped than written, so `out` never overtakes. */
 static bool string(reader *r, const char **text, uint32_t *length) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     if (r->at >= r->end || *r->at != '"') return fail(r, "a string is expected");
@@ -121,10 +132,12 @@ static bool digits(reader *r) {
 
 static bool number(reader *r, tide_json *v) {
     const char *begin = r->at;
-    bool integer = true, negative = *r->at == '-';
-    if (negative) r->at++;
-    if (r->at < r->end && *r->at == '0') r->at++;
-    else if (!digits(r)) return false;
+    bool integer = true;
+    if (*r->at == '-') r->at++;
+    if (r->at < r->end && *r->at == '0')
+        r->at++;
+    else if (!digits(r))
+        return false;
     if (r->at < r->end && *r->at == '.') {
         integer = false;
         r->at++;
@@ -136,28 +149,25 @@ static bool number(reader *r, tide_json *v) {
         if (r->at < r->end && (*r->at == '+' || *r->at == '-')) r->at++;
         if (!digits(r)) return false;
     }
-    size_t n = (size_t)(r->at - begin);
-    char buf[400];
-    if (n >= sizeof buf) return fail(r, "a number is too long");
-    memcpy(buf, begin, n);
-    buf[n] = 0;
-    v->f = strtod(buf, NULL); /* digits, point and e only: the same in every locale whose point is '.' */
-    v->type = JSON_FLOAT;
-    if (integer) {
-        uint64_t u = 0;
-        bool over = false;
-        for (const char *p = buf + negative; *p; p++) over |= __builtin_mul_overflow(u, 10u, &u) || __builtin_add_overflow(u, (uint64_t)(*p - '0'), &u);
-        if (!over && u <= (uint64_t)INT64_MAX + negative) {
-            v->type = JSON_INT;
-            v->i = negative ? (int64_t)(0 - u) : (int64_t)u;
-        }
-    }
+    tide_parse_double(begin, r->at, &v->f);
+    v->type = integer && tide_parse_int64(begin, r->at, &v->i) ? JSON_INT : JSON_FLOAT;
     return true;
 }
 
+static size_t block_size(size_t capacity) {
+    return sizeof(struct tide_json_block) + capacity * sizeof(tide_json);
+}
+
 static tide_json *node(reader *r) {
-    if (r->doc->count == r->doc->capacity) return fail(r, "too many values"), NULL;
-    tide_json *v = &r->doc->nodes[r->doc->count++];
+    struct tide_json_block *b = r->doc->block;
+    if (!b || b->count == b->capacity) {
+        size_t capacity = !b ? FIRST_BLOCK : b->capacity < LAST_BLOCK ? 2 * b->capacity : LAST_BLOCK;
+        b = tide_alloc(r->cx, block_size(capacity));
+        if (!b) return r->status = TIDE_EMEM, NULL;
+        *b = (struct tide_json_block){r->doc->block, 0, capacity};
+        r->doc->block = b;
+    }
+    tide_json *v = &b->node[b->count++];
     memset(v, 0, sizeof *v);
     return v;
 }
@@ -184,7 +194,7 @@ static bool unique(reader *r, const tide_json *object) {
     if (object->length < 2) return true;
     size_t bytes = object->length * sizeof(tide_json *);
     const tide_json **list = tide_alloc(r->cx, bytes);
-    if (!list) { r->status = TIDE_EMEM; return false; }
+    if (!list) return r->status = TIDE_EMEM, false;
     uint32_t n = 0;
     for (const tide_json *c = object->child; c; c = c->next) list[n++] = c;
     qsort(list, n, sizeof *list, by_key);
@@ -223,8 +233,14 @@ static bool container(reader *r, tide_json *v, bool object) {
             tail = &c->next;
             v->length++;
             space(r);
-            if (r->at < r->end && *r->at == ',') { r->at++; continue; }
-            if (r->at < r->end && *r->at == close) { r->at++; break; }
+            if (r->at < r->end && *r->at == ',') {
+                r->at++;
+                continue;
+            }
+            if (r->at < r->end && *r->at == close) {
+                r->at++;
+                break;
+            }
             return fail(r, object ? "',' or '}' is expected" : "',' or ']' is expected");
         }
     }
@@ -250,18 +266,13 @@ static bool value(reader *r, tide_json *v) {
 
 tide_status tide_json_read(tide_context *cx, const char *text, size_t n, tide_json_doc *out) {
     memset(out, 0, sizeof *out);
-    /* Every value but the first follows one of these; strings hold commas too, so this is a bound. */
-    int64_t most = 2;
-    for (size_t i = 0; i < n; i++) most += text[i] == ',' || text[i] == '[' || text[i] == '{';
     if (n > UINT32_MAX / 2) return tide_fail(cx, TIDE_EFORMAT, "JSON: larger than 2 GiB");
-    out->capacity = most;
-    out->ntext = n + 1 + (size_t)most; /* each string gets a final 0 in place of its quotes */
-    out->nodes = tide_alloc(cx, (size_t)most * sizeof *out->nodes);
-    out->text = out->nodes ? tide_alloc(cx, out->ntext) : NULL;
-    if (!out->text) return tide_json_free(cx, out), TIDE_EMEM;
+    out->ntext = n + 1;
+    out->text = tide_alloc(cx, out->ntext);
+    if (!out->text) return TIDE_EMEM;
     reader r = {cx, text, text, text + n, out, out->text, 0, TIDE_OK};
     out->root = node(&r);
-    if (value(&r, out->root)) {
+    if (out->root && value(&r, out->root)) {
         space(&r);
         if (r.at != r.end) fail(&r, "text after the value");
     }
@@ -270,7 +281,11 @@ tide_status tide_json_read(tide_context *cx, const char *text, size_t n, tide_js
 }
 
 void tide_json_free(tide_context *cx, tide_json_doc *doc) {
-    tide_release(cx, doc->nodes, (size_t)doc->capacity * sizeof *doc->nodes);
+    while (doc->block) {
+        struct tide_json_block *b = doc->block;
+        doc->block = b->next;
+        tide_release(cx, b, block_size(b->capacity));
+    }
     tide_release(cx, doc->text, doc->ntext);
     memset(doc, 0, sizeof *doc);
 }
@@ -286,7 +301,11 @@ const tide_json *tide_json_get(const tide_json *object, const char *key) {
 size_t tide_json_quote(const char *s, size_t length, char *out, size_t n) {
     static const char hex[] = "0123456789abcdef";
     size_t at = 0;
-#define PUT(c) do { if (at < n) out[at] = (c); at++; } while (0)
+#define PUT(c)                     \
+    do {                           \
+        if (at < n) out[at] = (c); \
+        at++;                      \
+    } while (0)
     PUT('"');
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)s[i];
@@ -294,7 +313,12 @@ size_t tide_json_quote(const char *s, size_t length, char *out, size_t n) {
             PUT('\\');
             PUT((char)c);
         } else if (c < 0x20) {
-            PUT('\\'); PUT('u'); PUT('0'); PUT('0'); PUT(hex[c >> 4]); PUT(hex[c & 15]);
+            PUT('\\');
+            PUT('u');
+            PUT('0');
+            PUT('0');
+            PUT(hex[c >> 4]);
+            PUT(hex[c & 15]);
         } else {
             PUT((char)c);
         }

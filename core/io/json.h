@@ -1,11 +1,21 @@
-/* A strict JSON reader (RFC 8259): a tree in one block of text and nodes. Refuses duplicate names, invalid UTF-8, lone
- * surrogates, text after the value, and depth over 64. */
+/* A strict JSON reader (RFC 8259): a tree of nodes that come in blocks, and one block for all texts. Refuses
+ * duplicate names, invalid UTF-8, lone surrogates, text after the value, and depth over 64. Time and memory
+ * grow with the text. */
 #ifndef TIDE_JSON_H
 #define TIDE_JSON_H
 
 #include "base/base.h"
 
-typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_INT, JSON_FLOAT, JSON_STRING, JSON_ARRAY, JSON_OBJECT } tide_json_type;
+typedef enum {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_INT,
+    JSON_FLOAT,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+} tide_json_type;
 
 typedef struct tide_json {
     uint8_t type;
@@ -16,7 +26,12 @@ typedef struct tide_json {
     struct tide_json *child, *next;
 } tide_json;
 
-typedef struct tide_json_doc { tide_json *root, *nodes; char *text; int64_t count, capacity; size_t ntext; } tide_json_doc;
+typedef struct tide_json_doc {
+    tide_json *root;
+    struct tide_json_block *block; /* the last one, a list */
+    char *text;
+    size_t ntext;
+} tide_json_doc;
 
 /* TIDE_EFORMAT "JSON: ... at byte N" if the n bytes are not one JSON value. */
 tide_status tide_json_read(tide_context *cx, const char *text, size_t n, tide_json_doc *out);

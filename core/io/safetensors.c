@@ -1,3 +1,5 @@
+/* Reading maps the file and believes nothing in it: the header must name every byte of the data once, and every
+ * size is checked without wrapping before it is used. */
 #include "io/safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,32 +11,62 @@
 
 enum { MAXHEADER = 100000000 };
 
-static const struct { const char *name; uint8_t dtype; uint16_t bits; } dtypes[] = {
-    {"F32", TIDE_F32, 32}, {"F64", TIDE_F64, 64}, {"F16", TIDE_F16, 16}, {"BF16", TIDE_BF16, 16}, {"I64", TIDE_I64, 64}, {"I32", TIDE_I32, 32},
-    {"I8", TIDE_I8, 8}, {"U8", TIDE_U8, 8}, {"BOOL", TIDE_BOOL, 8}, {"I16", 0, 16}, {"U16", 0, 16}, {"U32", 0, 32}, {"U64", 0, 64},
-    {"F8_E5M2", 0, 8}, {"F8_E4M3", 0, 8}, {"F8_E8M0", 0, 8}, {"F8_E4M3FNUZ", 0, 8}, {"F8_E5M2FNUZ", 0, 8}, {"F4", 0, 4}, {"F6_E2M3", 0, 6},
-    {"F6_E3M2", 0, 6}, {"C64", 0, 64},
+typedef struct {
+    const char *name;
+    uint8_t dtype; /* 0: Tide has none */
+    uint16_t bits;
+} dtype_row;
+
+static const dtype_row dtypes[] = {
+    {"F32", TIDE_F32, 32},  {"F64", TIDE_F64, 64}, {"F16", TIDE_F16, 16}, {"BF16", TIDE_BF16, 16},
+    {"I64", TIDE_I64, 64},  {"I32", TIDE_I32, 32}, {"I8", TIDE_I8, 8},    {"U8", TIDE_U8, 8},
+    {"BOOL", TIDE_BOOL, 8}, {"I16", 0, 16},        {"U16", 0, 16},        {"U32", 0, 32},
+    {"U64", 0, 64},         {"F8_E5M2", 0, 8},     {"F8_E4M3", 0, 8},     {"F8_E8M0", 0, 8},
+    {"F8_E4M3FNUZ", 0, 8},  {"F8_E5M2FNUZ", 0, 8}, {"F4", 0, 4},          {"F6_E2M3", 0, 6},
+    {"F6_E3M2", 0, 6},      {"C64", 0, 64},
 };
 enum { NDTYPES = sizeof dtypes / sizeof *dtypes };
 
-static tide_status io_error(tide_context *cx, const char *path) { return tide_fail(cx, TIDE_EIO, "%s: %s", path, strerror(errno)); }
+static tide_status io_error(tide_context *cx, const char *path) {
+    return tide_fail(cx, TIDE_EIO, "%s: %s", path, strerror(errno));
+}
 
 /* ---- reading ---- */
+
+/* Where a file system cannot map: the f->size bytes of the file, in memory. */
+static tide_status read_file(tide_context *cx, const char *path, int fd, tide_st_file *f) {
+    f->map = tide_alloc(cx, f->size);
+    if (!f->map) return TIDE_EMEM;
+    for (size_t n = 0; n < f->size;) {
+        ssize_t k = pread(fd, f->map + n, f->size - n, (off_t)n);
+        if (k == 0) return tide_fail(cx, TIDE_EIO, "%s: the file became shorter while it was read", path);
+        if (k > 0)
+            n += (size_t)k;
+        else if (errno != EINTR)
+            return io_error(cx, path);
+    }
+    return TIDE_OK;
+}
 
 static tide_status map_file(tide_context *cx, const char *path, tide_st_file *f) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
+    tide_status e = TIDE_OK;
     if (fd < 0) return io_error(cx, path);
-    if (fstat(fd, &st)) { tide_status e = io_error(cx, path); close(fd); return e; }
-    if (!S_ISREG(st.st_mode)) return close(fd), tide_fail(cx, TIDE_EIO, "%s: not a regular file", path);
-    f->size = (size_t)st.st_size;
-    if (f->size) {
-        f->map = mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-        if (f->map == MAP_FAILED) { tide_status e = io_error(cx, path); f->map = NULL; close(fd); return e; }
-        f->mapped = true;
+    if (fstat(fd, &st))
+        e = io_error(cx, path);
+    else if (!S_ISREG(st.st_mode))
+        e = tide_fail(cx, TIDE_EIO, "%s: not a regular file", path);
+    else if ((f->size = (size_t)st.st_size) > 0) {
+        void *p = mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+        f->mapped = p != MAP_FAILED;
+        if (f->mapped)
+            f->map = p;
+        else
+            e = read_file(cx, path, fd, f);
     }
     close(fd);
-    return TIDE_OK;
+    return e;
 }
 
 static bool counts(const tide_json *v, uint64_t *out) {
@@ -43,32 +75,43 @@ static bool counts(const tide_json *v, uint64_t *out) {
     return true;
 }
 
-static tide_status one(tide_context *cx, const char *path, const tide_json *v, size_t data, size_t ndata, tide_st_file *f, tide_st_entry *e) {
+static tide_status one(tide_context *cx, const char *path, const tide_json *v, size_t data, size_t ndata,
+                       tide_st_file *f, tide_st_entry *e) {
     e->name = v->key;
-    const tide_json *dtype = tide_json_get(v, "dtype"), *shape = tide_json_get(v, "shape"), *off = tide_json_get(v, "data_offsets");
-    if (v->type != JSON_OBJECT || !dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY || !off || off->type != JSON_ARRAY ||
-        off->length != 2 || v->length != 3)
-        return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' wants exactly dtype, shape and data_offsets", path, v->key);
+    e->name_length = v->key_length;
+    const tide_json *dtype = tide_json_get(v, "dtype"), *shape = tide_json_get(v, "shape"),
+                    *off = tide_json_get(v, "data_offsets");
+    if (v->type != JSON_OBJECT || !dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY ||
+        !off || off->type != JSON_ARRAY || off->length != 2 || v->length != 3)
+        return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' wants exactly dtype, shape and data_offsets", path,
+                         v->key);
     int k = 0;
     while (k < NDTYPES && strcmp(dtypes[k].name, dtype->string)) k++;
-    if (k == NDTYPES || strlen(dtype->string) != dtype->length) return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' has the unknown dtype '%s'", path, v->key, dtype->string);
+    if (k == NDTYPES || strlen(dtype->string) != dtype->length)
+        return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' has the unknown dtype '%s'", path, v->key, dtype->string);
     e->dtype_name = dtypes[k].name;
     e->dtype = dtypes[k].dtype;
     uint64_t n = 1, bits, begin, end, d;
     for (const tide_json *s = shape->child; s; s = s->next) {
-        if (!counts(s, &d) || __builtin_mul_overflow(n, d, &n)) return tide_fail(cx, TIDE_EFORMAT, "%s: the shape of '%s' is not one, or too large", path, v->key);
+        if (!counts(s, &d) || __builtin_mul_overflow(n, d, &n))
+            return tide_fail(cx, TIDE_EFORMAT, "%s: the shape of '%s' is not one, or too large", path, v->key);
         if (e->ndim < TIDE_MAXDIM) e->shape[e->ndim] = (int64_t)d;
         e->ndim++;
     }
     if (e->ndim > TIDE_MAXDIM) e->dtype = 0;
-    if (__builtin_mul_overflow(n, dtypes[k].bits, &bits) || bits % 8) return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' is too large, or no whole number of bytes", path, v->key);
-    if (!counts(off->child, &begin) || !counts(off->child->next, &end) || begin > end || end > ndata || end - begin != bits / 8)
-        return tide_fail(cx, TIDE_EFORMAT, "%s: the offsets of '%s' do not fit its shape or the file", path, v->key);
+    if (__builtin_mul_overflow(n, dtypes[k].bits, &bits) || bits % 8)
+        return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' is too large, or no whole number of bytes", path, v->key);
+    if (!counts(off->child, &begin) || !counts(off->child->next, &end) || begin > end || end > ndata ||
+        end - begin != bits / 8)
+        return tide_fail(cx, TIDE_EFORMAT, "%s: the offsets of '%s' do not fit its shape or the file", path,
+                         v->key);
     e->data = f->map ? f->map + data + begin : NULL;
     e->nbytes = (size_t)(end - begin);
     if (e->dtype == TIDE_BOOL)
         for (size_t i = 0; i < e->nbytes; i++)
-            if ((unsigned char)e->data[i] > 1) return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' holds a bool that is neither 0 nor 1", path, v->key);
+            if ((unsigned char)e->data[i] > 1)
+                return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' holds a bool that is neither 0 nor 1", path,
+                                 v->key);
     return TIDE_OK;
 }
 
@@ -82,15 +125,16 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
     memset(f, 0, sizeof *f);
     f->cx = cx;
     tide_status e = map_file(cx, path, f);
-    if (e) return e;
     uint64_t n = 0;
-    if (f->size < 8) e = tide_fail(cx, TIDE_EFORMAT, "%s: no safetensors file: shorter than 8 bytes", path);
+    if (!e && f->size < 8)
+        e = tide_fail(cx, TIDE_EFORMAT, "%s: no safetensors file: shorter than 8 bytes", path);
     for (int i = 0; i < 8 && !e; i++) n |= (uint64_t)(unsigned char)f->map[i] << (8 * i);
-    if (!e && (n > MAXHEADER || n > f->size - 8)) e = tide_fail(cx, TIDE_EFORMAT, "%s: no safetensors file: its header would have %llu bytes", path, (unsigned long long)n);
-    if (!e && (n == 0 || f->map[8] != '{')) e = tide_fail(cx, TIDE_EFORMAT, "%s: the header does not begin with {", path);
-    if (!e) {
-        e = tide_json_read(cx, f->map + 8, (size_t)n, &f->doc);
-    }
+    if (!e && (n > MAXHEADER || n > f->size - 8))
+        e = tide_fail(cx, TIDE_EFORMAT, "%s: no safetensors file: its header would have %llu bytes", path,
+                      (unsigned long long)n);
+    if (!e && (n == 0 || f->map[8] != '{'))
+        e = tide_fail(cx, TIDE_EFORMAT, "%s: the header does not begin with {", path);
+    if (!e) e = tide_json_read(cx, f->map + 8, (size_t)n, &f->doc);
     size_t data = 8 + (size_t)n, ndata = f->size - data;
     if (!e) {
         f->n = 0;
@@ -102,7 +146,9 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
             f->metadata = v;
             if (v->type != JSON_OBJECT) e = tide_fail(cx, TIDE_EFORMAT, "%s: __metadata__ is no object", path);
             for (const tide_json *m = v->child; m && !e; m = m->next)
-                if (m->type != JSON_STRING) e = tide_fail(cx, TIDE_EFORMAT, "%s: __metadata__ holds something other than strings", path);
+                if (m->type != JSON_STRING)
+                    e = tide_fail(cx, TIDE_EFORMAT, "%s: __metadata__ holds something other than strings",
+                                  path);
             continue;
         }
         e = one(cx, path, v, data, ndata, f, &f->entry[f->n]);
@@ -112,10 +158,13 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
         qsort(f->entry, (size_t)f->n, sizeof *f->entry, by_data);
         const char *at = f->map + data;
         for (int64_t i = 0; i < f->n && !e; i++) {
-            if (f->entry[i].data != at) e = tide_fail(cx, TIDE_EFORMAT, "%s: '%s' overlaps another tensor or leaves a gap", path, f->entry[i].name);
+            if (f->entry[i].data != at)
+                e = tide_fail(cx, TIDE_EFORMAT, "%s: '%s' overlaps another tensor or leaves a gap", path,
+                              f->entry[i].name);
             at = f->entry[i].data + f->entry[i].nbytes;
         }
-        if (!e && at != f->map + f->size) e = tide_fail(cx, TIDE_EFORMAT, "%s: bytes after the last tensor", path);
+        if (!e && at != f->map + f->size)
+            e = tide_fail(cx, TIDE_EFORMAT, "%s: bytes after the last tensor", path);
     } else if (!e && ndata) {
         e = tide_fail(cx, TIDE_EFORMAT, "%s: bytes that belong to no tensor", path);
     }
@@ -125,8 +174,11 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
 
 void tide_st_close(tide_st_file *f) {
     if (f->entry) tide_release(f->cx, f->entry, (f->doc.root->length + 1) * sizeof *f->entry);
-    if (f->doc.nodes) tide_json_free(f->cx, &f->doc);
-    if (f->mapped) munmap(f->map, f->size);
+    tide_json_free(f->cx, &f->doc);
+    if (f->mapped)
+        munmap(f->map, f->size);
+    else
+        tide_release(f->cx, f->map, f->size);
     memset(f, 0, sizeof *f);
 }
 
@@ -135,129 +187,213 @@ void tide_st_close(tide_st_file *f) {
 static bool write_all(int fd, const char *p, size_t n) {
     while (n > 0) {
         ssize_t k = write(fd, p, n < ((size_t)1 << 30) ? n : (size_t)1 << 30);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return false;
+        if (k == 0) errno = ENOSPC;
+        if (k == 0 || (k < 0 && errno != EINTR)) return false;
+        if (k < 0) continue;
         p += k;
         n -= (size_t)k;
     }
     return true;
 }
 
-static int item_size(const tide_st_entry *e) { return e->dtype == TIDE_F64 || e->dtype == TIDE_I64 ? 8 : e->dtype == TIDE_F32 || e->dtype == TIDE_I32 ? 4 : e->dtype == TIDE_F16 || e->dtype == TIDE_BF16 ? 2 : 1; }
-static int by_size_and_name(const void *a, const void *b) {
-    const tide_st_entry *x = *(const tide_st_entry *const *)a, *y = *(const tide_st_entry *const *)b;
-    int s = item_size(y) - item_size(x); /* the widest first keep all aligned */
-    return s ? s : strcmp(x->name, y->name);
+static size_t name_length(const tide_st_entry *e) { return e->name_length ? e->name_length : strlen(e->name); }
+
+/* The row of a dtype that Tide has, or NULL. */
+static const dtype_row *row_of(uint8_t dtype) {
+    for (int k = 0; k < NDTYPES; k++)
+        if (dtype && dtypes[k].dtype == dtype) return &dtypes[k];
+    return NULL;
 }
 
-typedef struct { char *p; size_t n, room; } text_t; /* room 0: only counts */
-static void put(text_t *t, const char *s, size_t n) {
+static int by_name(const tide_st_entry *x, const tide_st_entry *y) {
+    size_t nx = name_length(x), ny = name_length(y);
+    int c = memcmp(x->name, y->name, nx < ny ? nx : ny);
+    return c ? c : (nx > ny) - (nx < ny);
+}
+
+static int by_size_and_name(const void *a, const void *b) {
+    const tide_st_entry *x = *(const tide_st_entry *const *)a, *y = *(const tide_st_entry *const *)b;
+    int s = row_of(y->dtype)->bits - row_of(x->dtype)->bits; /* the widest first keep all aligned */
+    return s ? s : by_name(x, y);
+}
+
+static int by_plain_name(const void *a, const void *b) {
+    return by_name(*(const tide_st_entry *const *)a, *(const tide_st_entry *const *)b);
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Whether a file with these would be one that tide_st_open takes. `list` is scratch and ends sorted for
+ * writing. */
+static tide_status check(tide_context *cx, const char *path, const tide_st_entry **list, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const tide_st_entry *e = list[i];
+        const dtype_row *row = row_of(e->dtype);
+        size_t want = row ? row->bits / 8 : 0;
+        bool fits = row && e->ndim >= 0 && e->ndim <= TIDE_MAXDIM;
+        for (int d = 0; fits && d < e->ndim; d++)
+            fits = e->shape[d] >= 0 && !__builtin_mul_overflow(want, (size_t)e->shape[d], &want);
+        if (!fits || want != e->nbytes)
+            return tide_fail(cx, TIDE_EARG, "%s: dtype, shape and bytes of '%s' do not agree", path, e->name);
+        if (!tide_utf8_valid(e->name, name_length(e)) || !strcmp(e->name, "__metadata__"))
+            return tide_fail(cx, TIDE_EARG, "%s: '%s' cannot be the name of a tensor", path, e->name);
+    }
+    qsort(list, (size_t)n, sizeof *list, by_plain_name);
+    for (int64_t i = 1; i < n; i++)
+        if (!by_name(list[i - 1], list[i]))
+            return tide_fail(cx, TIDE_EARG, "%s: two tensors are named '%s'", path, list[i]->name);
+    qsort(list, (size_t)n, sizeof *list, by_size_and_name);
+    return TIDE_OK;
+}
+
+static tide_status check_metadata(tide_context *cx, const char *path, const char *const *metadata, int npairs) {
+    size_t bytes = ((size_t)npairs + 1) * sizeof(char *);
+    const char **keys = tide_alloc(cx, bytes);
+    tide_status e = keys ? TIDE_OK : TIDE_EMEM;
+    for (int i = 0; i < 2 * npairs && !e; i++) {
+        if (!tide_utf8_valid(metadata[i], strlen(metadata[i])))
+            e = tide_fail(cx, TIDE_EARG, "%s: invalid UTF-8 in the metadata", path);
+        if (i % 2 == 0) keys[i / 2] = metadata[i];
+    }
+    if (!e) qsort(keys, (size_t)npairs, sizeof *keys, by_text);
+    for (int i = 1; i < npairs && !e; i++)
+        if (!strcmp(keys[i - 1], keys[i]))
+            e = tide_fail(cx, TIDE_EARG, "%s: '%s' twice in the metadata", path, keys[i]);
+    tide_release(cx, keys, bytes);
+    return e;
+}
+
+/* Text being made: twice, first to count it (room 0). */
+typedef struct {
+    char *p;
+    size_t n, room;
+} maker;
+
+static void put(maker *t, const char *s) {
+    size_t n = strlen(s);
     if (t->n + n <= t->room) memcpy(t->p + t->n, s, n);
     t->n += n;
 }
-static void puts_(text_t *t, const char *s) { put(t, s, strlen(s)); }
-static void quoted(text_t *t, const char *s) {
-    t->n += tide_json_quote(s, strlen(s), t->p ? t->p + (t->n < t->room ? t->n : t->room) : NULL, t->n < t->room ? t->room - t->n : 0);
+
+static void put_quoted(maker *t, const char *s, size_t n) {
+    size_t left = t->n < t->room ? t->room - t->n : 0;
+    t->n += tide_json_quote(s, n, left ? t->p + t->n : NULL, left);
 }
 
-static void header(text_t *t, const tide_st_entry *const *list, int64_t n, const char *const *metadata, int npairs) {
-    char buf[96];
+static void header(maker *t, const tide_st_entry *const *list, int64_t n, const char *const *metadata,
+                   int npairs) {
+    char text[96];
     size_t at = 0;
-    puts_(t, "{");
-    if (npairs) {
-        puts_(t, "\"__metadata__\":{");
-        for (int i = 0; i < npairs; i++) {
-            if (i) puts_(t, ",");
-            quoted(t, metadata[2 * i]);
-            puts_(t, ":");
-            quoted(t, metadata[2 * i + 1]);
-        }
-        puts_(t, n ? "}," : "}");
+    put(t, "{");
+    if (npairs) put(t, "\"__metadata__\":{");
+    for (int i = 0; i < npairs; i++) {
+        if (i) put(t, ",");
+        put_quoted(t, metadata[2 * i], strlen(metadata[2 * i]));
+        put(t, ":");
+        put_quoted(t, metadata[2 * i + 1], strlen(metadata[2 * i + 1]));
     }
+    if (npairs) put(t, n ? "}," : "}");
     for (int64_t i = 0; i < n; i++) {
         const tide_st_entry *e = list[i];
-        const char *dtype = "";
-        for (int k = 0; k < NDTYPES; k++)
-            if (dtypes[k].dtype == e->dtype) { dtype = dtypes[k].name; break; }
-        if (i) puts_(t, ",");
-        quoted(t, e->name);
-        puts_(t, ":{\"dtype\":\"");
-        puts_(t, dtype);
-        puts_(t, "\",\"shape\":[");
+        if (i) put(t, ",");
+        put_quoted(t, e->name, name_length(e));
+        put(t, ":{\"dtype\":\"");
+        put(t, row_of(e->dtype)->name);
+        put(t, "\",\"shape\":[");
         for (int d = 0; d < e->ndim; d++) {
-            snprintf(buf, sizeof buf, "%s%lld", d ? "," : "", (long long)e->shape[d]);
-            puts_(t, buf);
+            snprintf(text, sizeof text, "%s%lld", d ? "," : "", (long long)e->shape[d]);
+            put(t, text);
         }
-        snprintf(buf, sizeof buf, "],\"data_offsets\":[%zu,%zu]}", at, at + e->nbytes);
-        puts_(t, buf);
+        snprintf(text, sizeof text, "],\"data_offsets\":[%zu,%zu]}", at, at + e->nbytes);
+        put(t, text);
         at += e->nbytes;
     }
-    puts_(t, "}");
-    while (t->n % 8) puts_(t, " ");
+    put(t, "}");
+    while (t->n % 8) put(t, " ");
 }
 
-static void sync_folder(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char dir[4096];
-    size_t n = slash ? (size_t)(slash - path) : 0;
-    if (n >= sizeof dir) return;
-    memcpy(dir, path, n);
-    dir[n] = 0;
-    int fd = open(slash ? (n ? dir : "/") : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
+/* A new file beside `path`, whose name is left in `name` (room for path and 48 bytes). */
+static int open_temporary(const char *path, char *name, size_t room) {
+    for (unsigned i = 0;; i++) { /* other threads and processes may be saving to the same path */
+        snprintf(name, room, "%s.tmp-%ld-%u", path, (long)getpid(), i);
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+}
+
+/* The rename is only sure to outlive a crash once its folder is synced. Some file systems cannot sync folders.
+ */
+static bool sync_folder(char *path) {
+    char *slash = strrchr(path, '/');
+    if (slash) slash[slash == path] = 0;
+    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+    int kept = errno;
     close(fd);
+    errno = kept;
+    return ok;
 }
 
-tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n, const char *const *metadata, int npairs) {
-    size_t bytes = (size_t)(n + 1) * sizeof(tide_st_entry *), npath = strlen(path);
+/* Header and data to the file, and the file to the disk. Closes it. */
+static bool write_file(int fd, const maker *t, const tide_st_entry *const *list, int64_t n) {
+    char length[8];
+    for (int i = 0; i < 8; i++) length[i] = (char)((uint64_t)t->n >> (8 * i));
+    bool ok = write_all(fd, length, 8) && write_all(fd, t->p, t->n);
+    for (int64_t i = 0; i < n && ok; i++) ok = write_all(fd, list[i]->data, list[i]->nbytes);
+    ok = ok && fsync(fd) == 0;
+    int kept = errno;
+    if (close(fd) && ok) return false;
+    errno = kept;
+    return ok;
+}
+
+static tide_status replace_file(tide_context *cx, const char *path, const maker *t,
+                                const tide_st_entry *const *list, int64_t n) {
+    size_t room = strlen(path) + 48;
+    char *temporary = tide_alloc(cx, room);
+    if (!temporary) return TIDE_EMEM;
+    tide_status e = TIDE_OK;
+    int fd = open_temporary(path, temporary, room);
+    if (fd < 0) {
+        e = io_error(cx, path);
+    } else if (!write_file(fd, t, list, n) || rename(temporary, path)) {
+        e = io_error(cx, path);
+        unlink(temporary);
+    } else if (!sync_folder(temporary)) {
+        e = io_error(cx, path);
+    }
+    tide_release(cx, temporary, room);
+    return e;
+}
+
+tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n,
+                         const char *const *metadata, int npairs) {
+    size_t bytes = (size_t)(n + 1) * sizeof(tide_st_entry *);
     const tide_st_entry **list = tide_alloc(cx, bytes);
-    char *temporary = list ? tide_alloc(cx, npath + 32) : NULL;
-    text_t t = {NULL, 0, 0};
-    tide_status e = temporary ? TIDE_OK : TIDE_EMEM;
-    for (int64_t i = 0; i < n && !e; i++) {
-        list[i] = &entry[i];
-        if (!tide_utf8_valid(entry[i].name, strlen(entry[i].name)) || !strcmp(entry[i].name, "__metadata__"))
-            e = tide_fail(cx, TIDE_EARG, "%s: '%s' cannot be the name of a tensor", path, entry[i].name);
-    }
-    if (!e) {
-        qsort(list, (size_t)n, sizeof *list, by_size_and_name);
-        for (int64_t i = 1; i < n && !e; i++)
-            if (!strcmp(list[i - 1]->name, list[i]->name)) e = tide_fail(cx, TIDE_EARG, "%s: two tensors are named '%s'", path, list[i]->name);
-    }
+    if (!list) return TIDE_EMEM;
+    for (int64_t i = 0; i < n; i++) list[i] = &entry[i];
+    maker t = {NULL, 0, 0};
+    tide_status e = check(cx, path, list, n);
+    if (!e) e = check_metadata(cx, path, metadata, npairs);
     if (!e) {
         header(&t, list, n, metadata, npairs);
-        t.room = t.n;
-        t.p = tide_alloc(cx, t.room);
-        t.n = 0;
-        if (!t.p) e = TIDE_EMEM;
-        else header(&t, list, n, metadata, npairs);
+        if (t.n > MAXHEADER)
+            e = tide_fail(cx, TIDE_EARG, "%s: a header of %zu bytes, more than the format allows", path, t.n);
     }
     if (!e) {
-        snprintf(temporary, npath + 32, "%s.tmp-%ld", path, (long)getpid());
-        int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (fd < 0) {
-            e = io_error(cx, temporary);
-        } else {
-            unsigned char length[8];
-            for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)t.n >> (8 * i));
-            bool ok = write_all(fd, (char *)length, 8) && write_all(fd, t.p, t.n);
-            for (int64_t i = 0; i < n && ok; i++) ok = write_all(fd, list[i]->data, list[i]->nbytes);
-            ok = ok && fsync(fd) == 0;
-            int saved = errno;
-            ok = close(fd) == 0 && ok;
-            if (ok && rename(temporary, path)) ok = false, saved = errno;
-            if (!ok) {
-                errno = saved;
-                e = io_error(cx, path);
-                unlink(temporary);
-            } else {
-                sync_folder(path);
-            }
-        }
+        t.p = tide_alloc(cx, t.n);
+        e = t.p ? TIDE_OK : TIDE_EMEM;
+        t.room = t.n;
+    }
+    if (!e) {
+        t.n = 0;
+        header(&t, list, n, metadata, npairs);
+        e = replace_file(cx, path, &t, list, n);
     }
     tide_release(cx, t.p, t.room);
-    tide_release(cx, temporary, npath + 32);
     tide_release(cx, list, bytes);
     return e;
 }

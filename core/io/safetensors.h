@@ -5,10 +5,11 @@
 #include "io/json.h"
 
 typedef struct {
-    const char *name; /* UTF-8, ended by 0 */
+    const char *name;   /* UTF-8, ended by 0; names in files may hold 0 inside */
+    size_t name_length; /* in saving 0: up to the final 0 */
     const char *dtype_name;
-    uint8_t dtype;    /* a tide_dtype, 0: one that Tide does not have */
-    int ndim;         /* may exceed TIDE_MAXDIM: then shape holds the first ones and dtype is 0 */
+    uint8_t dtype; /* a tide_dtype, 0: one that Tide does not have */
+    int ndim;      /* may exceed TIDE_MAXDIM: then shape holds the first ones and dtype is 0 */
     int64_t shape[TIDE_MAXDIM];
     const char *data;
     size_t nbytes;
@@ -18,7 +19,7 @@ typedef struct tide_st_file {
     tide_context *cx;
     char *map; /* the whole file */
     size_t size;
-    bool mapped;
+    bool mapped; /* else read into memory, where the file cannot be mapped */
     tide_json_doc doc;
     tide_st_entry *entry;
     int64_t n;
@@ -29,8 +30,11 @@ typedef struct tide_st_file {
 tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *out);
 void tide_st_close(tide_st_file *file);
 
-/* Writes to a temporary file beside `path`, syncs and renames: on failure `path` is as it was. Entries are written in
- * order of alignment-friendly size, then name; metadata: npairs keys and values. */
-tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n, const char *const *metadata, int npairs);
+/* Writes to a temporary file beside `path`, syncs and renames: on failure `path` is as it was (or new and
+ * whole, if only its folder could not be synced). Of an entry, name, dtype, ndim, shape, data and nbytes are
+ * read. Entries are written by size of their elements, the widest first, then by name; metadata: npairs keys
+ * and values. */
+tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n,
+                         const char *const *metadata, int npairs);
 
 #endif

@@ -5,30 +5,42 @@
 #include <inttypes.h>
 
 _Static_assert(sizeof(tide_convolution_attr) == sizeof(tide_convolution_input_attr) &&
-               sizeof(tide_convolution_attr) == sizeof(tide_convolution_weight_attr) &&
-               sizeof(tide_conv1d_attr) == sizeof(tide_conv2d_attr), "the directions share one struct");
+                   sizeof(tide_convolution_attr) == sizeof(tide_convolution_weight_attr) &&
+                   sizeof(tide_conv1d_attr) == sizeof(tide_conv2d_attr),
+               "the directions share one struct");
 
 /* ---- conv1d, conv2d: what the user gives, worked out ---- */
 
-static tide_status check(tide_context *cx, const tide_meta *x, const tide_meta *w, const tide_meta *b, int spatial, const tide_conv2d_attr *a) {
+static tide_status check(tide_context *cx, const tide_meta *x, const tide_meta *w, const tide_meta *b,
+                         int spatial, const tide_conv2d_attr *a) {
     char s[TIDE_SHAPE_TEXT], t[TIDE_SHAPE_TEXT];
-    if (w->ndim != spatial + 2) return tide_fail(cx, TIDE_EARG, "weight must have %d dims, not %d", spatial + 2, w->ndim);
-    if (x->ndim != spatial + 2 && x->ndim != spatial + 1) return tide_fail(cx, TIDE_EARG, "input must have %d or %d dims, not %d", spatial + 2, spatial + 1, x->ndim);
+    if (w->ndim != spatial + 2)
+        return tide_fail(cx, TIDE_EARG, "weight must have %d dims, not %d", spatial + 2, w->ndim);
+    if (x->ndim != spatial + 2 && x->ndim != spatial + 1)
+        return tide_fail(cx, TIDE_EARG, "input must have %d or %d dims, not %d", spatial + 2, spatial + 1,
+                         x->ndim);
     for (int i = 2 - spatial; i < 2; i++) {
-        if (a->stride.v[i] < 1) return tide_fail(cx, TIDE_EARG, "stride must be positive, not %" PRId64, a->stride.v[i]);
-        if (a->dilation.v[i] < 1) return tide_fail(cx, TIDE_EARG, "dilation must be positive, not %" PRId64, a->dilation.v[i]);
-        if (a->padding.v[i] < 0) return tide_fail(cx, TIDE_EARG, "padding must not be negative, but is %" PRId64, a->padding.v[i]);
-        if (a->pad == TIDE_CONV2D_SAME && a->stride.v[i] != 1) return tide_fail(cx, TIDE_EARG, "pad = \"same\" takes stride 1");
+        if (a->stride.v[i] < 1)
+            return tide_fail(cx, TIDE_EARG, "stride must be positive, not %" PRId64, a->stride.v[i]);
+        if (a->dilation.v[i] < 1)
+            return tide_fail(cx, TIDE_EARG, "dilation must be positive, not %" PRId64, a->dilation.v[i]);
+        if (a->padding.v[i] < 0)
+            return tide_fail(cx, TIDE_EARG, "padding must not be negative, but is %" PRId64, a->padding.v[i]);
+        if (a->pad == TIDE_CONV2D_SAME && a->stride.v[i] != 1)
+            return tide_fail(cx, TIDE_EARG, "pad = \"same\" takes stride 1");
     }
     if (a->groups < 1) return tide_fail(cx, TIDE_EARG, "groups must be positive, not %" PRId64, a->groups);
     int64_t channels = x->shape[x->ndim - spatial - 1];
     if (w->shape[0] % a->groups || w->shape[0] < a->groups)
-        return tide_fail(cx, TIDE_EARG, "%" PRId64 " groups do not divide the %" PRId64 " results of weight %s", a->groups, w->shape[0], tide_shape_text(w, s));
+        return tide_fail(cx, TIDE_EARG, "%" PRId64 " groups do not divide the %" PRId64 " results of weight %s",
+                         a->groups, w->shape[0], tide_shape_text(w, s));
     if (w->shape[1] * a->groups != channels)
-        return tide_fail(cx, TIDE_EARG, "input %s has %" PRId64 " channels, weight %s in %" PRId64 " groups takes %" PRId64, tide_shape_text(x, s), channels,
-                         tide_shape_text(w, t), a->groups, w->shape[1] * a->groups);
+        return tide_fail(
+            cx, TIDE_EARG, "input %s has %" PRId64 " channels, weight %s in %" PRId64 " groups takes %" PRId64,
+            tide_shape_text(x, s), channels, tide_shape_text(w, t), a->groups, w->shape[1] * a->groups);
     if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
-        return tide_fail(cx, TIDE_EARG, "bias %s does not fit weight %s", tide_shape_text(b, s), tide_shape_text(w, t));
+        return tide_fail(cx, TIDE_EARG, "bias %s does not fit weight %s", tide_shape_text(b, s),
+                         tide_shape_text(w, t));
     return TIDE_OK;
 }
 
@@ -36,9 +48,12 @@ static void work_out(const tide_conv2d_attr *a, const tide_meta *w, int spatial,
     *c = (tide_convolution_attr){.stride = a->stride, .dilation = a->dilation, .groups = a->groups};
     for (int i = 0; i < 2; i++) {
         int64_t all = a->dilation.v[i] * (w->shape[w->ndim - 2 + i] - 1);
-        if (i < 2 - spatial) c->stride.v[i] = c->dilation.v[i] = 1; /* the row of conv1d */
-        else if (a->pad == TIDE_CONV2D_SAME) c->before.v[i] = all / 2, c->after.v[i] = all - all / 2;
-        else if (a->pad == TIDE_CONV2D_GIVEN) c->before.v[i] = c->after.v[i] = a->padding.v[i];
+        if (i < 2 - spatial)
+            c->stride.v[i] = c->dilation.v[i] = 1; /* the row of conv1d */
+        else if (a->pad == TIDE_CONV2D_SAME)
+            c->before.v[i] = all / 2, c->after.v[i] = all - all / 2;
+        else if (a->pad == TIDE_CONV2D_GIVEN)
+            c->before.v[i] = c->after.v[i] = a->padding.v[i];
     }
 }
 
@@ -80,7 +95,9 @@ COMPOSE(conv1d) { return convolve(cx, call, 1); }
 /* ---- the three directions ---- */
 
 static tide_status want_computable(tide_context *cx, const tide_meta *a, const tide_meta *b) {
-    if (a->dtype != b->dtype) return tide_fail(cx, TIDE_EARG, "dtypes %s and %s differ", tide_dtype_name((tide_dtype)a->dtype), tide_dtype_name((tide_dtype)b->dtype));
+    if (a->dtype != b->dtype)
+        return tide_fail(cx, TIDE_EARG, "dtypes %s and %s differ", tide_dtype_name((tide_dtype)a->dtype),
+                         tide_dtype_name((tide_dtype)b->dtype));
     if (a->dtype == TIDE_I64) return TIDE_OK;
     return want_float(cx, a, "input and weight (other than int64)");
 }
@@ -94,9 +111,12 @@ RULE(convolution_infer) {
     *y = *x;
     y->shape[1] = w->shape[0];
     for (int i = 0; i < 2 && !e; i++) {
-        int64_t have = x->shape[2 + i] + a->before.v[i] + a->after.v[i], need = a->dilation.v[i] * (w->shape[2 + i] - 1) + 1;
+        int64_t have = x->shape[2 + i] + a->before.v[i] + a->after.v[i],
+                need = a->dilation.v[i] * (w->shape[2 + i] - 1) + 1;
         if (w->shape[2 + i] < 1 || have < need)
-            e = tide_fail(s->cx, TIDE_EARG, "the kernel reaches over %" PRId64 " positions, the padded input has %" PRId64, need, have);
+            e = tide_fail(s->cx, TIDE_EARG,
+                          "the kernel reaches over %" PRId64 " positions, the padded input has %" PRId64, need,
+                          have);
         y->shape[2 + i] = (have - need) / a->stride.v[i] + 1;
     }
     return e;
@@ -119,15 +139,33 @@ RULE(convolution_weight_infer) {
     return TIDE_OK;
 }
 
-static tide_conv geometry(const tide_convolution_attr *a, const tide_meta *x, const tide_meta *w, const tide_meta *y) {
-    return (tide_conv){.n = x->shape[0], .groups = a->groups, .ic = x->shape[1], .h = x->shape[2], .w = x->shape[3], .oc = w->shape[0],
-                       .oh = y->shape[2], .ow = y->shape[3], .kh = w->shape[2], .kw = w->shape[3], .stride_h = a->stride.v[0], .stride_w = a->stride.v[1],
-                       .dilation_h = a->dilation.v[0], .dilation_w = a->dilation.v[1], .top = a->before.v[0], .left = a->before.v[1],
-                       .bottom = a->after.v[0], .right = a->after.v[1]};
+static tide_conv geometry(const tide_convolution_attr *a, const tide_meta *x, const tide_meta *w,
+                          const tide_meta *y) {
+    return (tide_conv){.n = x->shape[0],
+                       .groups = a->groups,
+                       .ic = x->shape[1],
+                       .h = x->shape[2],
+                       .w = x->shape[3],
+                       .oc = w->shape[0],
+                       .oh = y->shape[2],
+                       .ow = y->shape[3],
+                       .kh = w->shape[2],
+                       .kw = w->shape[3],
+                       .stride_h = a->stride.v[0],
+                       .stride_w = a->stride.v[1],
+                       .dilation_h = a->dilation.v[0],
+                       .dilation_w = a->dilation.v[1],
+                       .top = a->before.v[0],
+                       .left = a->before.v[1],
+                       .bottom = a->after.v[0],
+                       .right = a->after.v[1]};
 }
 
 /* Operands and the result packed, in the dtype that is computed in. */
-typedef struct { tide_tensor *a, *b, *c, *out; tide_dtype dtype; } operands;
+typedef struct {
+    tide_tensor *a, *b, *c, *out;
+    tide_dtype dtype;
+} operands;
 
 static tide_status open_operands(tide_context *cx, const tide_call *call, operands *o) {
     tide_dtype d = (tide_dtype)call->in[0]->meta.dtype;
@@ -147,7 +185,9 @@ KERNEL(convolution) {
     operands o;
     tide_conv d = geometry(call->attr, &call->in[0]->meta, &call->in[1]->meta, &call->out[0]->meta);
     tide_status e = open_operands(cx, call, &o);
-    if (!e) e = tide_conv_run(cx, &d, o.dtype, tide_data(o.a), tide_data(o.b), o.c ? tide_data(o.c) : NULL, tide_data(o.out));
+    if (!e)
+        e = tide_conv_run(cx, &d, o.dtype, tide_data(o.a), tide_data(o.b), o.c ? tide_data(o.c) : NULL,
+                          tide_data(o.out));
     return close_operands(cx, call, &o, e);
 }
 KERNEL(convolution_input) {
@@ -166,7 +206,8 @@ KERNEL(convolution_weight) {
 }
 
 /* Each direction is linear in both operands, so the gradients are the other two. */
-static tide_status direction(tide_context *cx, int op, const void *attr, const tide_meta *size, tide_tensor *a, tide_tensor *b, tide_tensor **out) {
+static tide_status direction(tide_context *cx, int op, const void *attr, const tide_meta *size, tide_tensor *a,
+                             tide_tensor *b, tide_tensor **out) {
     tide_convolution_attr c = *(const tide_convolution_attr *)attr;
     if (size) c.size = (tide_pair){{size->shape[2], size->shape[3]}};
     return kernel_apply(cx, op, (tide_tensor *[]){a, b, NULL}, op == TIDE_OP_CONVOLUTION ? 3 : 2, &c, out);

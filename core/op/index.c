@@ -5,28 +5,31 @@
 #include <math.h>
 
 #define GIVE(i, expr) \
-    gx[i] = expr; \
+    gx[i] = expr;     \
     return gx[i] ? TIDE_OK : tide_pending(cx)
 
 static tide_status want_positions(tide_context *cx, const tide_meta *m, const char *what) {
     if (m->dtype == TIDE_I64 || m->dtype == TIDE_I32) return TIDE_OK;
-    return tide_fail(cx, TIDE_EARG, "%s must be int64 or int32, not %s", what, tide_dtype_name((tide_dtype)m->dtype));
+    return tide_fail(cx, TIDE_EARG, "%s must be int64 or int32, not %s", what,
+                     tide_dtype_name((tide_dtype)m->dtype));
 }
 
 static tide_status want_dtype(tide_context *cx, const tide_meta *x, const tide_meta *y, const char *what) {
     if (x->dtype == y->dtype) return TIDE_OK;
-    return tide_fail(cx, TIDE_EARG, "input is %s, but %s is %s", tide_dtype_name((tide_dtype)x->dtype), what, tide_dtype_name((tide_dtype)y->dtype));
+    return tide_fail(cx, TIDE_EARG, "input is %s, but %s is %s", tide_dtype_name((tide_dtype)x->dtype), what,
+                     tide_dtype_name((tide_dtype)y->dtype));
 }
 
 /* ---- how positions lie: any dims of x picked, one tensor a dim ---- */
 
 typedef struct {
     int npick, dim[TIDE_MAXDIM], which[TIDE_MAXDIM]; /* index which[i] runs over dim[i] */
-    tide_meta positions, y; /* all index tensors broadcast; x[indices] */
-    int at;                 /* where the positions' dims begin in y */
+    tide_meta positions, y;                          /* all index tensors broadcast; x[indices] */
+    int at;                                          /* where the positions' dims begin in y */
 } layout;
 
-static tide_status lay_out(tide_context *cx, const tide_meta *x, const tide_meta *const *index, int n, layout *l) {
+static tide_status lay_out(tide_context *cx, const tide_meta *x, const tide_meta *const *index, int n,
+                           layout *l) {
     *l = (layout){.y = *x};
     if (n > x->ndim) return tide_fail(cx, TIDE_EARG, "%d indices for a tensor of %d dims", n, x->ndim);
     for (int d = 0; d < n; d++) {
@@ -40,20 +43,24 @@ static tide_status lay_out(tide_context *cx, const tide_meta *x, const tide_meta
     if (l->npick == 0) return tide_fail(cx, TIDE_EARG, "no index is given");
     bool neighbours = l->dim[l->npick - 1] - l->dim[0] == l->npick - 1;
     l->at = neighbours ? l->dim[0] : 0;
-    if (x->ndim - l->npick + l->positions.ndim > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "the result would have more than %d dims", TIDE_MAXDIM);
+    if (x->ndim - l->npick + l->positions.ndim > TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "the result would have more than %d dims", TIDE_MAXDIM);
     int out = 0, pick = 0;
     for (int d = 0; d < x->ndim; d++) {
         if (d == l->at)
             for (int k = 0; k < l->positions.ndim; k++) l->y.shape[out++] = l->positions.shape[k];
-        if (pick < l->npick && d == l->dim[pick]) pick++;
-        else l->y.shape[out++] = x->shape[d];
+        if (pick < l->npick && d == l->dim[pick])
+            pick++;
+        else
+            l->y.shape[out++] = x->shape[d];
     }
     l->y.ndim = out;
     return TIDE_OK;
 }
 
 /* One index over one dim; x and index have at least one dim. */
-static tide_status lay_out_one(tide_context *cx, const tide_meta *x, int dim, const tide_meta *index, layout *l) {
+static tide_status lay_out_one(tide_context *cx, const tide_meta *x, int dim, const tide_meta *index,
+                               layout *l) {
     const tide_meta *all[TIDE_MAXDIM] = {NULL};
     all[dim] = index;
     tide_status e = lay_out(cx, x, all, dim + 1, l);
@@ -62,10 +69,19 @@ static tide_status lay_out_one(tide_context *cx, const tide_meta *x, int dim, co
 }
 
 /* Moves between x and y, which is packed and has the layout's shape. `copy_from`: what x begins as. */
-static tide_status reach_layout(tide_context *cx, reach_mode mode, const layout *l, const tide_tensor *x, tide_tensor *const *index, char *y,
-                                bool wrap, tide_num alpha, tide_tensor *copy_from) {
-    reach r = {.mode = mode, .dtype = (tide_dtype)x->meta.dtype, .x = tide_data(x), .y = y, .ystep = 1, .alpha = alpha, .wrap = wrap,
-               .ndim = l->positions.ndim, .npick = l->npick, .parts = 1};
+static tide_status reach_layout(tide_context *cx, reach_mode mode, const layout *l, const tide_tensor *x,
+                                tide_tensor *const *index, char *y, bool wrap, tide_num alpha,
+                                tide_tensor *copy_from) {
+    reach r = {.mode = mode,
+               .dtype = (tide_dtype)x->meta.dtype,
+               .x = tide_data(x),
+               .y = y,
+               .ystep = 1,
+               .alpha = alpha,
+               .wrap = wrap,
+               .ndim = l->positions.ndim,
+               .npick = l->npick,
+               .parts = 1};
     memcpy(r.size, l->positions.shape, sizeof r.size);
     if (r.ndim == 0) r.ndim = 1, r.size[0] = 1;
     for (int i = 0; i < l->npick; i++) {
@@ -73,14 +89,18 @@ static tide_status reach_layout(tide_context *cx, reach_mode mode, const layout 
         reach_pick *p = &r.pick[i];
         *p = reach_pick_of(t, x, l->dim[i]);
         int shift = l->positions.ndim - t->meta.ndim;
-        for (int d = l->positions.ndim - 1; d >= 0; d--) p->stride[d] = d >= shift && t->meta.shape[d - shift] != 1 ? t->stride[d - shift] : 0;
+        for (int d = l->positions.ndim - 1; d >= 0; d--)
+            p->stride[d] = d >= shift && t->meta.shape[d - shift] != 1 ? t->stride[d - shift] : 0;
         if (l->positions.ndim == 0) p->stride[0] = 0;
     }
     int64_t stride[TIDE_MAXDIM];
     tide_contiguous_strides(&l->y, stride);
     int pick = 0, out = 0;
     for (int d = 0; d < x->meta.ndim; d++) {
-        if (pick < l->npick && d == l->dim[pick]) { pick++; continue; }
+        if (pick < l->npick && d == l->dim[pick]) {
+            pick++;
+            continue;
+        }
         int at = out < l->at ? out : out + l->positions.ndim;
         r.rest[r.nrest].size = x->meta.shape[d];
         r.rest[r.nrest].x = x->stride[d];
@@ -99,9 +119,11 @@ static tide_status reach_layout(tide_context *cx, reach_mode mode, const layout 
 
 static const tide_num none = {{0}, TIDE_NONE, 0};
 
-static tide_status read_layout(tide_context *cx, const layout *l, const tide_tensor *x, tide_tensor *const *index, tide_tensor *out, bool wrap) {
+static tide_status read_layout(tide_context *cx, const layout *l, const tide_tensor *x,
+                               tide_tensor *const *index, tide_tensor *out, bool wrap) {
     tide_tensor *y = kernel_result(cx, out, (tide_dtype)out->meta.dtype);
-    tide_status e = y ? reach_layout(cx, REACH_READ, l, x, index, tide_data(y), wrap, none, NULL) : tide_pending(cx);
+    tide_status e =
+        y ? reach_layout(cx, REACH_READ, l, x, index, tide_data(y), wrap, none, NULL) : tide_pending(cx);
     return kernel_result_end(cx, y, out, e);
 }
 
@@ -122,11 +144,13 @@ static tide_tensor lifted(const tide_tensor *t) {
 
 /* ---- index_select, index_add ---- */
 
-static tide_status one_dim(tide_context *cx, const tide_meta *x, int64_t want, const tide_meta *index, int *dim) {
+static tide_status one_dim(tide_context *cx, const tide_meta *x, int64_t want, const tide_meta *index,
+                           int *dim) {
     tide_status e = tide_wrap_dim(cx, want, x->ndim, dim);
     if (!e) e = want_positions(cx, index, "index");
     if (!e && index->ndim > 1) e = tide_fail(cx, TIDE_EARG, "index must have one dim, not %d", index->ndim);
-    if (!e && x->ndim == 0 && tide_numel(index) != 1) e = tide_fail(cx, TIDE_EARG, "a 0-d tensor has one position, index lists %" PRId64, tide_numel(index));
+    if (!e && x->ndim == 0 && tide_numel(index) != 1)
+        e = tide_fail(cx, TIDE_EARG, "a 0-d tensor has one position, index lists %" PRId64, tide_numel(index));
     return e;
 }
 
@@ -151,7 +175,8 @@ VJP(index_select) {
     const tide_index_select_attr *a = call->attr;
     tide_index_add_attr back = {a->dim, {{.i = 1}, TIDE_INTEGER, 0}};
     tide_tensor *z = kernel_zeros(cx, &call->in[0]->meta);
-    tide_status e = kernel_apply(cx, TIDE_OP_INDEX_ADD, (tide_tensor *[]){z, call->in[1], gy[0]}, 3, &back, &gx[0]);
+    tide_status e =
+        kernel_apply(cx, TIDE_OP_INDEX_ADD, (tide_tensor *[]){z, call->in[1], gy[0]}, 3, &back, &gx[0]);
     tide_free(z);
     return e;
 }
@@ -164,13 +189,15 @@ RULE(index_add_infer) {
     tide_status e = one_dim(s->cx, x, a->dim, s->in[1], &d);
     if (!e) e = want_dtype(s->cx, x, src, "source");
     if (!e && a->alpha.kind == TIDE_FLOAT && !tide_dtype_is_float((tide_dtype)x->dtype))
-        e = tide_fail(s->cx, TIDE_EARG, "alpha must be an integer for %s", tide_dtype_name((tide_dtype)x->dtype));
+        e = tide_fail(s->cx, TIDE_EARG, "alpha must be an integer for %s",
+                      tide_dtype_name((tide_dtype)x->dtype));
     if (e) return e;
     tide_meta want = *x;
     if (want.ndim) want.shape[d] = tide_numel(s->in[1]);
     if (tide_same_shape(&want, src)) return TIDE_OK;
     char t[TIDE_SHAPE_TEXT], u[TIDE_SHAPE_TEXT];
-    return tide_fail(s->cx, TIDE_EARG, "source must be %s, not %s", tide_shape_text(&want, t), tide_shape_text(src, u));
+    return tide_fail(s->cx, TIDE_EARG, "source must be %s, not %s", tide_shape_text(&want, t),
+                     tide_shape_text(src, u));
 }
 KERNEL(index_add) {
     const tide_index_add_attr *a = call->attr;
@@ -181,7 +208,8 @@ KERNEL(index_add) {
     if (!e) e = lay_out_one(cx, &x.meta, d, &index.meta, &l);
     tide_tensor *y = e ? NULL : source(cx, call->in[2], &x), begin = lifted(call->in[0]);
     if (!y) return tide_pending(cx);
-    e = reach_layout(cx, REACH_ADD, &l, &x, &list, tide_data(y), false, a->alpha, call->in[0] == call->out[0] ? NULL : &begin);
+    e = reach_layout(cx, REACH_ADD, &l, &x, &list, tide_data(y), false, a->alpha,
+                     call->in[0] == call->out[0] ? NULL : &begin);
     tide_free(y);
     return e;
 }
@@ -191,9 +219,7 @@ VJP(index_add) {
     if (!(need & 4)) return TIDE_OK;
     tide_index_select_attr sel = {a->dim};
     tide_tensor *g = tide_call1(cx, TIDE_OP_INDEX_SELECT, (tide_tensor *[]){gy[0], call->in[1]}, 2, &sel);
-    if (a->alpha.kind == TIDE_INTEGER && a->alpha.u.i == 1) {
-        GIVE(2, g);
-    }
+    if (a->alpha.kind == TIDE_INTEGER && a->alpha.u.i == 1) { GIVE(2, g); }
     tide_mul_attr m = {.other = a->alpha};
     tide_status e = kernel_apply(cx, TIDE_OP_MUL, (tide_tensor *[]){g, NULL}, 2, &m, &gx[2]);
     tide_free(g);
@@ -203,7 +229,8 @@ VJP(index_add) {
 /* ---- gather, scatter ---- */
 
 /* index fits into x beside dim, and into src. */
-static tide_status check_along(tide_context *cx, const tide_meta *x, int64_t dim, const tide_meta *index, const tide_meta *src) {
+static tide_status check_along(tide_context *cx, const tide_meta *x, int64_t dim, const tide_meta *index,
+                               const tide_meta *src) {
     int d;
     tide_status e = tide_wrap_dim(cx, dim, x->ndim, &d);
     if (!e) e = want_positions(cx, index, "index");
@@ -212,22 +239,32 @@ static tide_status check_along(tide_context *cx, const tide_meta *x, int64_t dim
     char t[TIDE_SHAPE_TEXT], u[TIDE_SHAPE_TEXT];
     bool fits = mx.ndim == mi.ndim;
     for (int k = 0; fits && k < mx.ndim; k++) fits = k == d || mi.shape[k] <= mx.shape[k];
-    if (!fits) return tide_fail(cx, TIDE_EARG, "index %s does not fit input %s beside dim %d", tide_shape_text(index, t), tide_shape_text(x, u), d + 1);
+    if (!fits)
+        return tide_fail(cx, TIDE_EARG, "index %s does not fit input %s beside dim %d",
+                         tide_shape_text(index, t), tide_shape_text(x, u), d + 1);
     if (!src) return TIDE_OK;
     e = want_dtype(cx, x, src, "src");
     tide_meta ms = kernel_at_least_1d(*src);
     fits = ms.ndim == mi.ndim;
     for (int k = 0; fits && k < ms.ndim; k++) fits = mi.shape[k] <= ms.shape[k];
     if (e || fits) return e;
-    return tide_fail(cx, TIDE_EARG, "index %s does not fit src %s", tide_shape_text(index, t), tide_shape_text(src, u));
+    return tide_fail(cx, TIDE_EARG, "index %s does not fit src %s", tide_shape_text(index, t),
+                     tide_shape_text(src, u));
 }
 
 /* Moves between x and y along dim: the other dims of index go through x as they are. */
-static tide_status reach_along(tide_context *cx, reach_mode mode, const tide_tensor *t, int64_t dim, const tide_tensor *positions, char *y, int64_t ystep,
-                               tide_tensor *copy_from) {
+static tide_status reach_along(tide_context *cx, reach_mode mode, const tide_tensor *t, int64_t dim,
+                               const tide_tensor *positions, char *y, int64_t ystep, tide_tensor *copy_from) {
     tide_tensor x = lifted(t), index = lifted(positions);
     int d = (int)(dim < 0 ? dim + x.meta.ndim : dim);
-    reach r = {.mode = mode, .dtype = (tide_dtype)x.meta.dtype, .x = tide_data(&x), .y = y, .ystep = ystep, .ndim = index.meta.ndim, .npick = 1, .parts = 1};
+    reach r = {.mode = mode,
+               .dtype = (tide_dtype)x.meta.dtype,
+               .x = tide_data(&x),
+               .y = y,
+               .ystep = ystep,
+               .ndim = index.meta.ndim,
+               .npick = 1,
+               .parts = 1};
     for (int k = 0; k < r.ndim; k++) {
         r.size[k] = index.meta.shape[k];
         if (k != d && k < x.meta.ndim) r.base[k] = x.stride[k];
@@ -252,12 +289,14 @@ RULE(gather_infer) {
 KERNEL(gather) {
     const tide_gather_attr *a = call->attr;
     tide_tensor *y = kernel_result(cx, call->out[0], (tide_dtype)call->out[0]->meta.dtype);
-    tide_status e = y ? reach_along(cx, REACH_READ, call->in[0], a->dim, call->in[1], tide_data(y), 1, NULL) : tide_pending(cx);
+    tide_status e = y ? reach_along(cx, REACH_READ, call->in[0], a->dim, call->in[1], tide_data(y), 1, NULL)
+                      : tide_pending(cx);
     return kernel_result_end(cx, y, call->out[0], e);
 }
 VJP(gather) {
     tide_tensor *z = kernel_zeros(cx, &call->in[0]->meta);
-    tide_status e = kernel_apply(cx, TIDE_OP_SCATTER_ADD, (tide_tensor *[]){z, call->in[1], gy[0]}, 3, call->attr, &gx[0]);
+    tide_status e =
+        kernel_apply(cx, TIDE_OP_SCATTER_ADD, (tide_tensor *[]){z, call->in[1], gy[0]}, 3, call->attr, &gx[0]);
     tide_free(z);
     return e;
 }
@@ -273,13 +312,15 @@ static tide_status scattered(tide_context *cx, const tide_call *call, reach_mode
     tide_tensor *y = empty ? tide_keep(call->in[2]) : source(cx, &part, out);
     if (y == &part) y = tide_keep(call->in[2]); /* packed already: the same data */
     if (!y) return tide_pending(cx);
-    tide_status e = reach_along(cx, mode, out, dim, call->in[1], tide_data(y), 1, call->in[0] == out ? NULL : call->in[0]);
+    tide_status e =
+        reach_along(cx, mode, out, dim, call->in[1], tide_data(y), 1, call->in[0] == out ? NULL : call->in[0]);
     tide_free(y);
     return e;
 }
 
 /* The gradient of src: what index picks of g, with zeros where src was larger. */
-static tide_status source_gradient(tide_context *cx, tide_tensor *g, int64_t dim, tide_tensor *index, const tide_meta *src, tide_tensor **gx) {
+static tide_status source_gradient(tide_context *cx, tide_tensor *g, int64_t dim, tide_tensor *index,
+                                   const tide_meta *src, tide_tensor **gx) {
     tide_gather_attr a = {dim};
     tide_tensor *t = tide_call1(cx, TIDE_OP_GATHER, (tide_tensor *[]){g, index}, 2, &a);
     for (int d = 0; t && d < src->ndim && t->meta.ndim == src->ndim; d++) {
@@ -328,15 +369,19 @@ static void element(tide_num n, tide_dtype d, void *to) {
 }
 KERNEL(scatter) {
     const tide_scatter_attr *a = call->attr;
-    static const reach_mode mode[] = {[TIDE_SCATTER_NONE] = REACH_WRITE, [TIDE_SCATTER_ADD] = REACH_ADD, [TIDE_SCATTER_MULTIPLY] = REACH_MULTIPLY};
+    static const reach_mode mode[] = {[TIDE_SCATTER_NONE] = REACH_WRITE,
+                                      [TIDE_SCATTER_ADD] = REACH_ADD,
+                                      [TIDE_SCATTER_MULTIPLY] = REACH_MULTIPLY};
     if (call->in[2]) return scattered(cx, call, mode[a->reduce], a->dim);
     double one; /* aligned for every dtype */
     element(a->src, (tide_dtype)call->out[0]->meta.dtype, &one);
-    return reach_along(cx, mode[a->reduce], call->out[0], a->dim, call->in[1], (char *)&one, 0, call->in[0] == call->out[0] ? NULL : call->in[0]);
+    return reach_along(cx, mode[a->reduce], call->out[0], a->dim, call->in[1], (char *)&one, 0,
+                       call->in[0] == call->out[0] ? NULL : call->in[0]);
 }
 VJP(scatter) {
     const tide_scatter_attr *a = call->attr;
-    if (a->reduce == TIDE_SCATTER_MULTIPLY) return tide_fail(cx, TIDE_EARG, "reduce = \"multiply\" has no gradient");
+    if (a->reduce == TIDE_SCATTER_MULTIPLY)
+        return tide_fail(cx, TIDE_EARG, "reduce = \"multiply\" has no gradient");
     tide_status e = TIDE_OK;
     if ((need & 1) && a->reduce == TIDE_SCATTER_ADD) {
         gx[0] = tide_keep(gy[0]);
@@ -356,9 +401,21 @@ static tide_tensor *flattened(tide_context *cx, tide_tensor *t) {
     return kernel_reshape(cx, t, &(tide_meta){.ndim = 1, .shape = {tide_numel(&t->meta)}});
 }
 
+/* Positions below 0 count from the end. */
+static tide_tensor *counted_from_start(tide_context *cx, tide_tensor *i, int64_t size) {
+    tide_lt_attr lt = {.other = {{.i = 0}, TIDE_INTEGER, 0}};
+    tide_add_attr add = {.other = {{.i = size}, TIDE_INTEGER, 0}, .alpha = {{.i = 1}, TIDE_INTEGER, 0}};
+    tide_tensor *below = NULL, *moved = NULL, *r = NULL;
+    if (i) below = tide_call1(cx, TIDE_OP_LT, (tide_tensor *[]){i, NULL}, 2, &lt);
+    if (below) moved = tide_call1(cx, TIDE_OP_ADD, (tide_tensor *[]){i, NULL}, 2, &add);
+    if (moved) r = tide_call1(cx, TIDE_OP_WHERE, (tide_tensor *[]){below, moved, i}, 3, NULL);
+    tide_free(below), tide_free(moved);
+    return r;
+}
+
 COMPOSE(take_along_dim) {
     const tide_take_along_dim_attr *a = call->attr;
-    tide_tensor *x = NULL, *i = NULL;
+    tide_tensor *x = NULL, *i = NULL, *from = NULL;
     tide_gather_attr g = {0};
     if (a->dim == TIDE_ABSENT) {
         x = flattened(cx, call->in[0]);
@@ -367,7 +424,8 @@ COMPOSE(take_along_dim) {
         const tide_meta *mx = &call->in[0]->meta, *mi = &call->in[1]->meta;
         int d;
         tide_status e = tide_wrap_dim(cx, a->dim, mx->ndim, &d);
-        if (!e && mx->ndim != mi->ndim) e = tide_fail(cx, TIDE_EARG, "input has %d dims, indices %d", mx->ndim, mi->ndim);
+        if (!e && mx->ndim != mi->ndim)
+            e = tide_fail(cx, TIDE_EARG, "input has %d dims, indices %d", mx->ndim, mi->ndim);
         tide_meta beside = *mx, other = *mi, wx, wi;
         if (mx->ndim) beside.shape[d] = other.shape[d] = 1;
         if (!e) e = tide_broadcast(cx, &beside, &other);
@@ -378,8 +436,9 @@ COMPOSE(take_along_dim) {
         x = expanded(cx, call->in[0], &wx);
         i = expanded(cx, call->in[1], &wi);
     }
-    tide_status e = kernel_apply(cx, TIDE_OP_GATHER, (tide_tensor *[]){x, i}, 2, &g, &call->out[0]);
-    tide_free(x), tide_free(i);
+    if (x && i) from = counted_from_start(cx, i, x->meta.ndim ? x->meta.shape[g.dim] : 1);
+    tide_status e = kernel_apply(cx, TIDE_OP_GATHER, (tide_tensor *[]){x, from}, 2, &g, &call->out[0]);
+    tide_free(x), tide_free(i), tide_free(from);
     return e;
 }
 
@@ -395,7 +454,8 @@ COMPOSE(take) {
 static tide_status lay_out_call(tide_context *cx, const tide_call *call, uint32_t first, layout *l) {
     const tide_meta *index[TIDE_MAXDIM];
     int n = (int)(call->nin - first);
-    for (int d = 0; d < n && d < TIDE_MAXDIM; d++) index[d] = call->in[(int)first + d] ? &call->in[(int)first + d]->meta : NULL;
+    for (int d = 0; d < n && d < TIDE_MAXDIM; d++)
+        index[d] = call->in[(int)first + d] ? &call->in[(int)first + d]->meta : NULL;
     return lay_out(cx, &call->in[0]->meta, index, n, l);
 }
 
@@ -430,7 +490,8 @@ RULE(index_put_infer) {
     e = tide_broadcast(s->cx, &m, s->in[1]);
     if (e || tide_same_shape(&m, &l.y)) return e;
     char t[TIDE_SHAPE_TEXT], u[TIDE_SHAPE_TEXT];
-    return tide_fail(s->cx, TIDE_EARG, "values %s do not broadcast to %s", tide_shape_text(s->in[1], t), tide_shape_text(&l.y, u));
+    return tide_fail(s->cx, TIDE_EARG, "values %s do not broadcast to %s", tide_shape_text(s->in[1], t),
+                     tide_shape_text(&l.y, u));
 }
 KERNEL(index_put) {
     const tide_index_put_attr *a = call->attr;
@@ -445,7 +506,8 @@ KERNEL(index_put) {
     tide_tensor *y = source(cx, &wide, x);
     if (y == &wide) y = tide_keep(v);
     if (!y) return tide_pending(cx);
-    e = reach_layout(cx, a->accumulate ? REACH_ADD : REACH_WRITE, &l, x, call->in + 2, tide_data(y), true, none, call->in[0] == x ? NULL : call->in[0]);
+    e = reach_layout(cx, a->accumulate ? REACH_ADD : REACH_WRITE, &l, x, call->in + 2, tide_data(y), true, none,
+                     call->in[0] == x ? NULL : call->in[0]);
     tide_free(y);
     return e;
 }
@@ -472,18 +534,23 @@ VJP(index_put) {
 
 /* ---- nonzero, masked_select: shapes that depend on data ---- */
 
-#define COUNT(T) for (int64_t i = 0; i < n; i++) found += ((const T *)data)[i] != 0;
-#define LIST(T) for (int64_t i = 0; to < end; i++) *to = i, to += ((const T *)data)[i] != 0;
+#define COUNT(T) \
+    for (int64_t i = 0; i < n; i++) found += ((const T *)data)[i] != 0;
+#define LIST(T) \
+    for (int64_t i = 0; to < end; i++) *to = i, to += ((const T *)data)[i] != 0;
 /* Both zeros of a half are bits that the sign does not count in. */
-#define COUNT_HALF for (int64_t i = 0; i < n; i++) found += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
-#define LIST_HALF for (int64_t i = 0; to < end; i++) *to = i, to += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
+#define COUNT_HALF \
+    for (int64_t i = 0; i < n; i++) found += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
+#define LIST_HALF \
+    for (int64_t i = 0; to < end; i++) *to = i, to += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
 
 static int64_t count_nonzero(const void *data, int64_t n, tide_dtype d) {
     int64_t found = 0;
     switch (d) {
     case TIDE_F32: COUNT(float) break;
     case TIDE_F64: COUNT(double) break;
-    case TIDE_F16: case TIDE_BF16: COUNT_HALF break;
+    case TIDE_F16:
+    case TIDE_BF16: COUNT_HALF break;
     case TIDE_I64: COUNT(int64_t) break;
     case TIDE_I32: COUNT(int32_t) break;
     default: COUNT(uint8_t) break;
@@ -494,7 +561,8 @@ static void list_nonzero(const void *data, tide_dtype d, int64_t *to, const int6
     switch (d) {
     case TIDE_F32: LIST(float) break;
     case TIDE_F64: LIST(double) break;
-    case TIDE_F16: case TIDE_BF16: LIST_HALF break;
+    case TIDE_F16:
+    case TIDE_BF16: LIST_HALF break;
     case TIDE_I64: LIST(int64_t) break;
     case TIDE_I32: LIST(int32_t) break;
     default: LIST(uint8_t) break;
@@ -507,7 +575,10 @@ static tide_tensor *nonzero_of(tide_context *cx, tide_tensor *t) {
     if (!x) return NULL;
     tide_dtype d = (tide_dtype)t->meta.dtype;
     int64_t n = tide_numel(&t->meta);
-    y = tide_tensor_new(cx, &(tide_meta){.ndim = 1, .shape = {count_nonzero(tide_data(x), n, d)}, .dtype = TIDE_I64, .device = t->meta.device});
+    y = tide_tensor_new(cx, &(tide_meta){.ndim = 1,
+                                         .shape = {count_nonzero(tide_data(x), n, d)},
+                                         .dtype = TIDE_I64,
+                                         .device = t->meta.device});
     if (y) {
         int64_t *to = (int64_t *)(void *)tide_data(y);
         list_nonzero(tide_data(x), d, to, to + y->meta.shape[0]);
@@ -521,7 +592,8 @@ COMPOSE(nonzero) {
     tide_tensor *flat = nonzero_of(cx, call->in[0]);
     if (!flat) return tide_pending(cx);
     int64_t n = flat->meta.shape[0], *from = (int64_t *)(void *)tide_data(flat);
-    tide_tensor *out = tide_tensor_new(cx, &(tide_meta){.ndim = 2, .shape = {n, m->ndim}, .dtype = TIDE_I64, .device = m->device});
+    tide_tensor *out = tide_tensor_new(
+        cx, &(tide_meta){.ndim = 2, .shape = {n, m->ndim}, .dtype = TIDE_I64, .device = m->device});
     int64_t *to = out ? (int64_t *)(void *)tide_data(out) : NULL;
     int64_t at[TIDE_MAXDIM] = {0}, before = 0;
     for (int64_t i = 0; to && i < n && m->ndim; i++) { /* positions ascend: few steps carry over */
@@ -540,7 +612,9 @@ COMPOSE(nonzero) {
 
 COMPOSE(masked_select) {
     tide_meta m = call->in[0]->meta;
-    if (call->in[1]->meta.dtype != TIDE_BOOL) return tide_fail(cx, TIDE_EARG, "mask must be bool, not %s", tide_dtype_name((tide_dtype)call->in[1]->meta.dtype));
+    if (call->in[1]->meta.dtype != TIDE_BOOL)
+        return tide_fail(cx, TIDE_EARG, "mask must be bool, not %s",
+                         tide_dtype_name((tide_dtype)call->in[1]->meta.dtype));
     tide_status e = tide_broadcast(cx, &m, &call->in[1]->meta);
     if (e) return e;
     tide_tensor *x = expanded(cx, call->in[0], &m), *mask = expanded(cx, call->in[1], &m);
@@ -557,11 +631,13 @@ COMPOSE(embedding) {
     const tide_embedding_attr *a = call->attr;
     tide_tensor *ids = call->in[0], *weight = call->in[1];
     tide_embed_attr plain = {a->padding_idx, a->scale_grad_by_freq};
-    if (weight->meta.ndim != 2) return tide_fail(cx, TIDE_EARG, "weight must have 2 dims, not %d", weight->meta.ndim);
+    if (weight->meta.ndim != 2)
+        return tide_fail(cx, TIDE_EARG, "weight must have 2 dims, not %d", weight->meta.ndim);
     int64_t rows = weight->meta.shape[0];
     if (a->padding_idx != TIDE_ABSENT) {
         if (a->padding_idx < -rows || a->padding_idx >= rows)
-            return tide_fail(cx, TIDE_EARG, "padding_idx %" PRId64 " is out of range for %" PRId64 " rows", a->padding_idx, rows);
+            return tide_fail(cx, TIDE_EARG, "padding_idx %" PRId64 " is out of range for %" PRId64 " rows",
+                             a->padding_idx, rows);
         if (plain.padding_idx < 0) plain.padding_idx += rows;
     }
     if (a->max_norm > 0) {
@@ -586,26 +662,30 @@ KERNEL(embed) {
 
 /* g with each row divided by how often its id occurs. */
 static tide_tensor *by_frequency(tide_context *cx, tide_tensor *g, tide_tensor *ids, const tide_meta *weight) {
-    tide_meta rows = {.ndim = 1, .shape = {weight->shape[0]}, .dtype = TIDE_F32}, uses = {.ndim = 1, .shape = {ids->meta.shape[0]}, .dtype = TIDE_F32};
+    tide_meta rows = {.ndim = 1, .shape = {weight->shape[0]}, .dtype = TIDE_F32},
+              uses = {.ndim = 1, .shape = {ids->meta.shape[0]}, .dtype = TIDE_F32};
     tide_full_attr one = {{0, {0}}, {{.i = 1}, TIDE_INTEGER, 0}, TIDE_F32};
     tide_index_add_attr add = {0, {{.i = 1}, TIDE_INTEGER, 0}};
     tide_index_select_attr sel = {0};
     tide_to_attr to = {weight->dtype};
-    tide_tensor *zeros = kernel_zeros(cx, &rows), *single = tide_call1(cx, TIDE_OP_FULL, NULL, 0, &one), *ones = expanded(cx, single, &uses);
+    tide_tensor *zeros = kernel_zeros(cx, &rows), *single = tide_call1(cx, TIDE_OP_FULL, NULL, 0, &one),
+                *ones = expanded(cx, single, &uses);
     tide_tensor *count = NULL, *own = NULL, *column = NULL, *typed = NULL, *r = NULL;
     tide_status e = kernel_apply(cx, TIDE_OP_INDEX_ADD, (tide_tensor *[]){zeros, ids, ones}, 3, &add, &count);
     if (!e) e = kernel_apply(cx, TIDE_OP_INDEX_SELECT, (tide_tensor *[]){count, ids}, 2, &sel, &own);
     if (!e) column = kernel_reshape(cx, own, &(tide_meta){.ndim = 2, .shape = {uses.shape[0], 1}});
     if (column) e = kernel_apply(cx, TIDE_OP_TO, &column, 1, &to, &typed);
     if (typed) e = kernel_apply(cx, TIDE_OP_DIV, (tide_tensor *[]){g, typed}, 2, NULL, &r);
-    tide_free(zeros), tide_free(single), tide_free(ones), tide_free(count), tide_free(own), tide_free(column), tide_free(typed);
+    tide_free(zeros), tide_free(single), tide_free(ones), tide_free(count), tide_free(own), tide_free(column),
+        tide_free(typed);
     return e ? NULL : r;
 }
 
 static tide_tensor *without_padding(tide_context *cx, tide_tensor *g, tide_tensor *ids, int64_t padding) {
     tide_eq_attr eq = {.other = {{.i = padding}, TIDE_INTEGER, 0}};
     tide_masked_fill_attr zero = {.value = {{.i = 0}, TIDE_INTEGER, 0}};
-    tide_tensor *hit = tide_call1(cx, TIDE_OP_EQ, (tide_tensor *[]){ids, NULL}, 2, &eq), *column = NULL, *r = NULL;
+    tide_tensor *hit = tide_call1(cx, TIDE_OP_EQ, (tide_tensor *[]){ids, NULL}, 2, &eq), *column = NULL,
+                *r = NULL;
     if (hit) column = kernel_reshape(cx, hit, &(tide_meta){.ndim = 2, .shape = {ids->meta.shape[0], 1}});
     if (column) r = tide_call1(cx, TIDE_OP_MASKED_FILL, (tide_tensor *[]){g, column, NULL}, 3, &zero);
     tide_free(hit), tide_free(column);
@@ -641,8 +721,10 @@ RULE(embedding_renorm_infer) {
 static double norm(const double *v, int64_t n, double p) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (isinf(p)) sum = fabs(v[i]) > sum ? fabs(v[i]) : sum;
-        else sum += p == 2 ? v[i] * v[i] : tide_pow_f64(fabs(v[i]), p);
+        if (isinf(p))
+            sum = fabs(v[i]) > sum ? fabs(v[i]) : sum;
+        else
+            sum += p == 2 ? v[i] * v[i] : tide_pow_f64(fabs(v[i]), p);
     }
     return isinf(p) ? sum : p == 2 ? sqrt(sum) : tide_pow_f64(sum, 1 / p);
 }
@@ -662,14 +744,19 @@ KERNEL(embedding_renorm) {
     bool changed = false;
     for (int64_t i = 0; t && i < n; i++) {
         double *v = (double *)(void *)tide_data(t) + at[i] * cols;
-        if (seen[at[i]]++) { seen[at[i]] = 1; continue; }
+        if (seen[at[i]]++) {
+            seen[at[i]] = 1;
+            continue;
+        }
         double length = norm(v, cols, a->norm_type);
         if (!(length > a->max_norm)) continue;
         for (int64_t k = 0; k < cols; k++) v[k] *= a->max_norm / (length + 1e-7);
         changed = true;
     }
-    if (!t) e = tide_pending(cx);
-    else if (changed && t != w) e = kernel_copy(cx, t, w);
+    if (!t)
+        e = tide_pending(cx);
+    else if (changed && t != w)
+        e = kernel_copy(cx, t, w);
     tide_free(t);
     tide_release(cx, seen, (size_t)rows);
     reach_free(cx, &r, at);

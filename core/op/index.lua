@@ -4,7 +4,7 @@ return {
   { "index_select", plain, kernel = true, infer = true, vjp = true, saves_in = 2, doc = "The positions of dim that index lists." },
   { "gather", plain, kernel = true, infer = true, vjp = true, saves_in = 2,
     doc = "A result of index's shape: along dim the element at the position that index holds, elsewhere the one at the same position." },
-  { "take_along_dim", "input: tensor, indices: tensor, dim: dim?", compose = true, doc = "gather after broadcasting the other dims; without dim, of the flattened tensors." },
+  { "take_along_dim", "input: tensor, indices: tensor, dim: dim?", compose = true, doc = "gather after broadcasting the other dims; without dim, of the flattened tensors. Negative positions count from the end." },
   { "take", "input: tensor, index: tensor", compose = true, doc = "The elements at positions of the flattened input; negative ones count from the end." },
   { "index", "input: tensor, indices: tensors", kernel = true, infer = true, vjp = true, saves_in = 0xFFFFFFFE, c = false, method = false,
     doc = "input[indices]: tensors of positions, broadcast together, one a dim (absent: the whole dim). Their dims take the place of the picked dims if these are neighbours, else they come first." },

@@ -1,11 +1,12 @@
-/* Putting tensors together. cat of many is a tree of joins, so that no operation has more inputs than the tape, the
- * trace and the programs allow. */
+/* Putting tensors together. cat of many is a tree of joins, so that no operation has more inputs than the tape,
+ * the trace and the programs allow. */
 #include "op/kernel.h"
 #include <inttypes.h>
 
 static bool skipped(const tide_meta *m) { return m->ndim == 1 && m->shape[0] == 0; }
 
-static tide_status check_pieces(tide_context *cx, tide_tensor *const *t, uint32_t n, int64_t want, tide_join_attr *a) {
+static tide_status check_pieces(tide_context *cx, tide_tensor *const *t, uint32_t n, int64_t want,
+                                tide_join_attr *a) {
     const tide_meta *first = NULL;
     tide_dtype d = 0;
     if (n == 0) return tide_fail(cx, TIDE_EARG, "takes at least one tensor");
@@ -16,21 +17,25 @@ static tide_status check_pieces(tide_context *cx, tide_tensor *const *t, uint32_
     }
     if (!first) first = &t[0]->meta;
     int dim;
-    tide_status e = first->ndim ? tide_wrap_dim(cx, want, first->ndim, &dim) : tide_fail(cx, TIDE_EARG, "0-d tensors have no dim to join along; use stack");
+    tide_status e = first->ndim ? tide_wrap_dim(cx, want, first->ndim, &dim)
+                                : tide_fail(cx, TIDE_EARG, "0-d tensors have no dim to join along; use stack");
     for (uint32_t i = 0; i < n && !e; i++) {
         const tide_meta *m = &t[i]->meta;
         if (skipped(m)) continue;
         bool fits = m->ndim == first->ndim;
         for (int k = 0; fits && k < m->ndim; k++) fits = k == dim || m->shape[k] == first->shape[k];
         char s[TIDE_SHAPE_TEXT], u[TIDE_SHAPE_TEXT];
-        if (!fits) e = tide_fail(cx, TIDE_EARG, "tensor %u is %s: it does not fit %s beside dim %d", i + 1, tide_shape_text(m, s), tide_shape_text(first, u), dim + 1);
+        if (!fits)
+            e = tide_fail(cx, TIDE_EARG, "tensor %u is %s: it does not fit %s beside dim %d", i + 1,
+                          tide_shape_text(m, s), tide_shape_text(first, u), dim + 1);
     }
     if (!e) *a = (tide_join_attr){dim, d};
     return e;
 }
 
 /* Joins of at most TIDE_MAXARGS, again and again until one is left. t[] is used up. */
-static tide_status join_all(tide_context *cx, tide_tensor **t, int64_t n, const tide_join_attr *a, tide_tensor **out) {
+static tide_status join_all(tide_context *cx, tide_tensor **t, int64_t n, const tide_join_attr *a,
+                            tide_tensor **out) {
     tide_status e = TIDE_OK;
     while (n > TIDE_MAXARGS - 1 && !e) { /* inputs and the output count together */
         int64_t groups = 0;
@@ -77,17 +82,23 @@ COMPOSE(stack) {
     int64_t n = 0;
     for (uint32_t i = 0; i < call->nin && !e; i++) {
         char s[TIDE_SHAPE_TEXT], v[TIDE_SHAPE_TEXT];
-        if (!call->in[i]) e = tide_fail(cx, TIDE_EARG, "tensor %u is missing", i + 1);
+        if (!call->in[i])
+            e = tide_fail(cx, TIDE_EARG, "tensor %u is missing", i + 1);
         else if (!tide_same_shape(&call->in[i]->meta, first))
-            e = tide_fail(cx, TIDE_EARG, "tensor %u is %s, the first is %s", i + 1, tide_shape_text(&call->in[i]->meta, s), tide_shape_text(first, v));
+            e = tide_fail(cx, TIDE_EARG, "tensor %u is %s, the first is %s", i + 1,
+                          tide_shape_text(&call->in[i]->meta, s), tide_shape_text(first, v));
         if (e) break;
         a.dtype = tide_dtype_promote((tide_dtype)a.dtype, (tide_dtype)call->in[i]->meta.dtype);
         t[n] = tide_call1(cx, TIDE_OP_UNSQUEEZE, &call->in[i], 1, &u);
-        if (t[n]) n++;
-        else e = tide_pending(cx);
+        if (t[n])
+            n++;
+        else
+            e = tide_pending(cx);
     }
-    if (!e) e = join_all(cx, t, n, &a, &call->out[0]);
-    else for (int64_t i = 0; i < n; i++) tide_free(t[i]);
+    if (!e)
+        e = join_all(cx, t, n, &a, &call->out[0]);
+    else
+        for (int64_t i = 0; i < n; i++) tide_free(t[i]);
     tide_release(cx, t, bytes);
     return e;
 }

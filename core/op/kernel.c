@@ -17,7 +17,9 @@ tide_tensor *kernel_packed_as(tide_context *cx, tide_tensor *t, tide_dtype d) {
     return copy;
 }
 
-tide_tensor *kernel_packed(tide_context *cx, tide_tensor *t) { return kernel_packed_as(cx, t, (tide_dtype)t->meta.dtype); }
+tide_tensor *kernel_packed(tide_context *cx, tide_tensor *t) {
+    return kernel_packed_as(cx, t, (tide_dtype)t->meta.dtype);
+}
 
 tide_tensor *kernel_result(tide_context *cx, tide_tensor *out, tide_dtype d) {
     if (out->meta.dtype == d && tide_is_contiguous(out)) return tide_keep(out);
@@ -36,8 +38,13 @@ tide_status kernel_result_end(tide_context *cx, tide_tensor *result, tide_tensor
 tide_status kernel_apply(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
                          tide_tensor **out) {
     const tide_op *o = &tide_op_table[op];
-    tide_call c = {.op = (uint16_t)op, .nin = (uint32_t)nin, .nout = o->nout, .in = (tide_tensor **)in, .out = out,
-                   .attr = attr ? attr : o->attr0, .nattr = o->nattr};
+    tide_call c = {.op = (uint16_t)op,
+                   .nin = (uint32_t)nin,
+                   .nout = o->nout,
+                   .in = (tide_tensor **)in,
+                   .out = out,
+                   .attr = attr ? attr : o->attr0,
+                   .nattr = o->nattr};
     for (int i = 0; i < nin; i++) /* what was to make it failed */
         if (!in[i] && tide_pending(cx)) return tide_pending(cx);
     return tide_apply(cx, &c);

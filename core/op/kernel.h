@@ -1,32 +1,34 @@
-/* What the operations that are kernels share: copies, contiguous operands and results, lanes, reaching positions. */
+/* What the operations that are kernels share: copies, contiguous operands and results, lanes, reaching
+ * positions. */
 #ifndef TIDE_KERNEL_H
 #define TIDE_KERNEL_H
 
 #include "op/op.h"
 
-#define RULE(name) \
+#define RULE(name)                    \
     tide_status name(tide_shapes *s); \
     tide_status name(tide_shapes *s)
-#define KERNEL(name) \
+#define KERNEL(name)                                                    \
     tide_status name##_kernel(tide_context *cx, const tide_call *call); \
     tide_status name##_kernel(tide_context *cx, const tide_call *call)
-#define COMPOSE(name) \
+#define COMPOSE(name)                                              \
     tide_status name##_compose(tide_context *cx, tide_call *call); \
     tide_status name##_compose(tide_context *cx, tide_call *call)
-#define VJP(name) \
+#define VJP(name)                                                                                          \
     tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx); \
+                           tide_tensor **gx);                                                              \
     tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
                            tide_tensor **gx)
 
-#define TIDE_GRAIN 16384 /* elements worth a tile */
+#define TIDE_GRAIN 16384                      /* elements worth a tile */
 int64_t kernel_grain(const tide_context *cx); /* TIDE_GRAIN, or few for the tests */
 
 /* ---- copies: below the door, so nothing is recorded ---- */
 tide_status kernel_copy(tide_context *cx, tide_tensor *from, tide_tensor *to); /* broadcasts, converts */
-tide_tensor *kernel_packed(tide_context *cx, tide_tensor *t);                  /* t, or a contiguous copy; to be freed */
+tide_tensor *kernel_packed(tide_context *cx, tide_tensor *t); /* t, or a contiguous copy; to be freed */
 tide_tensor *kernel_packed_as(tide_context *cx, tide_tensor *t, tide_dtype d);
-/* A contiguous tensor of dtype d to compute `out` in: out itself or a temporary. _end takes it to out, and frees it. */
+/* A contiguous tensor of dtype d to compute `out` in: out itself or a temporary. _end takes it to out, and
+ * frees it. */
 tide_tensor *kernel_result(tide_context *cx, tide_tensor *out, tide_dtype d);
 tide_status kernel_result_end(tide_context *cx, tide_tensor *result, tide_tensor *out, tide_status e);
 
@@ -36,14 +38,16 @@ tide_status kernel_apply(tide_context *cx, int op, tide_tensor *const *in, int n
                          tide_tensor **out);
 tide_tensor *kernel_reshape(tide_context *cx, tide_tensor *t, const tide_meta *m);
 tide_tensor *kernel_zeros(tide_context *cx, const tide_meta *m); /* one zero, expanded */
-tide_tensor *kernel_reduce(tide_context *cx, tide_tensor *t, const tide_meta *m); /* the opposite of broadcasting */
+tide_tensor *kernel_reduce(tide_context *cx, tide_tensor *t,
+                           const tide_meta *m); /* the opposite of broadcasting */
 
 /* ---- lanes: the lines of a tensor along one dim ---- */
 static inline tide_meta kernel_at_least_1d(tide_meta m) {
     if (m.ndim == 0) m.ndim = 1, m.shape[0] = 1;
     return m;
 }
-static inline int64_t kernel_lane(const tide_tensor *t, int dim, int64_t lane) { /* where it starts, in elements */
+static inline int64_t kernel_lane(const tide_tensor *t, int dim,
+                                  int64_t lane) { /* where it starts, in elements */
     int64_t at = 0;
     for (int d = t->meta.ndim - 1; d >= 0; d--) {
         if (d == dim) continue;
@@ -80,10 +84,13 @@ typedef struct {
     int64_t size[TIDE_MAXDIM], base[TIDE_MAXDIM];
     reach_pick pick[TIDE_MAXDIM];
     int64_t parts; /* this many equal runs of b reach different elements */
-    struct { int64_t size, x, y; } rest[TIDE_MAXDIM];
+    struct {
+        int64_t size, x, y;
+    } rest[TIDE_MAXDIM];
 } reach;
 
-tide_status reach_find(tide_context *cx, const reach *r, int64_t **at); /* at[b], checked; TIDE_EARG: out of range */
+tide_status reach_find(tide_context *cx, const reach *r,
+                       int64_t **at); /* at[b], checked; TIDE_EARG: out of range */
 tide_status reach_run(tide_context *cx, const reach *r, const int64_t *at);
 void reach_free(tide_context *cx, const reach *r, int64_t *at);
 reach_pick reach_pick_of(const tide_tensor *index, const tide_tensor *x, int dim);

@@ -13,7 +13,7 @@ return {
   { "sub", "input: operand, other: operand, *, alpha: number = 1", program = true, promotes = true, inplace = true,
     doc = "input - alpha * other, broadcast together. Refuses bool." , infer = true },
   { "mul", "input: operand, other: operand", program = true, promotes = true, inplace = true, doc = "input * other, broadcast together." },
-  { "div", "input: operand, other: operand, *, rounding_mode: enum(none|trunc|floor)", program = true, promotes = true, inplace = true, infer = true,
+  { "div", "input: operand, other: operand, *, rounding_mode: enum(none|trunc|floor) = none", program = true, promotes = true, inplace = true, infer = true,
     doc = "input / other, broadcast together. Integers give floats unless rounding_mode is 'trunc' or 'floor'." },
   { "remainder", "input: operand, other: operand", program = true, promotes = true, inplace = true,
     doc = "The remainder with the sign of the divisor, as Lua's %." },

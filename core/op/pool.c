@@ -2,17 +2,21 @@
 #include "op/kernel.h"
 #include "program/math.h"
 #include <inttypes.h>
-#include <math.h>
 
-_Static_assert(sizeof(tide_max_pool2d_attr) == sizeof(tide_max_pool2d_with_indices_attr), "one operation, shown in two ways");
+_Static_assert(sizeof(tide_max_pool2d_attr) == sizeof(tide_max_pool2d_with_indices_attr),
+               "one operation, shown in two ways");
 
 /* The stride is the kernel where none is given. */
-static tide_pair stride_of(const tide_max_pool2d_attr *a) { return a->stride.v[0] == TIDE_ABSENT ? a->kernel_size : a->stride; }
+static tide_pair stride_of(const tide_max_pool2d_attr *a) {
+    return a->stride.v[0] == TIDE_ABSENT ? a->kernel_size : a->stride;
+}
 
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 /* The first position of a window that is not in the padding before the image. */
-static int64_t first_inside(int64_t start, int64_t step) { return start >= 0 ? start : start + (-start + step - 1) / step * step; }
+static int64_t first_inside(int64_t start, int64_t step) {
+    return start >= 0 ? start : start + (-start + step - 1) / step * step;
+}
 
 RULE(max_pool_infer) {
     const tide_max_pool2d_attr *a = s->attr;
@@ -22,18 +26,33 @@ RULE(max_pool_infer) {
     if (x->dtype == TIDE_BOOL) return tide_fail(s->cx, TIDE_EARG, "takes numbers, not bool");
     bool sizes = x->ndim == 3 || x->ndim == 4;
     for (int d = x->ndim - 3; sizes && d < x->ndim; d++) sizes = x->shape[d] > 0;
-    if (!sizes) return tide_fail(s->cx, TIDE_EARG, "input must be (batch, channels, rows, columns) or without batch, and only the batch may be empty, not %s", tide_shape_text(x, t));
+    if (!sizes)
+        return tide_fail(s->cx, TIDE_EARG,
+                         "input must be (batch, channels, rows, columns) or without batch, and only the batch "
+                         "may be empty, not %s",
+                         tide_shape_text(x, t));
     s->out[0] = *x;
     for (int i = 0; i < 2; i++) {
-        int64_t k = a->kernel_size.v[i], p = a->padding.v[i], dil = a->dilation.v[i], in = x->shape[x->ndim - 2 + i];
-        if (k < 1 || stride.v[i] < 1 || dil < 1) return tide_fail(s->cx, TIDE_EARG, "kernel_size, stride and dilation must be positive");
+        int64_t k = a->kernel_size.v[i], p = a->padding.v[i], dil = a->dilation.v[i],
+                in = x->shape[x->ndim - 2 + i];
+        if (k < 1 || stride.v[i] < 1 || dil < 1)
+            return tide_fail(s->cx, TIDE_EARG, "kernel_size, stride and dilation must be positive");
         int64_t window = dil * (k - 1) + 1;
-        if (p < 0 || p > window / 2) return tide_fail(s->cx, TIDE_EARG, "padding must be 0 to half the window of %" PRId64 ", not %" PRId64, window, p);
+        if (p < 0 || p > window / 2)
+            return tide_fail(s->cx, TIDE_EARG,
+                             "padding must be 0 to half the window of %" PRId64 ", not %" PRId64, window, p);
         int64_t n = floor_div(in + 2 * p - window + (a->ceil_mode ? stride.v[i] - 1 : 0), stride.v[i]) + 1;
-        if (a->ceil_mode && (n - 1) * stride.v[i] >= in + p) n--; /* windows begin inside the image or its padding before it */
-        if (n < 1) return tide_fail(s->cx, TIDE_EARG, "the window of %" PRId64 " positions is larger than the padded input %s", window, tide_shape_text(x, t));
+        if (a->ceil_mode && (n - 1) * stride.v[i] >= in + p)
+            n--; /* windows begin inside the image or its padding before it */
+        if (n < 1)
+            return tide_fail(s->cx, TIDE_EARG,
+                             "the window of %" PRId64 " positions is larger than the padded input %s", window,
+                             tide_shape_text(x, t));
         for (int64_t start = -p; start < 0 && n > 0; start += stride.v[i])
-            if (first_inside(start, dil) >= in) return tide_fail(s->cx, TIDE_EARG, "a window of dilation %" PRId64 " lies in the padding of %s alone", dil, tide_shape_text(x, t));
+            if (first_inside(start, dil) >= in)
+                return tide_fail(s->cx, TIDE_EARG,
+                                 "a window of dilation %" PRId64 " lies in the padding of %s alone", dil,
+                                 tide_shape_text(x, t));
         s->out[0].shape[x->ndim - 2 + i] = n;
     }
     s->out[1] = s->out[0];
@@ -50,55 +69,69 @@ typedef struct {
     tide_pair kernel, stride, padding, dilation;
 } pooling;
 
-/* One place of the window after the other, over a row of results: NaN wins over numbers, nothing over NaN, and the
- * first of equals stays. Where nothing wins, all were the lowest: the first place. */
-#define POOL(T, N, get, lowest, better) { \
-    const T *x = (const T *)p->x + c * p->h * p->w; \
-    T *y = (T *)p->y + c * p->oh * p->ow; \
-    N *most = scratch; \
-    for (int64_t oy = 0; oy < p->oh; oy++, y += p->ow, at += p->ow) { \
-        int64_t top = oy * p->stride.v[0] - p->padding.v[0]; \
-        for (int64_t ox = 0; ox < p->ow; ox++) { \
-            most[ox] = lowest; \
-            at[ox] = first_inside(top, p->dilation.v[0]) * p->w + first_inside(ox * sw - p->padding.v[1], p->dilation.v[1]); \
-        } \
-        for (int64_t i = 0; i < p->kernel.v[0]; i++) { \
-            int64_t iy = top + i * p->dilation.v[0]; \
-            if (iy < 0 || iy >= p->h) continue; \
-            for (int64_t j = 0; j < p->kernel.v[1]; j++) { \
-                int64_t shift = j * p->dilation.v[1] - p->padding.v[1], a = shift < 0 ? (-shift + sw - 1) / sw : 0, b = (p->w - 1 - shift) / sw + 1; \
-                if (b > p->ow) b = p->ow; \
-                if (shift > p->w - 1) b = 0; \
-                for (int64_t ox = a; ox < b; ox++) { \
-                    int64_t here = iy * p->w + shift + ox * sw; \
-                    N v = get(x[here]), best = most[ox]; \
-                    bool wins = better; \
-                    most[ox] = wins ? v : best; \
-                    at[ox] = wins ? here : at[ox]; \
-                } \
-            } \
-        } \
-        for (int64_t ox = 0; ox < p->ow; ox++) y[ox] = x[at[ox]]; \
-    } \
+/* Floats are compared as integers of the same order, which takes no branch: NaN is the largest, both zeros are
+ * equal. */
+static int32_t order_f32(float v) {
+    int32_t b = (int32_t)tide_bits_f32(v + 0.0f);
+    return v != v ? INT32_MAX : b ^ (int32_t)((uint32_t)(b >> 31) >> 1);
 }
+static int64_t order_f64(double v) {
+    int64_t b = (int64_t)tide_bits_f64(v + 0.0);
+    return v != v ? INT64_MAX : b ^ (int64_t)((uint64_t)(b >> 63) >> 1);
+}
+static int32_t order_f16(uint16_t v) { return order_f32(tide_f32_of_f16(v)); }
+static int32_t order_bf16(uint16_t v) { return order_f32(tide_f32_of_bf16(v)); }
+
+/* One place of the window after the other, over a row of results; the first of equals stays. Where nothing
+ * beats the lowest, all were that: the first place. */
+#define POOL(T, N, order, lowest)                                                                        \
+    {                                                                                                    \
+        const T *x = (const T *)p->x + c * p->h * p->w;                                                  \
+        T *y = (T *)p->y + c * p->oh * p->ow;                                                            \
+        N *most = scratch;                                                                               \
+        for (int64_t oy = 0; oy < p->oh; oy++, y += p->ow, at += p->ow) {                                \
+            int64_t top = oy * p->stride.v[0] - p->padding.v[0];                                         \
+            for (int64_t ox = 0; ox < p->ow; ox++) {                                                     \
+                most[ox] = lowest;                                                                       \
+                at[ox] = first_inside(top, p->dilation.v[0]) * p->w +                                    \
+                         first_inside(ox * sw - p->padding.v[1], p->dilation.v[1]);                      \
+            }                                                                                            \
+            for (int64_t i = 0; i < p->kernel.v[0]; i++) {                                               \
+                int64_t iy = top + i * p->dilation.v[0];                                                 \
+                if (iy < 0 || iy >= p->h) continue;                                                      \
+                for (int64_t j = 0; j < p->kernel.v[1]; j++) {                                           \
+                    int64_t shift = j * p->dilation.v[1] - p->padding.v[1],                              \
+                            a = shift < 0 ? (-shift + sw - 1) / sw : 0, b = (p->w - 1 - shift) / sw + 1; \
+                    if (b > p->ow) b = p->ow;                                                            \
+                    if (shift > p->w - 1) b = 0;                                                         \
+                    for (int64_t ox = a; ox < b; ox++) {                                                 \
+                        int64_t here = iy * p->w + shift + ox * sw;                                      \
+                        N v = order(x[here]), best = most[ox];                                           \
+                        int64_t was = at[ox];                                                            \
+                        most[ox] = v > best ? v : best;                                                  \
+                        at[ox] = v > best ? here : was;                                                  \
+                    }                                                                                    \
+                }                                                                                        \
+            }                                                                                            \
+            for (int64_t ox = 0; ox < p->ow; ox++) y[ox] = x[at[ox]];                                    \
+        }                                                                                                \
+    }
 #define SAME(v) (v)
-#define LARGER v > best
-#define LARGER_OR_NAN (v > best) | ((v != v) & (best == best))
 
 static void pool_tile(void *arg, int tile, void *scratch) {
-    const pooling *p = arg;
+    const pooling own = *(const pooling *)arg, *p = &own; /* a copy, which stores through `at` cannot change */
     int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes, sw = p->stride.v[1];
     for (; c < end; c++) {
         int64_t *at = p->at + c * p->oh * p->ow;
         switch (p->dtype) {
-        case TIDE_F32: POOL(float, float, SAME, -INFINITY, LARGER_OR_NAN) break;
-        case TIDE_F64: POOL(double, double, SAME, -INFINITY, LARGER_OR_NAN) break;
-        case TIDE_F16: POOL(uint16_t, float, tide_f32_of_f16, -INFINITY, LARGER_OR_NAN) break;
-        case TIDE_BF16: POOL(uint16_t, float, tide_f32_of_bf16, -INFINITY, LARGER_OR_NAN) break;
-        case TIDE_I64: POOL(int64_t, int64_t, SAME, INT64_MIN, LARGER) break;
-        case TIDE_I32: POOL(int32_t, int32_t, SAME, INT32_MIN, LARGER) break;
-        case TIDE_I8: POOL(int8_t, int8_t, SAME, INT8_MIN, LARGER) break;
-        default: POOL(uint8_t, uint8_t, SAME, 0, LARGER) break;
+        case TIDE_F32: POOL(float, int32_t, order_f32, INT32_MIN) break;
+        case TIDE_F64: POOL(double, int64_t, order_f64, INT64_MIN) break;
+        case TIDE_F16: POOL(uint16_t, int32_t, order_f16, INT32_MIN) break;
+        case TIDE_BF16: POOL(uint16_t, int32_t, order_bf16, INT32_MIN) break;
+        case TIDE_I64: POOL(int64_t, int64_t, SAME, INT64_MIN) break;
+        case TIDE_I32: POOL(int32_t, int32_t, SAME, INT32_MIN) break;
+        case TIDE_I8: POOL(int8_t, int8_t, SAME, INT8_MIN) break;
+        default: POOL(uint8_t, uint8_t, SAME, 0) break;
         }
     }
 }
@@ -106,7 +139,8 @@ static void pool_tile(void *arg, int tile, void *scratch) {
 static tide_status run(tide_context *cx, pooling *p, tide_tile_fn tile) {
     int64_t plane = p->h * p->w > p->oh * p->ow ? p->h * p->w : p->oh * p->ow;
     p->group = plane < kernel_grain(cx) ? kernel_grain(cx) / (plane > 0 ? plane : 1) : 1;
-    double work = (double)p->planes * (double)p->oh * (double)p->ow * 2 * (double)p->kernel.v[0] * (double)p->kernel.v[1];
+    double work =
+        (double)p->planes * (double)p->oh * (double)p->ow * 2 * (double)p->kernel.v[0] * (double)p->kernel.v[1];
     return tide_run_tiles(cx, (int)((p->planes + p->group - 1) / p->group), work, (size_t)p->ow * 8, tile, p);
 }
 
@@ -118,11 +152,20 @@ static tide_status max_pool(tide_context *cx, const tide_call *call) {
     tide_tensor *x = kernel_packed(cx, call->in[0]), *y = NULL, *at = NULL;
     if (x) y = kernel_result(cx, call->out[0], (tide_dtype)o->dtype);
     if (y) at = kernel_result(cx, call->out[1], TIDE_I64);
-    pooling p = {.dtype = (tide_dtype)m->dtype, .planes = planes_of(m), .h = m->shape[m->ndim - 2], .w = m->shape[m->ndim - 1],
-                 .oh = o->shape[o->ndim - 2], .ow = o->shape[o->ndim - 1], .kernel = a->kernel_size, .stride = stride_of(a),
-                 .padding = a->padding, .dilation = a->dilation};
+    pooling p = {.dtype = (tide_dtype)m->dtype,
+                 .planes = planes_of(m),
+                 .h = m->shape[m->ndim - 2],
+                 .w = m->shape[m->ndim - 1],
+                 .oh = o->shape[o->ndim - 2],
+                 .ow = o->shape[o->ndim - 1],
+                 .kernel = a->kernel_size,
+                 .stride = stride_of(a),
+                 .padding = a->padding,
+                 .dilation = a->dilation};
     tide_status e = at ? TIDE_OK : tide_pending(cx);
-    if (!e) p.x = tide_data(x), p.y = tide_data(y), p.at = (int64_t *)(void *)tide_data(at), e = run(cx, &p, pool_tile);
+    if (!e)
+        p.x = tide_data(x), p.y = tide_data(y), p.at = (int64_t *)(void *)tide_data(at),
+        e = run(cx, &p, pool_tile);
     tide_free(x);
     e = kernel_result_end(cx, y, call->out[0], e);
     return kernel_result_end(cx, at, call->out[1], e);
@@ -144,15 +187,16 @@ RULE(max_pool2d_grad_infer) {
     return want_float(s->cx, s->in[0], "input");
 }
 
-#define BACK(T, sum) { \
-    const T *g = (const T *)p->x + c * n; \
-    T *to = (T *)p->y + c * p->h * p->w; \
-    memset(to, 0, (size_t)(p->h * p->w) * sizeof *to); \
-    for (int64_t i = 0; i < n; i++) { \
-        T u = to[at[i]], v = g[i]; \
-        to[at[i]] = sum; \
-    } \
-}
+#define BACK(T, sum)                                       \
+    {                                                      \
+        const T *g = (const T *)p->x + c * n;              \
+        T *to = (T *)p->y + c * p->h * p->w;               \
+        memset(to, 0, (size_t)(p->h * p->w) * sizeof *to); \
+        for (int64_t i = 0; i < n; i++) {                  \
+            T u = to[at[i]], v = g[i];                     \
+            to[at[i]] = sum;                               \
+        }                                                  \
+    }
 static void back_tile(void *arg, int tile, void *scratch) {
     const pooling *p = arg;
     int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes, n = p->oh * p->ow;
@@ -172,10 +216,17 @@ KERNEL(max_pool2d_grad) {
     tide_tensor *g = kernel_packed(cx, call->in[0]), *at = NULL, *gx = NULL;
     if (g) at = kernel_packed(cx, call->in[1]);
     if (at) gx = kernel_result(cx, call->out[0], (tide_dtype)m->dtype);
-    pooling p = {.dtype = (tide_dtype)m->dtype, .planes = planes_of(m), .h = m->shape[m->ndim - 2], .w = m->shape[m->ndim - 1],
-                 .oh = o->shape[o->ndim - 2], .ow = o->shape[o->ndim - 1], .kernel = {{1, 1}}};
+    pooling p = {.dtype = (tide_dtype)m->dtype,
+                 .planes = planes_of(m),
+                 .h = m->shape[m->ndim - 2],
+                 .w = m->shape[m->ndim - 1],
+                 .oh = o->shape[o->ndim - 2],
+                 .ow = o->shape[o->ndim - 1],
+                 .kernel = {{1, 1}}};
     tide_status e = gx ? TIDE_OK : tide_pending(cx);
-    if (!e) p.x = tide_data(g), p.y = tide_data(gx), p.at = (int64_t *)(void *)tide_data(at), e = run(cx, &p, back_tile);
+    if (!e)
+        p.x = tide_data(g), p.y = tide_data(gx), p.at = (int64_t *)(void *)tide_data(at),
+        e = run(cx, &p, back_tile);
     tide_free(g), tide_free(at);
     return kernel_result_end(cx, gx, call->out[0], e);
 }

@@ -11,7 +11,8 @@ static int64_t count(const reach *r) {
 }
 
 reach_pick reach_pick_of(const tide_tensor *index, const tide_tensor *x, int dim) {
-    reach_pick p = {.data = tide_data(index), .wide = index->meta.dtype == TIDE_I64, .dim = dim, .size = 1, .step = 0};
+    reach_pick p = {
+        .data = tide_data(index), .wide = index->meta.dtype == TIDE_I64, .dim = dim, .size = 1, .step = 0};
     if (x->meta.ndim) p.size = x->meta.shape[dim], p.step = x->stride[dim];
     memcpy(p.stride, index->stride, sizeof p.stride);
     return p;
@@ -37,7 +38,8 @@ static bool in_range(const reach *r, const reach_pick *p, int64_t *i) {
 
 static void report(search *s, int64_t b) {
     int64_t seen = atomic_load_explicit(&s->bad, memory_order_relaxed);
-    while (b < seen && !atomic_compare_exchange_weak_explicit(&s->bad, &seen, b, memory_order_relaxed, memory_order_relaxed)) {}
+    while (b < seen && !atomic_compare_exchange_weak_explicit(&s->bad, &seen, b, memory_order_relaxed,
+                                                              memory_order_relaxed)) {}
 }
 
 static void find_tile(void *arg, int tile, void *scratch) {
@@ -45,7 +47,8 @@ static void find_tile(void *arg, int tile, void *scratch) {
     const reach *r = s->r;
     int64_t b = tile * s->grain, end = b + s->grain < s->n ? b + s->grain : s->n, last = r->ndim - 1;
     while (b < end) { /* runs along the last dim */
-        int64_t rest = b, c0 = rest % r->size[last], run = r->size[last] - c0, base = 0, from[TIDE_MAXDIM] = {0};
+        int64_t rest = b, c0 = rest % r->size[last], run = r->size[last] - c0, base = 0,
+                from[TIDE_MAXDIM] = {0};
         if (run > end - b) run = end - b;
         for (int64_t d = last; d >= 0; d--) {
             int64_t c = rest % r->size[d];
@@ -58,8 +61,10 @@ static void find_tile(void *arg, int tile, void *scratch) {
             for (int k = 0; k < r->npick; k++) {
                 const reach_pick *p = &r->pick[k];
                 int64_t v = stored(p, from[k] + i * p->stride[last]);
-                if (in_range(r, p, &v)) at += v * p->step;
-                else report(s, b + i);
+                if (in_range(r, p, &v))
+                    at += v * p->step;
+                else
+                    report(s, b + i);
             }
             s->at[b + i] = at;
         }
@@ -77,7 +82,8 @@ static tide_status out_of_range(tide_context *cx, const reach *r, int64_t b) {
         }
         int64_t v = stored(p, at), i = v;
         if (!in_range(r, p, &i))
-            return tide_fail(cx, TIDE_EARG, "index %" PRId64 " is out of range for dim %d of size %" PRId64, v, p->dim + 1, p->size);
+            return tide_fail(cx, TIDE_EARG, "index %" PRId64 " is out of range for dim %d of size %" PRId64, v,
+                             p->dim + 1, p->size);
     }
     return TIDE_OK;
 }
@@ -87,13 +93,16 @@ tide_status reach_find(tide_context *cx, const reach *r, int64_t **at) {
     *at = s.at = tide_alloc(cx, (size_t)s.n * sizeof *s.at);
     if (!s.at) return TIDE_EMEM;
     s.bad = s.n;
-    tide_status e = tide_run_tiles(cx, (int)((s.n + s.grain - 1) / s.grain), 8.0 * (double)s.n, 0, find_tile, &s);
+    tide_status e =
+        tide_run_tiles(cx, (int)((s.n + s.grain - 1) / s.grain), 8.0 * (double)s.n, 0, find_tile, &s);
     if (!e && s.bad < s.n) e = out_of_range(cx, r, s.bad);
     if (e) reach_free(cx, r, *at), *at = NULL;
     return e;
 }
 
-void reach_free(tide_context *cx, const reach *r, int64_t *at) { tide_release(cx, at, (size_t)count(r) * sizeof *at); }
+void reach_free(tide_context *cx, const reach *r, int64_t *at) {
+    tide_release(cx, at, (size_t)count(r) * sizeof *at);
+}
 
 /* ---- moving the elements ---- */
 
@@ -102,18 +111,23 @@ typedef struct {
     const int64_t *at;
     int64_t n, rows, inner; /* positions; the rest: rows of `inner` elements that are adjacent in x and y */
     int nrow;
-    struct { int64_t size, x, y; } row[TIDE_MAXDIM];
-    int64_t piece, pieces, group; /* writing: elements of a row to a unit of work, units to a row, units to a tile */
+    struct {
+        int64_t size, x, y;
+    } row[TIDE_MAXDIM];
+    int64_t piece, pieces,
+        group; /* writing: elements of a row to a unit of work, units to a row, units to a tile */
     int64_t units;
     double alpha;
     int64_t integer;
 } move;
 
-#define SINGLE(T) \
-    if (m->r->mode == REACH_READ) \
-        for (int64_t b = b0; b < b1; b++) ((T *)(void *)y)[b * m->r->ystep] = ((const T *)(const void *)x)[m->at[b]]; \
-    else \
-        for (int64_t b = b0; b < b1; b++) ((T *)(void *)x)[m->at[b]] = ((const T *)(const void *)y)[b * m->r->ystep];
+#define SINGLE(T)                                                                       \
+    if (m->r->mode == REACH_READ)                                                       \
+        for (int64_t b = b0; b < b1; b++)                                               \
+            ((T *)(void *)y)[b * m->r->ystep] = ((const T *)(const void *)x)[m->at[b]]; \
+    else                                                                                \
+        for (int64_t b = b0; b < b1; b++)                                               \
+            ((T *)(void *)x)[m->at[b]] = ((const T *)(const void *)y)[b * m->r->ystep];
 
 static void copy(const move *m, char *x, char *y, int64_t b0, int64_t b1, int64_t len) {
     size_t size = tide_dtype_size(m->r->dtype);
@@ -128,19 +142,21 @@ static void copy(const move *m, char *x, char *y, int64_t b0, int64_t b1, int64_
     }
     for (int64_t b = b0; b < b1; b++) {
         char *px = x + m->at[b] * (int64_t)size, *py = y + b * m->r->ystep * (int64_t)size;
-        if (m->r->mode == REACH_READ) memcpy(py, px, (size_t)len * size);
-        else memcpy(px, py, (size_t)len * size);
+        if (m->r->mode == REACH_READ)
+            memcpy(py, px, (size_t)len * size);
+        else
+            memcpy(px, py, (size_t)len * size);
     }
 }
 
-#define COMBINE(T, expr) \
-    for (int64_t b = b0; b < b1; b++) { \
-        T *p = (T *)(void *)x + m->at[b]; \
+#define COMBINE(T, expr)                                           \
+    for (int64_t b = b0; b < b1; b++) {                            \
+        T *p = (T *)(void *)x + m->at[b];                          \
         const T *q = (const T *)(const void *)y + b * m->r->ystep; \
-        for (int64_t i = 0; i < len; i++) { \
-            T u = p[i], v = q[i]; \
-            p[i] = (T)(expr); \
-        } \
+        for (int64_t i = 0; i < len; i++) {                        \
+            T u = p[i], v = q[i];                                  \
+            p[i] = (T)(expr);                                      \
+        }                                                          \
     }
 #define F16(bits) tide_f32_of_f16(bits)
 #define BF16(bits) tide_f32_of_bf16(bits)
@@ -165,8 +181,8 @@ static void add(const move *m, char *x, char *y, int64_t b0, int64_t b1, int64_t
 
 static void multiply(const move *m, char *x, char *y, int64_t b0, int64_t b1, int64_t len) {
     switch (m->r->dtype) {
-    case TIDE_F32: COMBINE(float, u * v) break;
-    case TIDE_F64: COMBINE(double, u * v) break;
+    case TIDE_F32: COMBINE(float, u *v) break;
+    case TIDE_F64: COMBINE(double, u *v) break;
     case TIDE_F16: COMBINE(uint16_t, tide_f16_of_f32(F16(u) * F16(v))) break;
     case TIDE_BF16: COMBINE(uint16_t, tide_bf16_of_f32(BF16(u) * BF16(v))) break;
     case TIDE_I64: COMBINE(int64_t, WRAP(u) * WRAP(v)) break;
@@ -186,7 +202,9 @@ static void some(const move *m, int64_t row, int64_t first, int64_t len, int64_t
         y += c * m->row[d].y;
     }
     int64_t size = (int64_t)tide_dtype_size(m->r->dtype);
-    (m->r->mode == REACH_ADD ? add : m->r->mode == REACH_MULTIPLY ? multiply : copy)(m, m->r->x + x * size, m->r->y + y * size, b0, b1, len);
+    (m->r->mode == REACH_ADD        ? add
+     : m->r->mode == REACH_MULTIPLY ? multiply
+                                    : copy)(m, m->r->x + x * size, m->r->y + y * size, b0, b1, len);
 }
 
 /* Reading: any run of (row, b). */
@@ -203,7 +221,8 @@ static void read_tile(void *arg, int tile, void *scratch) {
 /* Writing: a unit is a piece of a row for one run of positions, so that no element belongs to two. */
 static void write_tile(void *arg, int tile, void *scratch) {
     const move *m = arg;
-    int64_t u = tile * m->group, end = u + m->group < m->units ? u + m->group : m->units, each = m->n / m->r->parts;
+    int64_t u = tile * m->group, end = u + m->group < m->units ? u + m->group : m->units,
+            each = m->n / m->r->parts;
     for (; u < end; u++) {
         int64_t piece = u % m->pieces, row = u / m->pieces % m->rows, part = u / (m->pieces * m->rows);
         int64_t first = piece * m->piece, len = m->inner - first < m->piece ? m->inner - first : m->piece;
@@ -231,8 +250,10 @@ static void collapse(const reach *r, move *m) {
 tide_status reach_run(tide_context *cx, const reach *r, const int64_t *at) {
     move m = {.r = r, .at = at, .n = count(r), .alpha = 1, .integer = 1};
     collapse(r, &m);
-    if (r->alpha.kind == TIDE_FLOAT) m.alpha = r->alpha.u.f, m.integer = (int64_t)(r->alpha.u.f != 0);
-    else if (r->alpha.kind != TIDE_NONE) m.alpha = (double)r->alpha.u.i, m.integer = r->alpha.u.i;
+    if (r->alpha.kind == TIDE_FLOAT)
+        m.alpha = r->alpha.u.f, m.integer = (int64_t)(r->alpha.u.f != 0);
+    else if (r->alpha.kind != TIDE_NONE)
+        m.alpha = (double)r->alpha.u.i, m.integer = r->alpha.u.i;
     double all = (double)m.n * (double)m.rows * (double)m.inner;
     if (all == 0) return TIDE_OK;
     int64_t grain = kernel_grain(cx), each;
@@ -246,5 +267,6 @@ tide_status reach_run(tide_context *cx, const reach *r, const int64_t *at) {
         each = m.n / r->parts * m.piece;
     }
     m.group = each >= grain ? 1 : grain / each;
-    return tide_run_tiles(cx, (int)((m.units + m.group - 1) / m.group), 4 * all, 0, r->mode == REACH_READ ? read_tile : write_tile, &m);
+    return tide_run_tiles(cx, (int)((m.units + m.group - 1) / m.group), 4 * all, 0,
+                          r->mode == REACH_READ ? read_tile : write_tile, &m);
 }

@@ -20,8 +20,10 @@ RULE(cumsum_infer) {
     const tide_cumsum_attr *a = s->attr;
     int d;
     s->out[0] = *s->in[0];
-    if (a->dtype) s->out[0].dtype = (uint8_t)a->dtype;
-    else if (!tide_dtype_is_float((tide_dtype)s->in[0]->dtype)) s->out[0].dtype = TIDE_I64;
+    if (a->dtype)
+        s->out[0].dtype = (uint8_t)a->dtype;
+    else if (!tide_dtype_is_float((tide_dtype)s->in[0]->dtype))
+        s->out[0].dtype = TIDE_I64;
     return tide_wrap_dim(s->cx, a->dim, s->in[0]->ndim, &d);
 }
 
@@ -32,16 +34,17 @@ typedef struct {
     bool back;
 } scan;
 
-#define SUM(T, S, get, put) { \
-    const T *px = (const T *)(const void *)tide_data(s->x) + x; \
-    T *py = (T *)(void *)tide_data(s->y) + y; \
-    S sum = 0; \
-    for (int64_t i = 0; i < s->length; i++) { \
-        T v = px[i * sx]; \
-        sum += get; \
-        py[i * sy] = put; \
-    } \
-}
+#define SUM(T, S, get, put)                                         \
+    {                                                               \
+        const T *px = (const T *)(const void *)tide_data(s->x) + x; \
+        T *py = (T *)(void *)tide_data(s->y) + y;                   \
+        S sum = 0;                                                  \
+        for (int64_t i = 0; i < s->length; i++) {                   \
+            T v = px[i * sx];                                       \
+            sum += get;                                             \
+            py[i * sy] = put;                                       \
+        }                                                           \
+    }
 /* Halves sum in float32 and round each result once. */
 static void scan_tile(void *arg, int tile, void *scratch) {
     const scan *s = arg;
@@ -65,7 +68,8 @@ static void scan_tile(void *arg, int tile, void *scratch) {
 
 static tide_status cumulate(tide_context *cx, const tide_call *call, int64_t dim, bool back) {
     tide_tensor *out = call->out[0], *in = call->in[0], *x;
-    x = in->meta.dtype == out->meta.dtype ? tide_keep(in) : kernel_packed_as(cx, in, (tide_dtype)out->meta.dtype);
+    x = in->meta.dtype == out->meta.dtype ? tide_keep(in)
+                                          : kernel_packed_as(cx, in, (tide_dtype)out->meta.dtype);
     if (!x) return tide_pending(cx);
     scan s = {.x = x, .y = out, .length = 1, .lanes = 1, .back = back};
     if (x->meta.ndim) {
@@ -77,7 +81,8 @@ static tide_status cumulate(tide_context *cx, const tide_call *call, int64_t dim
     }
     s.group = lanes_to_tile(cx, s.length);
     tide_status e = s.length == 0 ? TIDE_OK
-        : tide_run_tiles(cx, (int)((s.lanes + s.group - 1) / s.group), 4.0 * (double)s.lanes * (double)s.length, 0, scan_tile, &s);
+                                  : tide_run_tiles(cx, (int)((s.lanes + s.group - 1) / s.group),
+                                                   4.0 * (double)s.lanes * (double)s.length, 0, scan_tile, &s);
     tide_free(x);
     return e;
 }
@@ -102,7 +107,10 @@ VJP(cumsum_back) {
 
 /* ---- sorting: by keys that are ordered as unsigned integers, then by position ---- */
 
-typedef struct { uint64_t key; int64_t at; } item;
+typedef struct {
+    uint64_t key;
+    int64_t at;
+} item;
 
 static uint64_t key_of_float(double v) {
     if (v != v) return UINT64_MAX;
@@ -112,7 +120,11 @@ static uint64_t key_of_float(double v) {
 }
 static uint64_t key_of_int(int64_t v) { return (uint64_t)v ^ 1ull << 63; }
 
-#define KEYS(T, expr) for (int64_t i = 0; i < n; i++) { T v = ((const T *)data)[i * step]; to[i] = (item){(expr) ^ flip, i}; }
+#define KEYS(T, expr)                      \
+    for (int64_t i = 0; i < n; i++) {      \
+        T v = ((const T *)data)[i * step]; \
+        to[i] = (item){(expr) ^ flip, i};  \
+    }
 static void keys_of(const void *data, tide_dtype d, int64_t n, int64_t step, uint64_t flip, item *to) {
     switch (d) {
     case TIDE_F32: KEYS(float, key_of_float(v)) break;
@@ -140,8 +152,10 @@ static void merge_sort(item *a, item *b, int64_t n) {
     item *from = a, *to = b;
     for (int64_t run = RUN; run < n; run *= 2) {
         for (int64_t lo = 0; lo < n; lo += 2 * run) {
-            int64_t mid = lo + run < n ? lo + run : n, hi = lo + 2 * run < n ? lo + 2 * run : n, i = lo, j = mid;
-            for (int64_t k = lo; k < hi; k++) to[k] = i < mid && (j >= hi || before(from[i], from[j])) ? from[i++] : from[j++];
+            int64_t mid = lo + run < n ? lo + run : n, hi = lo + 2 * run < n ? lo + 2 * run : n, i = lo,
+                    j = mid;
+            for (int64_t k = lo; k < hi; k++)
+                to[k] = i < mid && (j >= hi || before(from[i], from[j])) ? from[i++] : from[j++];
         }
         item *t = from;
         from = to;
@@ -178,8 +192,10 @@ typedef struct {
     uint64_t flip;
 } sorting;
 
-#define PICK(T) for (int64_t i = 0; i < k; i++) ((T *)to)[i * step] = ((const T *)from)[a[i].at * from_step];
-static void pick(const item *a, int64_t k, size_t size, const void *from, int64_t from_step, void *to, int64_t step) {
+#define PICK(T) \
+    for (int64_t i = 0; i < k; i++) ((T *)to)[i * step] = ((const T *)from)[a[i].at * from_step];
+static void pick(const item *a, int64_t k, size_t size, const void *from, int64_t from_step, void *to,
+                 int64_t step) {
     switch (size) {
     case 1: PICK(uint8_t) break;
     case 2: PICK(uint16_t) break;
@@ -194,13 +210,15 @@ static void sort_tile(void *arg, int tile, void *scratch) {
     const sorting *s = arg;
     item *a = scratch, *b = a + s->length;
     tide_dtype d = (tide_dtype)s->x->meta.dtype;
-    int64_t size = (int64_t)tide_dtype_size(d), lane = tile * s->group, end = lane + s->group < s->lanes ? lane + s->group : s->lanes;
+    int64_t size = (int64_t)tide_dtype_size(d), lane = tile * s->group,
+            end = lane + s->group < s->lanes ? lane + s->group : s->lanes;
     for (; lane < end; lane++) {
         const char *x = tide_data(s->x) + kernel_lane(s->x, s->dim, lane) * size;
         keys_of(x, d, s->length, s->step, s->flip, a);
         if (s->k < s->length) choose(a, s->length, s->k);
         merge_sort(a, b, s->k);
-        int64_t *places = (int64_t *)(void *)tide_data(s->places) + kernel_lane(s->places, s->dim, lane), step = step_of(s->places, s->dim);
+        int64_t *places = (int64_t *)(void *)tide_data(s->places) + kernel_lane(s->places, s->dim, lane),
+                step = step_of(s->places, s->dim);
         for (int64_t i = 0; i < s->k; i++) places[i * step] = a[i].at;
         if (!s->values) continue;
         char *values = tide_data(s->values) + kernel_lane(s->values, s->dim, lane) * size;
@@ -208,9 +226,15 @@ static void sort_tile(void *arg, int tile, void *scratch) {
     }
 }
 
-static tide_status sorted(tide_context *cx, const tide_tensor *x, int64_t dim, int64_t k, bool descending, const tide_tensor *values,
-                          const tide_tensor *places) {
-    sorting s = {.x = x, .values = values, .places = places, .length = 1, .lanes = 1, .k = k, .flip = descending ? UINT64_MAX : 0};
+static tide_status sorted(tide_context *cx, const tide_tensor *x, int64_t dim, int64_t k, bool descending,
+                          const tide_tensor *values, const tide_tensor *places) {
+    sorting s = {.x = x,
+                 .values = values,
+                 .places = places,
+                 .length = 1,
+                 .lanes = 1,
+                 .k = k,
+                 .flip = descending ? UINT64_MAX : 0};
     if (x->meta.ndim) {
         s.dim = (int)(dim < 0 ? dim + x->meta.ndim : dim);
         s.length = x->meta.shape[s.dim];
@@ -223,7 +247,8 @@ static tide_status sorted(tide_context *cx, const tide_tensor *x, int64_t dim, i
     if (s.k == 0) return TIDE_OK;
     s.group = lanes_to_tile(cx, 8 * s.length);
     double work = 32.0 * (double)s.lanes * (double)s.length;
-    return tide_run_tiles(cx, (int)((s.lanes + s.group - 1) / s.group), work, 2 * (size_t)s.length * sizeof(item), sort_tile, &s);
+    return tide_run_tiles(cx, (int)((s.lanes + s.group - 1) / s.group), work,
+                          2 * (size_t)s.length * sizeof(item), sort_tile, &s);
 }
 
 RULE(sort_infer) {
@@ -254,7 +279,9 @@ RULE(topk_infer) {
     tide_status e = tide_wrap_dim(s->cx, a->dim, s->in[0]->ndim, &d);
     if (e) return e;
     int64_t size = s->in[0]->ndim ? s->in[0]->shape[d] : 1;
-    if (a->k < 0 || a->k > size) return tide_fail(s->cx, TIDE_EARG, "k = %" PRId64 " is out of range for dim %d of size %" PRId64, a->k, d + 1, size);
+    if (a->k < 0 || a->k > size)
+        return tide_fail(s->cx, TIDE_EARG, "k = %" PRId64 " is out of range for dim %d of size %" PRId64, a->k,
+                         d + 1, size);
     s->out[0] = *s->in[0];
     if (s->in[0]->ndim) s->out[0].shape[d] = a->k;
     s->out[1] = s->out[0];
@@ -263,12 +290,14 @@ RULE(topk_infer) {
 }
 KERNEL(topk) {
     const tide_topk_attr *a = call->attr;
-    return sorted(cx, call->in[0], a->dim, call->in[0]->meta.ndim ? a->k : -1, a->largest, call->out[0], call->out[1]);
+    return sorted(cx, call->in[0], a->dim, call->in[0]->meta.ndim ? a->k : -1, a->largest, call->out[0],
+                  call->out[1]);
 }
 
 /* The values' gradients go back to where the values were. */
 VJP(sorted) {
-    tide_scatter_attr a = {((const tide_sort_attr *)call->attr)->dim, {{.i = 0}, TIDE_NONE, 0}, TIDE_SCATTER_NONE};
+    tide_scatter_attr a = {
+        ((const tide_sort_attr *)call->attr)->dim, {{.i = 0}, TIDE_NONE, 0}, TIDE_SCATTER_NONE};
     if (call->op == TIDE_OP_TOPK) a.dim = ((const tide_topk_attr *)call->attr)->dim;
     tide_tensor *z = kernel_zeros(cx, &call->in[0]->meta);
     tide_status e = kernel_apply(cx, TIDE_OP_SCATTER, (tide_tensor *[]){z, call->out[1], gy[0]}, 3, &a, &gx[0]);

@@ -91,12 +91,6 @@ static uint32_t output(tide_context *cx, tide_record *r, const tide_call *call, 
         me->root = of->root;
         me->delta = of->delta + (t->offset - call->in[0]->offset);
     }
-    /* The tape kept views of results before they had a number. */
-    tide_node *n = t->node;
-    for (int k = 0; n && n->seq == cx->tape->seq && k < n->nout; k++) {
-        tide_tensor *s = n->saved[n->nin + k].tensor;
-        if (s && k == (int)j) s->epoch = t->epoch, s->value = v;
-    }
     return v;
 }
 
@@ -121,9 +115,13 @@ static tide_status add_leaf(tide_context *cx, tide_record *r, const tide_call *c
         else if (at->epoch != cx->tensors->epoch) spoil(r, "backward went through operations from before the step");
         else if (call->op == TIDE_OP_VJP && tide_vjp_head_of(call)->op == at->op) l.origin = (int32_t)at->leaf;
     }
-    for (uint32_t j = 0; j < call->nout; j++) {
-        tide_node *n = call->out[j]->node;
-        if (n && n->seq == cx->tape->seq) n->epoch = cx->tensors->epoch, n->leaf = (uint32_t)r->nleaf;
+    tide_node *n = NULL;
+    for (uint32_t j = 0; j < call->nout && !n; j++)
+        if (call->out[j] && call->out[j]->node && call->out[j]->node->seq == cx->tape->seq) n = call->out[j]->node;
+    if (n) n->epoch = cx->tensors->epoch, n->leaf = (uint32_t)r->nleaf;
+    for (uint32_t j = 0; n && j < call->nout; j++) { /* the tape kept views of results before they had a number */
+        tide_tensor *s = n->saved[n->nin + j].tensor;
+        if (s) s->epoch = cx->tensors->epoch, s->value = l.out[j];
     }
     r->leaf[r->nleaf++] = l;
     return TIDE_OK;

@@ -84,6 +84,7 @@ tide_status tide_step_begin(tide_context *cx, const void *key, size_t nkey) {
 static void keep(tide_context *cx, tide_step *s, tide_record *r) {
     tide_trace *tr = cx->trace;
     tr->count.recordings++;
+    if (!r->usable) tr->refused = r->why;
     if (s->runs < TIDE_WARMUP || !r->usable) {
         if (s->runs > TIDE_WARMUP) s->failures++;
         tide_record_free(cx, r);
@@ -199,5 +200,6 @@ void tide_count(tide_context *cx, tide_counters *out) {
         out->launches = cx->trace->count.launches;
         out->deopts = cx->trace->count.deopts;
         out->recordings = cx->trace->count.recordings;
+        out->refused = cx->trace->refused;
     }
 }

@@ -89,6 +89,7 @@ typedef struct tide_trace {
     tide_storage **pending;  /* storages that the launch will write */
     int64_t npending, cpending;
     struct { uint64_t matched, launches, deopts, recordings; } count;
+    const char *refused; /* why the last record that may not be followed may not */
 } tide_trace;
 
 /* record.c */

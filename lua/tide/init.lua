@@ -16,18 +16,24 @@ core.data = require "tide.data"
 core.prune = require "tide.prune"
 core.progress = require "tide.progress"
 
---- Frees the tensors made inside when it ends, except what fn returns: tide.scope(fn), or
+--- Frees the tensors made inside when it ends, except what fn returns (also in a table): tide.scope(fn), or
 -- `local s <close> = tide.scope()` and s:keep(t).
 function core.scope(fn)
   local scope = core._scope()
   if not fn then return scope end
-  local results = table.pack(pcall(fn, scope))
-  for i = 2, results.n do
-    if core.is_tensor(results[i]) then scope:keep(results[i]) end
+  local opened <close> = scope
+  local results = table.pack(fn(opened))
+  for i = 1, results.n do
+    local r = results[i]
+    if core.is_tensor(r) then
+      scope:keep(r)
+    elseif type(r) == "table" then
+      for _, t in pairs(r) do
+        if core.is_tensor(t) then scope:keep(t) end
+      end
+    end
   end
-  scope:close()
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  return table.unpack(results, 1, results.n)
 end
 
 --- A function whose gradient is written in Lua: tide.custom{forward = function(ctx, x, ...) return y end,

@@ -126,5 +126,3 @@ both("nonzero", function(x, options)
   for d = 1, x.ndim do list[d] = places:select(2, d) end
   return list
 end)
-
-tide.index_put, tide.index_put_, methods.index_put, methods.index_put_ = nil, nil, nil, nil -- x[indices] = values

@@ -16,8 +16,13 @@ local function decode(text)
       end
       local c = text:sub(at + 1, at + 1)
       if c == "u" then
-        out[#out + 1] = utf8.char(tonumber(text:sub(at + 2, at + 5), 16))
+        local code = tonumber(text:sub(at + 2, at + 5), 16)
         pos = at + 6
+        if code >= 0xD800 and code < 0xDC00 then
+          code = 0x10000 + ((code - 0xD800) << 10) + tonumber(text:sub(pos + 2, pos + 5), 16) - 0xDC00
+          pos = pos + 6
+        end
+        out[#out + 1] = utf8.char(code)
       else
         out[#out + 1] = escapes[c]
         pos = at + 2
@@ -29,7 +34,7 @@ local function decode(text)
     local c = text:sub(pos, pos)
     if c == '"' then return str() end
     if c == "{" or c == "[" then
-      local out, close = {}, c == "{" and "}" or "]"
+      local out, close, n = {}, c == "{" and "}" or "]", 0
       pos = pos + 1
       skip()
       while text:sub(pos, pos) ~= close do
@@ -39,7 +44,8 @@ local function decode(text)
           pos = pos + 1
           out[key] = value()
         else
-          out[#out + 1] = value()
+          n = n + 1
+          out[n] = value()
         end
         skip()
         if text:sub(pos, pos) == "," then

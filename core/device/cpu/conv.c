@@ -1,5 +1,5 @@
-/* Convolutions as matrix products over the patches of images (im2col), a few images at a time so that the patches
- * stay in the cache. */
+/* Convolutions as matrix products over the patches of images (im2col), a few images at a time so that the
+ * patches stay in the cache. */
 #include "device/cpu/conv.h"
 #include "device/cpu/gemm.h"
 #include "base/context.h"
@@ -13,14 +13,15 @@ typedef struct {
     const char *from;
     char *to;
     int64_t size, channels; /* of an element; to a tile */
-    int64_t planes;          /* images * channels */
-    int64_t places;          /* oh * ow */
-    int64_t kernel;          /* kh * kw */
+    int64_t planes;         /* images * channels */
+    int64_t places;         /* oh * ow */
+    int64_t kernel;         /* kh * kw */
 } patches;
 
 static int64_t tile_count(int64_t n, int64_t each) { return (n + each - 1) / each; }
 
-/* Which of n results read inside `size` positions at one place of the kernel, `shift` behind the first: [*a, *b). */
+/* Which of n results read inside `size` positions at one place of the kernel, `shift` behind the first: [*a,
+ * *b). */
 static void inside(int64_t n, int64_t size, int64_t shift, int64_t stride, int64_t *a, int64_t *b) {
     int64_t last = size - 1 - shift; /* result * stride lies in [-shift, last] */
     *a = shift < 0 ? (-shift + stride - 1) / stride : 0;
@@ -40,22 +41,24 @@ static void copy_row(char *to, const char *from, int64_t bytes) {
 }
 
 /* One place of the kernel: the plane as it is seen from there, zero outside. */
-#define SPREAD(T) \
-    for (int64_t oy = r0; oy < r1; oy++) { \
-        const T *src = (const T *)(const void *)plane + (oy * d->stride_h + down) * d->w + right; \
-        T *row = (T *)(void *)to + oy * d->ow; \
-        if (d->stride_w == 1) copy_row((char *)(row + c0), (const char *)(src + c0), (c1 - c0) * (int64_t)sizeof(T)); \
-        else \
-            for (int64_t ox = c0; ox < c1; ox++) row[ox] = src[ox * d->stride_w]; \
+#define SPREAD(T)                                                                                   \
+    for (int64_t oy = r0; oy < r1; oy++) {                                                          \
+        const T *src = (const T *)(const void *)plane + (oy * d->stride_h + down) * d->w + right;   \
+        T *row = (T *)(void *)to + oy * d->ow;                                                      \
+        if (d->stride_w == 1)                                                                       \
+            copy_row((char *)(row + c0), (const char *)(src + c0), (c1 - c0) * (int64_t)sizeof(T)); \
+        else                                                                                        \
+            for (int64_t ox = c0; ox < c1; ox++) row[ox] = src[ox * d->stride_w];                   \
     }
-#define CLEAR_COLUMNS(T, first, end) \
+#define CLEAR_COLUMNS(T, first, end)         \
     for (int64_t ox = first; ox < end; ox++) \
         for (int64_t oy = r0; oy < r1; oy++) ((T *)(void *)to)[oy * d->ow + ox] = 0;
 
 static void spread(const patches *p, const char *plane, char *to) {
     const tide_conv *d = p->d;
     const int64_t line = d->ow * p->size;
-    const bool whole = d->stride_h == 1 && d->stride_w == 1 && d->ow == d->w; /* all rows are one piece, shifted */
+    const bool whole =
+        d->stride_h == 1 && d->stride_w == 1 && d->ow == d->w; /* all rows are one piece, shifted */
     for (int64_t i = 0; i < d->kh; i++) {
         int64_t r0, r1, down = i * d->dilation_h - d->top;
         inside(d->oh, d->h, down, d->stride_h, &r0, &r1);
@@ -66,10 +69,13 @@ static void spread(const patches *p, const char *plane, char *to) {
             if (r1 < d->oh) memset(to + r1 * line, 0, (size_t)((d->oh - r1) * line));
             if (r0 < r1 && c0 < c1) {
                 if (whole)
-                    memcpy(to + (r0 * d->ow + c0) * p->size, plane + ((r0 + down) * d->w + right + c0) * p->size,
+                    memcpy(to + (r0 * d->ow + c0) * p->size,
+                           plane + ((r0 + down) * d->w + right + c0) * p->size,
                            (size_t)(((r1 - r0 - 1) * d->w + c1 - c0) * p->size));
-                else if (p->size == 4) SPREAD(uint32_t)
-                else SPREAD(uint64_t)
+                else if (p->size == 4)
+                    SPREAD(uint32_t)
+                else
+                    SPREAD(uint64_t)
             }
             if (p->size == 4) {
                 CLEAR_COLUMNS(uint32_t, 0, c0)
@@ -82,27 +88,27 @@ static void spread(const patches *p, const char *plane, char *to) {
     }
 }
 
-typedef float float_lanes __attribute__((vector_size(16), aligned(4)));
-typedef double double_lanes __attribute__((vector_size(16), aligned(8)));
+typedef float float_lanes __attribute__((vector_size(16), aligned(4), may_alias));
+typedef double double_lanes __attribute__((vector_size(16), aligned(8), may_alias));
 #define LANES(T) (int64_t)(16 / sizeof(T))
 
 /* The opposite: adds every place of the kernel into the plane, one after the other. */
-#define GATHER(T) \
-    for (int64_t i = 0; i < d->kh; i++) { \
-        int64_t r0, r1, down = i * d->dilation_h - d->top; \
-        inside(d->oh, d->h, down, d->stride_h, &r0, &r1); \
-        for (int64_t j = 0; j < d->kw; j++, from += d->oh * d->ow) { \
-            int64_t c0, c1, right = j * d->dilation_w - d->left; \
-            inside(d->ow, d->w, right, d->stride_w, &c0, &c1); \
-            for (int64_t oy = r0; oy < r1; oy++) { \
-                T *row = plane + (oy * d->stride_h + down) * d->w + right; \
-                const T *src = from + oy * d->ow; \
-                int64_t ox = c0; \
+#define GATHER(T)                                                               \
+    for (int64_t i = 0; i < d->kh; i++) {                                       \
+        int64_t r0, r1, down = i * d->dilation_h - d->top;                      \
+        inside(d->oh, d->h, down, d->stride_h, &r0, &r1);                       \
+        for (int64_t j = 0; j < d->kw; j++, from += d->oh * d->ow) {            \
+            int64_t c0, c1, right = j * d->dilation_w - d->left;                \
+            inside(d->ow, d->w, right, d->stride_w, &c0, &c1);                  \
+            for (int64_t oy = r0; oy < r1; oy++) {                              \
+                T *row = plane + (oy * d->stride_h + down) * d->w + right;      \
+                const T *src = from + oy * d->ow;                               \
+                int64_t ox = c0;                                                \
                 for (; d->stride_w == 1 && ox + LANES(T) <= c1; ox += LANES(T)) \
                     *(T##_lanes *)(row + ox) += *(const T##_lanes *)(src + ox); \
-                for (; ox < c1; ox++) row[ox * d->stride_w] += src[ox]; \
-            } \
-        } \
+                for (; ox < c1; ox++) row[ox * d->stride_w] += src[ox];         \
+            }                                                                   \
+        }                                                                       \
     }
 static void gather_f32(const tide_conv *d, const float *from, float *plane) { GATHER(float) }
 static void gather_f64(const tide_conv *d, const double *from, double *plane) { GATHER(double) }
@@ -110,27 +116,39 @@ static void gather_f64(const tide_conv *d, const double *from, double *plane) { 
 static void spread_tile(void *arg, int tile, void *scratch) {
     const patches *p = arg;
     int64_t c = tile * p->channels, end = c + p->channels < p->planes ? c + p->channels : p->planes;
-    for (; c < end; c++) spread(p, p->from + c * p->d->h * p->d->w * p->size, p->to + c * p->kernel * p->places * p->size);
+    for (; c < end; c++)
+        spread(p, p->from + c * p->d->h * p->d->w * p->size, p->to + c * p->kernel * p->places * p->size);
 }
 static void gather_tile(void *arg, int tile, void *scratch) {
     const patches *p = arg;
-    int64_t c = tile * p->channels, end = c + p->channels < p->planes ? c + p->channels : p->planes, plane = p->d->h * p->d->w;
+    int64_t c = tile * p->channels, end = c + p->channels < p->planes ? c + p->channels : p->planes,
+            plane = p->d->h * p->d->w;
     for (; c < end; c++) {
         const void *from = p->from + c * p->kernel * p->places * p->size;
         void *to = p->to + c * plane * p->size;
         memset(to, 0, (size_t)(plane * p->size));
-        if (p->size == 4) gather_f32(p->d, from, to);
-        else gather_f64(p->d, from, to);
+        if (p->size == 4)
+            gather_f32(p->d, from, to);
+        else
+            gather_f64(p->d, from, to);
     }
 }
 
 /* Moves between images and their patches. */
-static tide_status move(tide_context *cx, const tide_conv *d, int64_t size, int64_t images, const void *from, void *to, bool back) {
-    patches p = {.d = d, .from = from, .to = to, .size = size, .planes = images * d->ic, .places = d->oh * d->ow, .kernel = d->kh * d->kw};
+static tide_status move(tide_context *cx, const tide_conv *d, int64_t size, int64_t images, const void *from,
+                        void *to, bool back) {
+    patches p = {.d = d,
+                 .from = from,
+                 .to = to,
+                 .size = size,
+                 .planes = images * d->ic,
+                 .places = d->oh * d->ow,
+                 .kernel = d->kh * d->kw};
     int64_t each = p.kernel * p.places, work = tide_small_tiles(cx) ? 1 : TILE_WORK;
     p.channels = each < work ? work / (each > 0 ? each : 1) : 1;
     double all = (double)p.planes * (double)each;
-    return tide_run_tiles(cx, (int)tile_count(p.planes, p.channels), 2 * all, 0, back ? gather_tile : spread_tile, &p);
+    return tide_run_tiles(cx, (int)tile_count(p.planes, p.channels), 2 * all, 0,
+                          back ? gather_tile : spread_tile, &p);
 }
 
 /* What a run needs besides: patches of some images at a time. */
@@ -143,8 +161,13 @@ typedef struct {
 } plan;
 
 static tide_status prepare(tide_context *cx, const tide_conv *d, tide_dtype dtype, plan *p) {
-    *p = (plan){.size = dtype == TIDE_F32 ? 4 : 8, .kg = d->ic / d->groups * d->kh * d->kw, .og = d->oc / d->groups, .places = d->oh * d->ow, .chunk = d->n};
-    p->direct = d->kh == 1 && d->kw == 1 && d->stride_h == 1 && d->stride_w == 1 && !d->top && !d->left && !d->bottom && !d->right;
+    *p = (plan){.size = dtype == TIDE_F32 ? 4 : 8,
+                .kg = d->ic / d->groups * d->kh * d->kw,
+                .og = d->oc / d->groups,
+                .places = d->oh * d->ow,
+                .chunk = d->n};
+    p->direct = d->kh == 1 && d->kw == 1 && d->stride_h == 1 && d->stride_w == 1 && !d->top && !d->left &&
+                !d->bottom && !d->right;
     if (p->direct) return TIDE_OK;
     int64_t image = d->groups * p->kg * p->places * p->size;
     p->chunk = image > 0 ? CHUNK_BYTES / image : d->n;
@@ -173,7 +196,8 @@ static void group_offsets_end(tide_context *cx, const tide_conv *d, const plan *
 static void product_i64(const tide_gemm *g) {
     for (int64_t z = 0; z < g->batch; z++)
         for (int64_t i = 0; i < g->m; i++) {
-            const int64_t *a = (const int64_t *)g->a + (g->a_off ? g->a_off[z] : 0) + i * g->a_row, *b = (const int64_t *)g->b + z * g->b_batch;
+            const int64_t *a = (const int64_t *)g->a + (g->a_off ? g->a_off[z] : 0) + i * g->a_row,
+                          *b = (const int64_t *)g->b + z * g->b_batch;
             int64_t *c = (int64_t *)g->c + z * g->c_batch + i * g->c_row;
             for (int64_t j = 0; j < g->n; j++) {
                 uint64_t sum = (uint64_t)c[j];
@@ -184,10 +208,10 @@ static void product_i64(const tide_gemm *g) {
 }
 
 /* Results begin as the bias, or 0. */
-#define BEGIN(T) \
-    for (int64_t c = 0; c < d->n * d->oc; c++) { \
+#define BEGIN(T)                                                                     \
+    for (int64_t c = 0; c < d->n * d->oc; c++) {                                     \
         T *plane = (T *)y + c * places, b = bias ? ((const T *)bias)[c % d->oc] : 0; \
-        for (int64_t i = 0; i < places; i++) plane[i] = b; \
+        for (int64_t i = 0; i < places; i++) plane[i] = b;                           \
     }
 static void begin(const tide_conv *d, int64_t places, tide_dtype dtype, const void *bias, void *y) {
     switch (dtype) {
@@ -197,7 +221,8 @@ static void begin(const tide_conv *d, int64_t places, tide_dtype dtype, const vo
     }
 }
 
-tide_status tide_conv_run(tide_context *cx, const tide_conv *d, tide_dtype dtype, const void *x, const void *w, const void *bias, void *y) {
+tide_status tide_conv_run(tide_context *cx, const tide_conv *d, tide_dtype dtype, const void *x, const void *w,
+                          const void *bias, void *y) {
     plan p;
     int64_t *off = NULL;
     tide_status e = prepare(cx, d, dtype, &p);
@@ -208,19 +233,35 @@ tide_status tide_conv_run(tide_context *cx, const tide_conv *d, tide_dtype dtype
         int64_t images = d->n - i < p.chunk ? d->n - i : p.chunk;
         const char *image = (const char *)x + i * d->ic * d->h * d->w * p.size;
         if (!p.direct) e = move(cx, d, p.size, images, image, p.patch, false);
-        tide_gemm g = {.m = p.og, .n = p.places, .k = p.kg, .batch = images * d->groups, .dtype = (uint8_t)dtype, .accumulate = accumulate,
-                       .a = w, .a_row = p.kg, .a_col = 1, .a_off = off,
-                       .b = p.direct ? image : p.patch, .b_row = p.places, .b_col = 1, .b_batch = p.kg * p.places,
-                       .c = (char *)y + i * d->oc * p.places * p.size, .c_row = p.places, .c_batch = p.og * p.places};
-        if (!e && dtype == TIDE_I64) product_i64(&g);
-        else if (!e) e = tide_gemm_run(cx, &g);
+        tide_gemm g = {.m = p.og,
+                       .n = p.places,
+                       .k = p.kg,
+                       .batch = images * d->groups,
+                       .dtype = (uint8_t)dtype,
+                       .accumulate = accumulate,
+                       .a = w,
+                       .a_row = p.kg,
+                       .a_col = 1,
+                       .a_off = off,
+                       .b = p.direct ? image : p.patch,
+                       .b_row = p.places,
+                       .b_col = 1,
+                       .b_batch = p.kg * p.places,
+                       .c = (char *)y + i * d->oc * p.places * p.size,
+                       .c_row = p.places,
+                       .c_batch = p.og * p.places};
+        if (!e && dtype == TIDE_I64)
+            product_i64(&g);
+        else if (!e)
+            e = tide_gemm_run(cx, &g);
     }
     group_offsets_end(cx, d, &p, off);
     finish(cx, &p);
     return e;
 }
 
-tide_status tide_conv_run_input(tide_context *cx, const tide_conv *d, tide_dtype dtype, const void *gy, const void *w, void *gx) {
+tide_status tide_conv_run_input(tide_context *cx, const tide_conv *d, tide_dtype dtype, const void *gy,
+                                const void *w, void *gx) {
     plan p;
     int64_t *off = NULL;
     tide_status e = prepare(cx, d, dtype, &p);
@@ -228,10 +269,22 @@ tide_status tide_conv_run_input(tide_context *cx, const tide_conv *d, tide_dtype
     for (int64_t i = 0; i < d->n && !e; i += p.chunk) {
         int64_t images = d->n - i < p.chunk ? d->n - i : p.chunk;
         char *image = (char *)gx + i * d->ic * d->h * d->w * p.size;
-        tide_gemm g = {.m = p.kg, .n = p.places, .k = p.og, .batch = images * d->groups, .dtype = (uint8_t)dtype,
-                       .a = w, .a_row = 1, .a_col = p.kg, .a_off = off,
-                       .b = (const char *)gy + i * d->oc * p.places * p.size, .b_row = p.places, .b_col = 1, .b_batch = p.og * p.places,
-                       .c = p.direct ? image : p.patch, .c_row = p.places, .c_batch = p.kg * p.places};
+        tide_gemm g = {.m = p.kg,
+                       .n = p.places,
+                       .k = p.og,
+                       .batch = images * d->groups,
+                       .dtype = (uint8_t)dtype,
+                       .a = w,
+                       .a_row = 1,
+                       .a_col = p.kg,
+                       .a_off = off,
+                       .b = (const char *)gy + i * d->oc * p.places * p.size,
+                       .b_row = p.places,
+                       .b_col = 1,
+                       .b_batch = p.og * p.places,
+                       .c = p.direct ? image : p.patch,
+                       .c_row = p.places,
+                       .c_batch = p.kg * p.places};
         e = tide_gemm_run(cx, &g);
         if (!e && !p.direct) e = move(cx, d, p.size, images, p.patch, image, true);
     }
@@ -249,17 +302,18 @@ typedef struct {
     char *gw;         /* (groups, og, kg) */
 } sum;
 
-#define ADD_PARTS(T) \
-    for (int64_t e = first; e < end; e++) { \
-        int64_t k = e % kg, o = e / kg % og, g = e / (kg * og); \
-        T acc = ((T *)(void *)s->gw)[e]; \
+#define ADD_PARTS(T)                                                              \
+    for (int64_t e = first; e < end; e++) {                                       \
+        int64_t k = e % kg, o = e / kg % og, g = e / (kg * og);                   \
+        T acc = ((T *)(void *)s->gw)[e];                                          \
         const T *part = (const T *)(const void *)s->part + (g * kg + k) * og + o; \
-        for (int64_t i = 0; i < s->images; i++) acc += part[i * all]; \
-        ((T *)(void *)s->gw)[e] = acc; \
+        for (int64_t i = 0; i < s->images; i++) acc += part[i * all];             \
+        ((T *)(void *)s->gw)[e] = acc;                                            \
     }
 static void sum_tile(void *arg, int tile, void *scratch) {
     const sum *s = arg;
-    int64_t kg = s->p->kg, og = s->p->og, all = s->groups * kg * og, first = tile * s->each, end = first + s->each < all ? first + s->each : all;
+    int64_t kg = s->p->kg, og = s->p->og, all = s->groups * kg * og, first = tile * s->each,
+            end = first + s->each < all ? first + s->each : all;
     if (s->p->size == 4) {
         ADD_PARTS(float)
     } else {
@@ -267,7 +321,8 @@ static void sum_tile(void *arg, int tile, void *scratch) {
     }
 }
 
-tide_status tide_conv_run_weight(tide_context *cx, const tide_conv *d, tide_dtype dtype, const void *gy, const void *x, void *gw) {
+tide_status tide_conv_run_weight(tide_context *cx, const tide_conv *d, tide_dtype dtype, const void *gy,
+                                 const void *x, void *gw) {
     plan p;
     tide_status e = prepare(cx, d, dtype, &p);
     int64_t all = d->oc * p.kg, parts = d->n < p.chunk ? d->n : p.chunk;
@@ -281,13 +336,27 @@ tide_status tide_conv_run_weight(tide_context *cx, const tide_conv *d, tide_dtyp
         int64_t images = d->n - i < parts ? d->n - i : parts;
         const char *image = (const char *)x + i * d->ic * d->h * d->w * p.size;
         if (!p.direct) e = move(cx, d, p.size, images, image, p.patch, false);
-        tide_gemm g = {.m = p.kg, .n = p.og, .k = p.places, .batch = images * d->groups, .dtype = (uint8_t)dtype,
-                       .a = p.direct ? image : p.patch, .a_row = p.places, .a_col = 1, .a_batch = p.kg * p.places,
-                       .b = (const char *)gy + i * d->oc * p.places * p.size, .b_row = 1, .b_col = p.places, .b_batch = p.og * p.places,
-                       .c = part, .c_row = p.og, .c_batch = p.kg * p.og};
+        tide_gemm g = {.m = p.kg,
+                       .n = p.og,
+                       .k = p.places,
+                       .batch = images * d->groups,
+                       .dtype = (uint8_t)dtype,
+                       .a = p.direct ? image : p.patch,
+                       .a_row = p.places,
+                       .a_col = 1,
+                       .a_batch = p.kg * p.places,
+                       .b = (const char *)gy + i * d->oc * p.places * p.size,
+                       .b_row = 1,
+                       .b_col = p.places,
+                       .b_batch = p.og * p.places,
+                       .c = part,
+                       .c_row = p.og,
+                       .c_batch = p.kg * p.og};
         if (!e) e = tide_gemm_run(cx, &g);
-        sum s = {&p, d->groups, images, tide_small_tiles(cx) ? 8 : 1 + TILE_WORK / (images > 0 ? images : 1), part, gw};
-        if (!e) e = tide_run_tiles(cx, (int)tile_count(all, s.each), (double)all * (double)images, 0, sum_tile, &s);
+        sum s = {&p,   d->groups, images, tide_small_tiles(cx) ? 8 : 1 + TILE_WORK / (images > 0 ? images : 1),
+                 part, gw};
+        if (!e)
+            e = tide_run_tiles(cx, (int)tile_count(all, s.each), (double)all * (double)images, 0, sum_tile, &s);
     }
     tide_release(cx, part, bytes);
     finish(cx, &p);

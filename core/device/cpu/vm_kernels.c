@@ -414,13 +414,12 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             d[j] = (T)(expr); \
         } \
     } \
-    /* lane[0..len) of `rounds` rounds, each `len` elements; a group of lanes stays in vector registers */ \
+    /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */ \
     INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
-        enum { G = 64 }; \
-        for (int64_t g = 0; g < len; g += G) { \
-            T l[G]; \
+        for (int64_t g = 0; g < len; g += TIDE_LANES) { \
+            T l[TIDE_LANES]; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
-            for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, G); \
+            for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, TIDE_LANES); \
             memcpy(lane + g, l, sizeof l); \
         } \
     } \

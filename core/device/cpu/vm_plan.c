@@ -412,6 +412,24 @@ static void find_outputs(plan_build *pb) {
     }
 }
 
+static bool is_direct(const plan_build *pb) {
+    const tide_vm_plan *plan = pb->plan;
+    bool direct = pb->variant == FLAT && !vm_has(plan, vm_finish(plan));
+    for (int v = 0; v < plan->nvalue && direct; v++) {
+        int load = plan->value[v].load;
+        direct = plan->value[v].place <= VM_SLOT && (load < 0 || pb->b->vm->arg[load].plain);
+    }
+    for (int s = 0; s < pb->nstep && direct; s++) {
+        const tide_vm_step *t = &plan->step[s];
+        const tide_vm_value *stored = &plan->value[t->ref[1]];
+        if (t->kind == VM_STORE) direct = stored->out == t->arg && stored->load < 0;
+        if (t->kind == VM_LOAD) direct = plan->value[t->ref[0]].load >= 0;
+    }
+    return direct;
+}
+
+static int steps_of(const tide_vm_plan *plan, int section) { return plan->section[section + 1] - plan->section[section]; }
+
 static tide_status fill_plan(plan_build *pb) {
     build *b = pb->b;
     tide_vm_plan *plan = pb->plan;
@@ -441,6 +459,9 @@ static tide_status fill_plan(plan_build *pb) {
     lay_out(pb);
     find_outputs(pb);
     plan->cost = 1 + pb->nstep;
+    plan->direct = is_direct(pb);
+    for (int level = 1; level < b->nlevel; level++)
+        if (steps_of(plan, vm_pass(level)) > steps_of(plan, vm_pass(plan->longest))) plan->longest = level;
     return TIDE_OK;
 }
 

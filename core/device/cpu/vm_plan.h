@@ -51,6 +51,8 @@ typedef struct {
     size_t registers;      /* bytes of the frame for places in loc[], their states and registers */
     int64_t row_bytes;     /* an element of all ROW values */
     double cost;           /* steps an element takes */
+    int longest;           /* the pass with the most steps */
+    bool direct;           /* flat, and where its arguments lie as registers, nothing but kernels is to run */
     size_t bytes;          /* of this plan */
 } tide_vm_plan;
 
@@ -85,6 +87,7 @@ typedef struct {
     const tide_vm_plan *plan;
     uint8_t mode;
     bool staged;         /* tiles are chunks of R */
+    bool far;            /* more memory than the second cache holds */
     int split;           /* FLAT: dims of the outer axis */
     int64_t K, R;        /* FLAT: outer and inner size */
     int64_t kb, rb;      /* a block */

@@ -9,13 +9,21 @@ enum {
     LONG_INNER = 64,    /* an inner axis of a flat block that needs no joining of dims */
     COLUMNS = 64,       /* columns of a block: four lines, so that memory is read in order */
     FEW_TILES = 16,     /* fewer than these: long reductions are cut into chunks */
-    KEEP_BYTES = 1 << 18 /* of the second cache, for values kept from pass to pass */
+    KEEP_BYTES = 1 << 18, /* of the second cache, for values kept from pass to pass */
+    FAR_BYTES = 1 << 21   /* arguments of this size come from farther away */
 };
 
 static int64_t parts_of(int64_t n, int64_t part) { return (n + part - 1) / part; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t magnitude(int64_t a) { return a < 0 ? -a : a; }
+
+static bool is_far(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it) {
+    int64_t size = 0;
+    for (int a = 0; a < vm->narg; a++)
+        if (vm->arg[a].space == unit->space) size += vm->arg[a].size;
+    return (unit->space & TIDE_AXIS_K ? it->K : 1) * (unit->space & TIDE_AXIS_R ? it->R : 1) > FAR_BYTES / most(size, 1);
+}
 
 /* Sizes and, for one argument, strides of all dims of a flat space. */
 typedef struct { int n; int64_t size[2 * TIDE_MAXDIM]; } dims;
@@ -103,6 +111,7 @@ static void blocks(tide_vm_shape *s, int64_t block) {
 static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
 
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small, tide_vm_shape *s) {
+    s->far = is_far(vm, unit, it);
     bool keyed = unit->indexed && it->K != 1 && it->R != 1;
     if (unit->flat && !keyed) {
         flat_shape(vm, unit, it, small, s);
