@@ -18,7 +18,7 @@ static void push_text(lua_State *L, const tide_prog *p) {
     luaL_pushresultsize(&b, n);
 }
 
-/* program(name[, {grad = true}]): of float32 inputs of shape (4,3); integers where an operation wants them. */
+/* program(name[, {grad = true, inputs = {tensors}}]): for inputs like those given, else float32 ones of shape (4,3). */
 static int program(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     const char *name = luaL_checkstring(L, 1);
@@ -46,6 +46,14 @@ static int program(lua_State *L) {
     if (!strcmp(op->name, "cross_entropy")) in[1] = (tide_meta){.shape = {4}, .ndim = 1, .dtype = TIDE_I64}, pin[2] = NULL;
     if (strstr(op->name, "norm"))
         for (int i = 1; i < nin; i++) in[i] = (tide_meta){.shape = {3}, .ndim = 1, .dtype = TIDE_F32};
+    if (lua_istable(L, 2) && lua_getfield(L, 2, "inputs") == LUA_TTABLE)
+        for (int i = 0; i < nin; i++) {
+            lua_rawgeti(L, -1, i + 1);
+            const tide_tensor *t = tide_lua_test(L, s, -1);
+            pin[i] = t ? &in[i] : NULL;
+            if (t) in[i] = t->meta;
+            lua_pop(L, 1);
+        }
     tide_shapes sh = {s->cx, attr.bytes, nin, op->nout, pin, out};
     tide_space space;
     memset(out, 0, sizeof out);

@@ -1,38 +1,48 @@
-/* CSV tables with pandas' rules for quoting, missing values and types. */
+/* CSV as pandas reads it: quotes, missing cells, and a type inferred for every column over all its rows. */
 #ifndef TIDE_CSV_H
 #define TIDE_CSV_H
 
 #include "base/base.h"
 
-typedef struct {
-    const char *sep;          /* one byte */
-    int header;               /* 0: columns are named "0", "1", ... */
+typedef struct tide_csv_options {
+    const char *sep;              /* one byte */
+    bool header;                  /* the first row has the names; else they are "0", "1", ... */
     const char *const *na_values; /* more texts that mean a missing cell */
     int n_na_values;
-    int keep_default_na;
-    int skip_initial_space;
+    bool keep_default_na;    /* "", NA, NaN, null ... mean one too */
+    bool skip_initial_space; /* after a separator */
 } tide_csv_options;
 
-typedef struct {
-    const char *name;
-    uint8_t type;       /* TIDE_I64, TIDE_F64, TIDE_BOOL, or 0: text */
+/* One of i, f, b, text is set, by type. */
+typedef struct tide_csv_column {
+    const char *name; /* UTF-8, ended by 0 */
+    uint32_t name_length;
+    uint8_t type; /* TIDE_I64, TIDE_F64, TIDE_BOOL, or 0: text */
     int64_t *i;
-    double *f;
+    double *f; /* NaN where missing */
     uint8_t *b;
-    const char **text;  /* of length[row] bytes; NULL: missing */
+    const char **text; /* not ended by 0 */
     uint32_t *length;
-    uint8_t *missing;   /* one byte a row; NULL: none is missing */
+    uint8_t *missing; /* one byte a row; NULL: none is */
+    int64_t capacity; /* rows that the arrays have room for */
 } tide_csv_column;
 
 typedef struct tide_csv {
     int64_t rows;
-    int ncolumns;
+    int64_t ncolumns;
     tide_csv_column *column;
-    struct tide_csv_memory *memory; /* all of it */
+    char *owned; /* the file, where tide_csv_read has read it */
+    size_t nowned;
 } tide_csv;
 
-/* TIDE_EIO; TIDE_EFORMAT "path:line: ..." for ragged rows, open quotes, invalid UTF-8, no columns. */
+tide_csv_options tide_csv_defaults(void);
+/* NULL options: the defaults. TIDE_EIO: cannot be read; TIDE_EFORMAT "path:line: ...": ragged rows, an open
+ * quote, no UTF-8, nothing in it. */
 tide_status tide_csv_read(tide_context *cx, const char *path, const tide_csv_options *options, tide_csv **out);
-void tide_csv_free(tide_context *cx, tide_csv *csv);
+/* The same of n bytes of text, called `name` in errors. Text columns point into it: it must outlive the table,
+ * and cells with doubled quotes are rewritten in place. */
+tide_status tide_csv_parse(tide_context *cx, const char *name, char *text, size_t n,
+                           const tide_csv_options *options, tide_csv **out);
+void tide_csv_free(tide_context *cx, tide_csv *csv); /* NULL passes */
 
 #endif

@@ -27,7 +27,7 @@ both("to", function(x, what)
   if what == "cpu" then return x end
   return convert(x, what)
 end)
-for name, dtype in pairs { float = "float32", double = "float64", half = "float16", bfloat16 = "bfloat16", long = "int64", int = "int32" } do
+for name, dtype in pairs { float = "float32", double = "float64", half = "float16", bfloat16 = "bfloat16", long = "int64", int = "int32", bool = "bool" } do
   methods[name] = function(x) return convert(x, dtype) end
 end
 

@@ -247,7 +247,7 @@ static void csv_late_changes(void **state) {
         int length = sprintf(want, "%d \"q\"\n, %d", i, i);
         assert_true(c[4].length[i] == (uint32_t)length && !memcmp(c[4].text[i], want, (size_t)length));
         assert_true(c[5].b[i] == (i % 3 != 0));
-        assert_true(last ? c[6].f[i] == 1.5 : c[6].f[i] == 0);
+        assert_true(last ? c[6].f[i] == 1.5 : c[6].f[i] == 0 && signbit(c[6].f[i]));
         assert_true(last ? c[7].f[i] == 7 && !c[7].missing[i] : isnan(c[7].f[i]) && c[7].missing[i]);
     }
     assert_null(c[0].missing);
@@ -280,7 +280,8 @@ static void csv_details(void **state) {
     assert_int_equal(c[0].type, TIDE_F64);
     assert_true(c[0].missing[0] && c[0].f[1] == 1 && c[0].missing[2] && c[0].f[3] == 4);
     assert_true(c[1].missing[0] && c[1].f[1] == 2.5 && c[1].missing[2] && c[1].missing[3]);
-    assert_true(c[3].type == 0 && c[3].missing[0] && !c[3].missing[1] && c[3].missing[2]);
+    assert_true(c[2].type == 0 && !c[2].missing[0] && !c[2].missing[1] && !c[2].missing[2] && c[2].missing[3]);
+    assert_true(c[3].type == 0 && c[3].missing[0] && !c[3].missing[1] && c[3].missing[2] && !c[3].missing[3]);
     tide_csv_free(cx, csv);
     /* names */
     char names[] = "Unnamed: 1,,a,a,a.1,a.1,\"a\",\"q\"\"q\",a.2\n1,2,3,4,5,6,7,8,9\n";

@@ -1,5 +1,5 @@
-/* The vector machine against the reference: the same bytes for every instruction and type, in every mode, on every
- * instruction set that the processor has, on any number of threads, with large and with small tiles. */
+/* The vector machine against the reference: the same bytes for every instruction and type, in every mode, on
+ * every instruction set that the processor has, on any number of threads, with large and with small tiles. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,15 +36,21 @@ typedef struct {
     int nk, nr;
     int64_t k[3], r[3];
     int way;
-    bool wild;        /* NaN, infinities and other extremes among the data */
+    bool wild;               /* NaN, infinities and other extremes among the data */
     int alias[TIDE_MAXARGS]; /* output -> the input whose memory it is, + 1 */
     uint64_t slot[4];
-    int failing;      /* the check that is to fail, -1 none */
+    int failing; /* the check that is to fail, -1 none */
     const char *what;
 } trial;
 
-typedef struct { char *block, *base; int64_t bytes, low; } memory;
-typedef struct { tide_iter it; memory m[TIDE_MAXARGS]; } bound;
+typedef struct {
+    char *block, *base;
+    int64_t bytes, low;
+} memory;
+typedef struct {
+    tide_iter it;
+    memory m[TIDE_MAXARGS];
+} bound;
 
 static double wild_number(uint64_t x) {
     switch (x % 16) {
@@ -70,18 +76,40 @@ static void fill(tide_dtype dtype, char *at, int64_t n, bool wild) {
         switch (dtype) {
         case TIDE_F32: memcpy(at, &f, 4); break;
         case TIDE_F64: memcpy(at, &v, 8); break;
-        case TIDE_F16: { uint16_t h = (uint16_t)(wild ? x : (x & 0x83FF) | 0x3C00); memcpy(at, &h, 2); break; }
-        case TIDE_BF16: { uint16_t h = (uint16_t)(wild ? x : (x & 0x80FF) | 0x3F00); memcpy(at, &h, 2); break; }
-        case TIDE_I64: { int64_t l = wild && x % 7 == 0 ? INT64_MIN + (int64_t)(x >> 60) : wild && x % 3 ? (int64_t)x : (int64_t)(x % 19) - 9; memcpy(at, &l, 8); break; }
-        case TIDE_I32: { int32_t l = wild && x % 7 == 0 ? INT32_MIN + (int32_t)(x >> 60) : wild && x % 3 ? (int32_t)x : (int32_t)(x % 19) - 9; memcpy(at, &l, 4); break; }
+        case TIDE_F16: {
+            uint16_t h = (uint16_t)(wild ? x : (x & 0x83FF) | 0x3C00);
+            memcpy(at, &h, 2);
+            break;
+        }
+        case TIDE_BF16: {
+            uint16_t h = (uint16_t)(wild ? x : (x & 0x80FF) | 0x3F00);
+            memcpy(at, &h, 2);
+            break;
+        }
+        case TIDE_I64: {
+            int64_t l = wild && x % 7 == 0 ? INT64_MIN + (int64_t)(x >> 60)
+                        : wild && x % 3    ? (int64_t)x
+                                           : (int64_t)(x % 19) - 9;
+            memcpy(at, &l, 8);
+            break;
+        }
+        case TIDE_I32: {
+            int32_t l = wild && x % 7 == 0 ? INT32_MIN + (int32_t)(x >> 60)
+                        : wild && x % 3    ? (int32_t)x
+                                           : (int32_t)(x % 19) - 9;
+            memcpy(at, &l, 4);
+            break;
+        }
         case TIDE_BOOL: *at = (char)(wild ? x & x >> 8 & 3 : x & 1); break;
         default: *at = (char)x;
         }
     }
 }
 
-/* Strides of an argument that has `space`; returns the bytes it spans, *low of them before its first element. */
-static int64_t lay_out(const trial *t, int way, int space, int64_t size, int64_t sk[], int64_t sr[], int64_t *low) {
+/* Strides of an argument that has `space`; returns the bytes it spans, *low of them before its first element.
+ */
+static int64_t lay_out(const trial *t, int way, int space, int64_t size, int64_t sk[], int64_t sr[],
+                       int64_t *low) {
     int64_t *s[6], n[6], at = size;
     int dims = 0;
     bool columns = way == COLUMNS || way == TURNED;
@@ -132,8 +160,10 @@ static void bind(const trial *t, bound *b, const bound *like) {
         } else {
             m->block = malloc((size_t)m->bytes + 2 * GUARD);
             m->base = m->block + GUARD;
-            if (like) memcpy(m->block, like->m[a].block, (size_t)m->bytes + 2 * GUARD);
-            else memset(m->block, 0x5A, (size_t)m->bytes + 2 * GUARD);
+            if (like)
+                memcpy(m->block, like->m[a].block, (size_t)m->bytes + 2 * GUARD);
+            else
+                memset(m->block, 0x5A, (size_t)m->bytes + 2 * GUARD);
             if (!like && a < t->p->nin) fill(dtype, m->base, m->bytes / size_of(dtype), t->wild);
         }
         it->arg[a].base = m->base + m->low;
@@ -152,13 +182,17 @@ static void compare(const trial *t, const bound *want, const bound *got, const c
         const tide_iter *it = &want->it;
         int64_t size[6], stride[6], n = 1;
         int dims = 0;
-        for (int d = 0; d < it->nk && t->p->arg[a].space & TIDE_KEPT; d++) size[dims] = it->k[d], stride[dims++] = it->arg[a].sk[d];
-        for (int d = 0; d < it->nr && t->p->arg[a].space & TIDE_REDUCED; d++) size[dims] = it->r[d], stride[dims++] = it->arg[a].sr[d];
+        for (int d = 0; d < it->nk && t->p->arg[a].space & TIDE_KEPT; d++)
+            size[dims] = it->k[d], stride[dims++] = it->arg[a].sk[d];
+        for (int d = 0; d < it->nr && t->p->arg[a].space & TIDE_REDUCED; d++)
+            size[dims] = it->r[d], stride[dims++] = it->arg[a].sr[d];
         for (int d = 0; d < dims; d++) n *= size[d];
         const memory *m = &want->m[a], *o = &got->m[a];
         int64_t at = reference_differs(dtype, dims, size, stride, m->base + m->low, o->base + o->low);
-        if (at >= 0) fail_msg("%s: output %d differs at element %lld of %lld (K %lld, R %lld, way %d): %s", t->what, a - t->p->nin, (long long)at, (long long)n,
-                              (long long)it->K, (long long)it->R, t->way, how);
+        if (at >= 0)
+            fail_msg("%s: output %d differs at element %lld of %lld (K %lld, R %lld, way %d): %s", t->what,
+                     a - t->p->nin, (long long)at, (long long)n, (long long)it->K, (long long)it->R, t->way,
+                     how);
         uint8_t *covered = calloc(1, (size_t)m->bytes + 1);
         for (int64_t i = 0; i < n; i++) {
             int64_t off = m->low, rest = i;
@@ -167,7 +201,8 @@ static void compare(const trial *t, const bound *want, const bound *got, const c
         }
         for (int64_t i = -GUARD; i < m->bytes + GUARD; i++)
             if ((i < 0 || i >= m->bytes || !covered[i]) && m->base[i] != o->base[i])
-                fail_msg("%s: output %d wrote outside its elements at byte %lld: %s", t->what, a - t->p->nin, (long long)i, how);
+                fail_msg("%s: output %d wrote outside its elements at byte %lld: %s", t->what, a - t->p->nin,
+                         (long long)i, how);
         free(covered);
     }
 }
@@ -190,10 +225,12 @@ static void run_trials(const trial *t, int n) {
         assert_non_null(vm);
         for (int c = 0; c < 2 * NCX; c++) {
             tide_context *cx = context[c % NCX];
-            if (isa < (int)tide_cpu_isa() && (c == 1 || c == 2 || c == 4)) continue; /* threads: where it is fastest */
+            if (isa < (int)tide_cpu_isa() && (c == 1 || c == 2 || c == 4))
+                continue; /* threads: where it is fastest */
             char how[64];
             cx->small_tiles = c >= NCX;
-            snprintf(how, sizeof how, "%s, %d threads%s", isa_name[isa], tide_threads(cx), c >= NCX ? ", small tiles" : "");
+            snprintf(how, sizeof how, "%s, %d threads%s", isa_name[isa], tide_threads(cx),
+                     c >= NCX ? ", small tiles" : "");
             for (int i = 0; i < n; i++) {
                 bind(&t[i], &got[i], &start[i]);
                 it[i] = got[i].it;
@@ -222,9 +259,18 @@ static void run_trials(const trial *t, int n) {
 
 static void run_trial(trial t) { run_trials(&t, 1); }
 static tide_prog *program(void) { return tide_prog_new(context[0]); }
-static void out(tide_prog *p, tide_val v, tide_dtype dtype, int space) { p_store(p, v, p_out(p, dtype, space)); }
+static void out(tide_prog *p, tide_val v, tide_dtype dtype, int space) {
+    p_store(p, v, p_out(p, dtype, space));
+}
 static trial over(tide_prog *p, const char *what, int64_t k, int64_t r, int way) {
-    return (trial){.p = p, .nk = 1, .nr = r < 0 ? 0 : 1, .k = {k}, .r = {r < 0 ? 1 : r}, .way = way, .failing = -1, .what = what};
+    return (trial){.p = p,
+                   .nk = 1,
+                   .nr = r < 0 ? 0 : 1,
+                   .k = {k},
+                   .r = {r < 0 ? 1 : r},
+                   .way = way,
+                   .failing = -1,
+                   .what = what};
 }
 
 static const tide_dtype dtype_of[TIDE_NREG] = {TIDE_F32, TIDE_F64, TIDE_I32, TIDE_I64, TIDE_BOOL};
@@ -239,7 +285,8 @@ static void test_instructions(void **state) {
             tide_prog *p = program();
             tide_val x[3] = {TIDE_NOVAL, TIDE_NOVAL, TIDE_NOVAL}, y;
             int n = tide_insn_nargs[op];
-            for (int j = 0; j < n; j++) x[j] = p_arg(p, op == TIDE_P_SELECT && j == 0 ? TIDE_BOOL : dtype_of[type], TIDE_KEPT);
+            for (int j = 0; j < n; j++)
+                x[j] = p_arg(p, op == TIDE_P_SELECT && j == 0 ? TIDE_BOOL : dtype_of[type], TIDE_KEPT);
             if (op == TIDE_P_SELECT) {
                 y = p_select(p, x[0], x[1], x[2]);
             } else if (op == TIDE_P_FMA) { /* the builder writes none */
@@ -270,7 +317,8 @@ static void test_broadcast_operands(void **state) {
     for (int a = 0; a < 4; a++) {
         for (int b = 0; b < 4; b++) {
             tide_prog *p = program();
-            tide_val x = p_arg(p, TIDE_F32, spaces[a]), y = p_arg(p, TIDE_F32, spaces[b]), z = p_arg(p, TIDE_F32, TIDE_POINT);
+            tide_val x = p_arg(p, TIDE_F32, spaces[a]), y = p_arg(p, TIDE_F32, spaces[b]),
+                     z = p_arg(p, TIDE_F32, TIDE_POINT);
             tide_val s = p_sub(p, x, y);
             out(p, p_select(p, p_lt(p, x, z), s, y), TIDE_F32, TIDE_POINT);
             for (int way = 0; way <= ALL_WAYS; way++) run_trial(over(p, "operands", 37, 70, way));
@@ -288,7 +336,8 @@ static void test_dtypes(void **state) {
         for (int to = TIDE_F32; to <= TIDE_BOOL; to++) {
             tide_prog *p = program();
             tide_val x = p_arg(p, (tide_dtype)from, TIDE_KEPT);
-            out(p, p_round_to(p, p_cvt(p, x, tide_reg_of((tide_dtype)to)), (tide_dtype)to), (tide_dtype)to, TIDE_KEPT);
+            out(p, p_round_to(p, p_cvt(p, x, tide_reg_of((tide_dtype)to)), (tide_dtype)to), (tide_dtype)to,
+                TIDE_KEPT);
             for (int way = 0; way <= ALL_WAYS; way++) {
                 trial t = over(p, "dtypes", 11, -1, way);
                 t.wild = true;
@@ -331,11 +380,13 @@ static void test_sizes(void **state) {
 /* ---- reductions ---- */
 
 static void test_reductions(void **state) {
-    static const int64_t sizes[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 100, 255, 256, 257, 511, 513, 1000, 5000, 16384, 16385, 65537};
+    static const int64_t sizes[] = {1,   2,   3,   7,   15,  16,   17,   31,    32,    33,   100,
+                                    255, 256, 257, 511, 513, 1000, 5000, 16384, 16385, 65537};
     for (int op = TIDE_P_SUM; op <= TIDE_P_MINR; op++) {
         for (int type = 0; type < TIDE_RMASK; type++) {
             tide_prog *p = program();
-            out(p, p_reduce(p, op, p_arg(p, dtype_of[type], TIDE_POINT), TIDE_AXIS_R), dtype_of[type], TIDE_KEPT);
+            out(p, p_reduce(p, op, p_arg(p, dtype_of[type], TIDE_POINT), TIDE_AXIS_R), dtype_of[type],
+                TIDE_KEPT);
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
                 int64_t n = sizes[i];
                 if (n > 1000 && (type > 0 || op > TIDE_P_PROD) && (op != TIDE_P_SUM || n == 65537)) continue;
@@ -378,11 +429,13 @@ static tide_prog *softmax(void) {
 
 static tide_prog *layer_norm(void) {
     tide_prog *p = program();
-    tide_val x = p_arg(p, TIDE_F32, TIDE_POINT), w = p_arg(p, TIDE_F16, TIDE_REDUCED), b = p_arg(p, TIDE_F32, TIDE_REDUCED);
+    tide_val x = p_arg(p, TIDE_F32, TIDE_POINT), w = p_arg(p, TIDE_F16, TIDE_REDUCED),
+             b = p_arg(p, TIDE_F32, TIDE_REDUCED);
     tide_val n = p_cvt(p, p_index(p, TIDE_P_SIZE_R, TIDE_ONE), TIDE_RF32);
     tide_val mean = p_div(p, p_sum_r(p, x), n), d = p_sub(p, x, mean);
     tide_val rstd = p_rsqrt(p, p_add(p, p_div(p, p_sum_r(p, p_mul(p, d, d)), n), p_const(p, TIDE_RF32, 1e-5)));
-    out(p, p_add(p, p_mul(p, p_mul(p, d, rstd), p_add(p, w, p_const(p, TIDE_RF32, 1))), b), TIDE_F32, TIDE_POINT);
+    out(p, p_add(p, p_mul(p, p_mul(p, d, rstd), p_add(p, w, p_const(p, TIDE_RF32, 1))), b), TIDE_F32,
+        TIDE_POINT);
     out(p, mean, TIDE_F32, TIDE_KEPT);
     out(p, rstd, TIDE_F64 - 1, TIDE_KEPT);
     return p;
@@ -407,10 +460,12 @@ static tide_prog *cross_entropy(void) {
 /* Values of every space, sums of what does not vary, results before the last pass. */
 static tide_prog *everything(void) {
     tide_prog *p = program();
-    tide_val x = p_arg(p, TIDE_F32, TIDE_POINT), k = p_arg(p, TIDE_F64, TIDE_KEPT), r = p_arg(p, TIDE_F32, TIDE_REDUCED);
+    tide_val x = p_arg(p, TIDE_F32, TIDE_POINT), k = p_arg(p, TIDE_F64, TIDE_KEPT),
+             r = p_arg(p, TIDE_F32, TIDE_REDUCED);
     tide_val o = p_arg(p, TIDE_I8, TIDE_ONE);
     tide_val kf = p_cvt(p, k, TIDE_RF32), of = p_cvt(p, o, TIDE_RF32);
-    tide_val a = p_mul(p, p_add(p, x, r), kf), s = p_sum_r(p, a), t = p_sum_r(p, kf), u = p_prod_r(p, p_exp(p, of));
+    tide_val a = p_mul(p, p_add(p, x, r), kf), s = p_sum_r(p, a), t = p_sum_r(p, kf),
+             u = p_prod_r(p, p_exp(p, of));
     tide_val v = p_min_r(p, p_sub(p, a, s)), w = p_max_r(p, p_mul(p, a, v));
     out(p, a, TIDE_F32, TIDE_POINT);
     out(p, p_add(p, p_add(p, s, t), p_min(p, u, of)), TIDE_F32, TIDE_KEPT);
@@ -424,8 +479,9 @@ static tide_prog *everything(void) {
 }
 
 static void test_programs(void **state) {
-    static const int64_t shapes[][2] = {{1, 1},    {1, 0},    {0, 4},   {3, 0},    {32, 10},   {5, 31},   {5, 32},  {7, 33}, {17, 256}, {16, 257},
-                                        {1000, 2}, {300, 16}, {2, 1000}, {9, 2500}, {3, 16384}, {2, 16385}, {18, 40000}, {1, 40000}};
+    static const int64_t shapes[][2] = {{1, 1},    {1, 0},    {0, 4},     {3, 0},     {32, 10},    {5, 31},
+                                        {5, 32},   {7, 33},   {17, 256},  {16, 257},  {1000, 2},   {300, 16},
+                                        {2, 1000}, {9, 2500}, {3, 16384}, {2, 16385}, {18, 40000}, {1, 40000}};
     tide_prog *p[] = {softmax(), layer_norm(), cross_entropy(), everything()};
     const char *name[] = {"softmax", "layer_norm", "cross_entropy", "everything"};
     for (int i = 0; i < 4; i++) {
@@ -456,14 +512,20 @@ static tide_prog *adamw(void) {
     tide_prog *p = program();
     tide_val w = p_arg(p, TIDE_F32, TIDE_KEPT), g = p_arg(p, TIDE_F32, TIDE_KEPT);
     tide_val m = p_arg(p, TIDE_F32, TIDE_KEPT), v = p_arg(p, TIDE_F32, TIDE_KEPT);
-    tide_val lr = p_slot(p, 0, true, TIDE_RF32), b1 = p_const(p, TIDE_RF32, 0.9), b2 = p_const(p, TIDE_RF32, 0.999);
-    tide_val c1 = p_const(p, TIDE_RF32, 0.1), c2 = p_const(p, TIDE_RF32, 0.001), eps = p_const(p, TIDE_RF32, 1e-8);
+    tide_val lr = p_slot(p, 0, true, TIDE_RF32), b1 = p_const(p, TIDE_RF32, 0.9),
+             b2 = p_const(p, TIDE_RF32, 0.999);
+    tide_val c1 = p_const(p, TIDE_RF32, 0.1), c2 = p_const(p, TIDE_RF32, 0.001),
+             eps = p_const(p, TIDE_RF32, 1e-8);
     tide_val step = p_slot(p, 8, false, TIDE_RF32);
-    tide_val m1 = p_add(p, p_mul(p, m, b1), p_mul(p, g, c1)), v1 = p_add(p, p_mul(p, v, b2), p_mul(p, p_mul(p, g, g), c2));
+    tide_val m1 = p_add(p, p_mul(p, m, b1), p_mul(p, g, c1)),
+             v1 = p_add(p, p_mul(p, v, b2), p_mul(p, p_mul(p, g, g), c2));
     tide_val u = p_div(p, m1, p_add(p, p_sqrt(p, p_abs(p, v1)), eps));
     out(p, m1, TIDE_F32, TIDE_KEPT);
     out(p, v1, TIDE_F32, TIDE_KEPT);
-    out(p, p_sub(p, p_mul(p, w, p_sub(p, p_const(p, TIDE_RF32, 1), p_mul(p, lr, p_const(p, TIDE_RF32, 0.01)))), p_mul(p, p_div(p, lr, step), u)), TIDE_F32, TIDE_KEPT);
+    out(p,
+        p_sub(p, p_mul(p, w, p_sub(p, p_const(p, TIDE_RF32, 1), p_mul(p, lr, p_const(p, TIDE_RF32, 0.01)))),
+              p_mul(p, p_div(p, lr, step), u)),
+        TIDE_F32, TIDE_KEPT);
     return p;
 }
 
@@ -531,7 +593,8 @@ static void test_lists(void **state) {
     p = program(); /* squares of gradients: long ones go in stages */
     tide_val x = p_arg(p, TIDE_F32, TIDE_POINT);
     out(p, p_sum_r(p, p_mul(p, x, x)), TIDE_F32, TIDE_KEPT);
-    for (int i = 0; i < 8; i++) t[i] = over(p, "norm list", 1, (int64_t[]){70000, 5, 0, 16384, 16385, 1, 300, 33000}[i], ROWS);
+    for (int i = 0; i < 8; i++)
+        t[i] = over(p, "norm list", 1, (int64_t[]){70000, 5, 0, 16384, 16385, 1, 300, 33000}[i], ROWS);
     run_trials(t, 8);
     tide_prog_free(p);
 }
@@ -569,7 +632,9 @@ static void test_checks(void **state) {
         for (int way = ROWS; way <= COLUMNS; way++) {
             trial t = over(p, "checks", 19, 300, way);
             t.failing = failing;
-            for (int i = 0; i < 3; i++) t.slot[i] = failing >= 0 && failing <= i ? (uint64_t)-100 : 100000; /* the first that fails is told */
+            for (int i = 0; i < 3; i++)
+                t.slot[i] =
+                    failing >= 0 && failing <= i ? (uint64_t)-100 : 100000; /* the first that fails is told */
             if (failing == 0) t.slot[0] = 299;
             run_trial(t);
             t.k[0] = 2;
@@ -611,10 +676,12 @@ static int close_contexts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_instructions), cmocka_unit_test(test_broadcast_operands), cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_copies), cmocka_unit_test(test_sizes), cmocka_unit_test(test_reductions),
-        cmocka_unit_test(test_long_reductions), cmocka_unit_test(test_programs), cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_lists), cmocka_unit_test(test_random), cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_instructions),    cmocka_unit_test(test_broadcast_operands),
+        cmocka_unit_test(test_dtypes),          cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_sizes),           cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_long_reductions), cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_in_place),        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_random),          cmocka_unit_test(test_checks),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, open_contexts, close_contexts);

@@ -1,15 +1,34 @@
 /* Running the vector machine: tiles over the blocks of an iteration space.
  *
- * A block is no x ni elements. Its inner axis is R (ROWS), K (COLUMNS) or, where nothing is reduced, the innermost
- * dims (FLAT). Every value has a place in loc[], and a step is one call of a kernel over the block. Arguments that
- * lie as a register would are used in place; others are packed into registers, and outputs copied from them. */
+ * A block is no x ni elements. Its inner axis is R (ROWS), K (COLUMNS) or, where nothing is reduced, the
+ * innermost dims (FLAT). Every value has a place in loc[], and a step is one call of a kernel over the block.
+ * Arguments that lie as a register would are used in place; others are packed into registers, and outputs
+ * copied from them. */
 #include "base/context.h"
 #include "device/cpu/vm_plan.h"
 
-typedef struct { int n; const int64_t *size; } vm_axis;
-typedef struct { const int64_t *dim; int64_t step; bool even; } vm_strides; /* even: `step` says it all */
-typedef struct { char *base; vm_strides o, i; } vm_arg; /* along the outer and the inner axis */
-typedef struct { int64_t o, no, i, ni; } vm_block;
+typedef struct {
+    int n;
+    const int64_t *size;
+} vm_axis;
+
+/* Of an argument along an axis. even: `step` says it all. */
+typedef struct {
+    const int64_t *dim;
+    int64_t step;
+    bool even;
+} vm_strides;
+
+/* An argument, along the outer and the inner axis. */
+typedef struct {
+    char *base;
+    vm_strides o, i;
+} vm_arg;
+
+/* From o, i on; no x ni elements. */
+typedef struct {
+    int64_t o, no, i, ni;
+} vm_block;
 
 /* What all tiles of a list share. */
 typedef struct {
@@ -20,7 +39,7 @@ typedef struct {
     const int *first; /* the first tile of each item of a list; NULL: one item */
     int niter;
     const uint64_t *slot;
-    uint32_t failed; /* checks that did not hold, a bit each */
+    uint32_t failed;       /* checks that did not hold, a bit each */
     char *parts, *results; /* staged: of chunks, and of whole reductions */
     int level;             /* staged: how far the work has got */
 } vm_run;
@@ -37,10 +56,10 @@ typedef struct {
     int nmoving;
     char *frame;
     vm_axis o, i;
-    int64_t k0, nk;   /* the kept elements at hand */
-    int64_t r0;       /* where the chunk at hand begins */
-    int64_t size[2];  /* what SIZE_K and SIZE_R give */
-    bool along_k;     /* FLAT: elements are numbered along K */
+    int64_t k0, nk;  /* the kept elements at hand */
+    int64_t r0;      /* where the chunk at hand begins */
+    int64_t size[2]; /* what SIZE_K and SIZE_R give */
+    bool along_k;    /* FLAT: elements are numbered along K */
     vm_arg arg[TIDE_MAXARGS];
     int64_t joined[TIDE_MAXARGS + 1][2 * TIDE_MAXDIM]; /* K and R as one axis: strides; the last: sizes */
 } vm_tile;
@@ -55,8 +74,10 @@ static vm_strides strides_of(const vm_axis *axis, const int64_t *dim) {
     bool any = false;
     for (int d = axis->n; d-- > 0;) {
         if (axis->size[d] == 1) continue;
-        if (!any) s.step = dim[d];
-        else if (dim[d] != next) s.even = false;
+        if (!any)
+            s.step = dim[d];
+        else if (dim[d] != next)
+            s.even = false;
         next = dim[d] * axis->size[d];
         any = true;
     }
@@ -108,9 +129,11 @@ static void move_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
     } else if (t->space == TIDE_ONE) {
         move(t->fn, load, a->base, &none, &still, &none, &still, (vm_block){0, 1, 0, 1}, reg);
     } else if ((t->space == TIDE_KEPT) == rows) {
-        move(t->fn, load, a->base, &none, &still, &x->o, &a->o, (vm_block){0, 1, b.o, b.no}, (tide_loc){reg.p, 0, reg.so});
+        move(t->fn, load, a->base, &none, &still, &x->o, &a->o, (vm_block){0, 1, b.o, b.no},
+             (tide_loc){reg.p, 0, reg.so});
     } else {
-        move(t->fn, load, a->base, &none, &still, &x->i, &a->i, (vm_block){0, 1, b.i, b.ni}, (tide_loc){reg.p, 0, reg.si});
+        move(t->fn, load, a->base, &none, &still, &x->i, &a->i, (vm_block){0, 1, b.i, b.ni},
+             (tide_loc){reg.p, 0, reg.si});
     }
 }
 
@@ -130,9 +153,7 @@ static void bind(vm_tile *x, const tide_iter *it) {
     switch (s->mode) {
     case VM_ROWS: x->o = ak, x->i = ar; break;
     case VM_COLUMNS: x->o = ar, x->i = ak; break;
-    default:
-        x->o = (vm_axis){s->split, all.size};
-        x->i = (vm_axis){all.n - s->split, all.size + s->split};
+    default: x->o = (vm_axis){s->split, all.size}; x->i = (vm_axis){all.n - s->split, all.size + s->split};
     }
     for (int a = 0; a < x->vm->narg; a++) {
         if (s->mode == VM_FLAT && all.n <= 1) { /* the common case, and the one whose time counts */
@@ -172,7 +193,8 @@ static bool lies(const vm_tile *x, const tide_vm_value *v, int arg, bool output,
     if (v->space == TIDE_POINT) {
         at->so = a->o.step;
         at->si = a->i.step;
-        return a->i.even && (a->o.even || x->shape->kb == 1) && (at->si == size || (at->si == 0 && !v->dense && !output));
+        bool one_row = x->shape->mode != VM_COLUMNS && x->shape->kb == 1;
+        return a->i.even && (a->o.even || one_row) && (at->si == size || (at->si == 0 && !v->dense && !output));
     }
     bool outer = (v->space == TIDE_KEPT) == (x->shape->mode == VM_ROWS);
     const vm_strides *s = outer ? &a->o : &a->i;
@@ -181,11 +203,12 @@ static bool lies(const vm_tile *x, const tide_vm_value *v, int arg, bool output,
     return s->even && (s->step == size || (s->step == 0 && !output));
 }
 
-/* May v be computed where it is stored? Not while that memory is read as an input. What is packed from afar goes
- * to a register first: writing rows of an output in turns would keep throwing its lines out of the cache. */
+/* May v be computed where it is stored? Not while that memory is read as an input. What is packed from afar
+ * goes to a register first: writing the rows of an output in turns keeps throwing lines out of the cache. */
 static bool free_to_write(const vm_tile *x, const tide_vm_value *v) {
     if (v->space == TIDE_KEPT && x->shape->staged) return false; /* each chunk has its own */
-    if (v->load >= 0 && !(x->arg[v->load].i.even && x->arg[v->load].i.step == x->vm->arg[v->load].size)) return false;
+    if (v->load >= 0 && !(x->arg[v->load].i.even && x->arg[v->load].i.step == x->vm->arg[v->load].size))
+        return false;
     for (int a = 0; a < x->vm->nin; a++)
         if (v->hazard >> a & 1 && x->arg[a].base == x->arg[v->out].base) return false;
     return true;
@@ -216,22 +239,29 @@ static void place(vm_tile *x, int64_t nk) {
         case VM_FAILED: l.p = (char *)&x->run->failed; break;
         case VM_ORIGIN:
             moving = true;
-            if (s->mode == VM_FLAT) l.si = x->along_k == (v->off == 0), l.so = l.si * s->R;
-            else if ((v->off == 0) == rows) l.so = 1;
-            else l.si = 1;
+            if (s->mode == VM_FLAT)
+                l.si = x->along_k == (v->off == 0), l.so = l.si * s->R;
+            else if ((v->off == 0) == rows)
+                l.so = 1;
+            else
+                l.si = 1;
             break;
         default:
             x->where[i] = IN_REGISTER;
-            if (v->load >= 0 && x->vm->arg[v->load].plain && lies(x, v, v->load, false, &l)) x->where[i] = IN_INPUT;
+            if (v->load >= 0 && x->vm->arg[v->load].plain && lies(x, v, v->load, false, &l))
+                x->where[i] = IN_INPUT;
             else if (v->out >= 0 && lies(x, v, v->out, true, &l) && free_to_write(x, v))
                 x->where[i] = is_input(x, v->out) ? IN_PLACE : IN_OUTPUT;
             moving = x->where[i] != IN_REGISTER || v->place == VM_ROW;
             if (x->where[i] != IN_REGISTER) break;
             l.p = x->frame + v->off;
             l.so = l.si = 0;
-            if (v->space == TIDE_POINT) l.so = (v->place == VM_ROW ? row_width : width) * v->size, l.si = v->size;
-            else if (v->space && (v->space == TIDE_KEPT) == rows) l.so = v->size;
-            else if (v->space) l.si = v->size;
+            if (v->space == TIDE_POINT)
+                l.so = (v->place == VM_ROW ? row_width : width) * v->size, l.si = v->size;
+            else if (v->space && (v->space == TIDE_KEPT) == rows)
+                l.so = v->size;
+            else if (v->space)
+                l.si = v->size;
         }
         x->loc[i] = l;
         if (moving) x->moving[x->nmoving++] = (uint16_t)i;
@@ -251,7 +281,8 @@ static void move_places(vm_tile *x, vm_block b) {
             int64_t first = s->mode != VM_FLAT ? (v->off == 0 ? x->k0 : r) : b.o * l->so + b.i * l->si;
             l->p = (char *)(intptr_t)first;
         } else if (x->where[i] == IN_REGISTER) {
-            l->p = x->frame + s->rows + (int64_t)v->off * s->R * s->kb + r * (v->space == TIDE_POINT && !rows ? l->so : v->size);
+            l->p = x->frame + s->rows + (int64_t)v->off * s->R * s->kb +
+                   r * (v->space == TIDE_POINT && !rows ? l->so : v->size);
         } else {
             const vm_arg *a = &x->arg[x->where[i] == IN_INPUT ? v->load : v->out];
             l->p = a->base;
@@ -277,8 +308,10 @@ static void reduce_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
     char *result = x->loc[red->value].p;
     bool rows = x->shape->mode == VM_ROWS;
     if (whole(x->shape)) {
-        if (rows) red->f.rows(result, from.p, from.so, b.no, b.ni);
-        else red->f.tree(result, lanes_of(x, t->arg), from.p, from.so, b.no, b.ni);
+        if (rows)
+            red->f.rows(result, from.p, from.so, b.no, b.ni);
+        else
+            red->f.tree(result, lanes_of(x, t->arg), from.p, from.so, b.no, b.ni);
     } else if (rows) {
         red->f.fold(lanes_of(x, t->arg), from.p, red->size, b.i - x->r0, b.ni, 1);
     } else {
@@ -286,10 +319,13 @@ static void reduce_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
     }
 }
 
-/* Asks for the inputs of the next block and the outputs of this one, a few lines after every step, so that memory
- * works while we compute: each argument is visited in streams too short for the processor to see them coming.
- * (4 M elements: AdamW 5.4 -> 3.3 ms, layer norm 2.5 -> 1.7 ms.) */
-typedef struct { int value; int64_t line, a_step; } vm_ahead;
+/* Asks for the inputs of the next block and the outputs of this one, a few lines after every step, so that
+ * memory works while we compute: each argument is visited in streams too short for the processor to see them
+ * coming. (4 M elements: AdamW 5.4 -> 3.3 ms, layer norm 2.5 -> 1.7 ms.) */
+typedef struct {
+    int value;
+    int64_t line, a_step;
+} vm_ahead;
 enum { FEW_STEPS = 3 }; /* shorter passes are streams themselves */
 
 static void fetch_ahead(const vm_tile *x, vm_ahead *a, vm_block b) {
@@ -298,7 +334,8 @@ static void fetch_ahead(const vm_tile *x, vm_ahead *a, vm_block b) {
         const tide_loc *l = &x->loc[v];
         int64_t bytes = b.no * b.ni * l->si, n = (bytes >> 6) - a->line;
         bool row = b.no == 1 || l->so == b.ni * l->si;
-        if ((where != IN_INPUT && where != IN_OUTPUT) || x->plan->value[v].space != TIDE_POINT || !row || n <= 0) {
+        if ((where != IN_INPUT && where != IN_OUTPUT) || x->plan->value[v].space != TIDE_POINT || !row ||
+            n <= 0) {
             a->value++;
             a->line = 0;
             continue;
@@ -318,7 +355,8 @@ static void run_section(vm_tile *x, int section, vm_block b) {
     const tide_vm_plan *p = x->plan;
     bool rows = x->shape->mode == VM_ROWS;
     /* by space: how much of the block a step works on */
-    const int64_t no[4] = {1, rows ? b.no : 1, rows ? 1 : b.no, b.no}, ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
+    const int64_t no[4] = {1, rows ? b.no : 1, rows ? 1 : b.no, b.no},
+                  ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
     vm_ahead ahead = {0, 0, 0};
     if (x->shape->far && section == vm_pass(p->longest) && end - t >= FEW_STEPS)
@@ -367,7 +405,8 @@ static void combine(const tide_vm_red *red, char *d, void *lanes, char *x, int64
 static char *parts_of(const vm_tile *x, int red) {
     const tide_vm_shape *s = x->shape;
     int64_t chunks = (s->R + TIDE_CHUNK - 1) / TIDE_CHUNK;
-    return s->staged ? x->run->parts + 8 * chunks * (red * s->K + x->k0) : x->frame + s->parts + 8 * chunks * red * s->kb;
+    return s->staged ? x->run->parts + 8 * chunks * (red * s->K + x->k0)
+                     : x->frame + s->parts + 8 * chunks * red * s->kb;
 }
 
 /* One pass over the blocks of one chunk; leaves what its reductions give, for this chunk. */
@@ -396,7 +435,8 @@ static void finish_pass(vm_tile *x, int level) {
         const tide_vm_red *red = &x->plan->red[j];
         if (red->level != level + 1) continue;
         char *d = x->loc[red->value].p;
-        if (s->R > TIDE_CHUNK) combine(red, d, lanes_of(x, j), parts_of(x, j), (s->R + TIDE_CHUNK - 1) / TIDE_CHUNK, x->nk);
+        if (s->R > TIDE_CHUNK)
+            combine(red, d, lanes_of(x, j), parts_of(x, j), (s->R + TIDE_CHUNK - 1) / TIDE_CHUNK, x->nk);
         for (int64_t k = 0; k < x->nk && s->R == 0; k++) memcpy(d + k * red->size, &red->neutral, red->size);
     }
 }
@@ -456,7 +496,8 @@ static void recall(vm_tile *x, int64_t k0, int level) {
     begin_kept(x, k0, nk);
     for (int j = 0; j < x->plan->nred; j++) {
         const tide_vm_red *red = &x->plan->red[j];
-        if (red->level <= level) memcpy(x->loc[red->value].p, x->run->results + 8 * (j * s->K + k0), (size_t)(nk * red->size));
+        if (red->level <= level)
+            memcpy(x->loc[red->value].p, x->run->results + 8 * (j * s->K + k0), (size_t)(nk * red->size));
     }
     for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), block_of(x, 0, 0));
 }
@@ -479,14 +520,18 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
     int item = 0;
     for (int end = run->niter; run->first && end - item > 1;) {
         int middle = item + (end - item) / 2;
-        if (run->first[middle] <= tile) item = middle;
-        else end = middle;
+        if (run->first[middle] <= tile)
+            item = middle;
+        else
+            end = middle;
     }
     vm_tile x;
     start(&x, run, item, scratch);
     if (run->first) tile -= run->first[item];
-    if (x.shape->mode == VM_FLAT) flat_tile(&x, tile);
-    else kept_tile(&x, tile);
+    if (x.shape->mode == VM_FLAT)
+        flat_tile(&x, tile);
+    else
+        kept_tile(&x, tile);
 }
 
 static void chunk_tile(void *arg, int tile, void *scratch) {
@@ -505,7 +550,8 @@ static void combine_tile(void *arg, int tile, void *scratch) {
     finish_pass(&x, run->level);
     for (int j = 0; j < x.plan->nred; j++) {
         const tide_vm_red *red = &x.plan->red[j];
-        if (red->level == run->level + 1) memcpy(run->results + 8 * (j * x.shape->K + x.k0), x.loc[red->value].p, (size_t)(x.nk * red->size));
+        if (red->level == run->level + 1)
+            memcpy(run->results + 8 * (j * x.shape->K + x.k0), x.loc[red->value].p, (size_t)(x.nk * red->size));
     }
 }
 
@@ -566,9 +612,12 @@ static void direct_tile(void *arg, int tile, void *scratch) {
         int a = v->load >= 0 ? v->load : v->out;
         loc[i].so = 0;
         loc[i].si = v->space ? v->size : 0;
-        if (v->place == VM_CONST) loc[i].p = (char *)&run->vm->konst[v->off];
-        else if (v->place == VM_SLOT) loc[i].p = (char *)&run->slot[v->off];
-        else loc[i].p = a >= 0 ? run->iter->arg[a].base : (char *)scratch + v->off;
+        if (v->place == VM_CONST)
+            loc[i].p = (char *)&run->vm->konst[v->off];
+        else if (v->place == VM_SLOT)
+            loc[i].p = (char *)&run->slot[v->off];
+        else
+            loc[i].p = a >= 0 ? run->iter->arg[a].base : (char *)scratch + v->off;
     }
     int64_t n = run->iter->K * run->iter->R;
     const tide_vm_step *t = p->step, *end = p->step + p->section[vm_pass(0) + 1];
@@ -614,7 +663,8 @@ static tide_status run_list(tide_context *cx, vm_run *run) {
     return e;
 }
 
-tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter, const uint64_t *slot) {
+tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter,
+                        const uint64_t *slot) {
     tide_status e = TIDE_OK;
     vm_run run = {.vm = vm, .slot = slot, .niter = niter};
     for (int u = 0; u < vm->nunit && !e; u++) {

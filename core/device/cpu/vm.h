@@ -4,7 +4,8 @@
 
 #include "program/program.h"
 
-typedef struct tide_vm tide_vm; /* a piece, translated: registers assigned, kernels picked for the instruction set */
+/* A piece, translated: registers assigned, kernels picked for the instruction set. */
+typedef struct tide_vm tide_vm;
 
 /* NULL: error pending. The piece is not kept (its check texts are); its reductions run over R only. */
 tide_vm *tide_vm_build(tide_context *cx, const tide_prog *piece);
@@ -12,8 +13,9 @@ void tide_vm_free(tide_context *cx, tide_vm *vm); /* NULL passes */
 
 /* Runs the piece over each of the `niter` spaces (a list of tensors gives several), as one list of tiles.
  * slot: the numbers of the program's slots (bits of a double or an int64_t). A CHECK that does not hold gives
- * TIDE_EARG with its text; outputs are then undefined. Outputs may be the same memory as inputs only where base and
- * strides are equal. */
-tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter, const uint64_t *slot);
+ * TIDE_EARG with its text; outputs are then undefined. Outputs may be the same memory as inputs only where base
+ * and strides are equal. */
+tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter,
+                        const uint64_t *slot);
 
 #endif

@@ -5,31 +5,34 @@
 
 #include "program/program.h"
 
-/* Where the elements of a value lie: strides in bytes along the outer and the inner axis of the block. A register
- * or an argument used in place has si = its element size, or 0: one element for the whole inner axis. */
-typedef struct { char *p; int64_t so, si; } tide_loc;
+/* Where the elements of a value lie: strides in bytes along the outer and the inner axis of the block. A
+ * register or an argument used in place has si = its element size, or 0: one element a row. */
+typedef struct {
+    char *p;
+    int64_t so, si;
+} tide_loc;
 
-/* ref: the places in loc[] of the result and of the operands. A result may lie exactly where an operand lies. */
+/* ref: the places in loc[] of the result and of the operands. A result may lie where an operand lies. */
 typedef void (*tide_vm_fn)(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni);
 
 /* Reductions, each in the order of program.h. acc: TIDE_LANES x k elements. */
 typedef struct {
     /* d[o] = reduction of the ni elements of row o, 1 <= ni <= TIDE_CHUNK */
     void (*rows)(void *d, const char *x, int64_t so, int64_t no, int64_t ni);
-    /* Takes elements r .. r+n of a chunk, each a vector of k, into their lanes; the first TIDE_LANES open them. */
+    /* Takes elements r .. r+n of a chunk, each a vector of k, into their lanes; the first ones open them. */
     void (*fold)(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k);
     /* d[0..k) = the 1 <= n <= TIDE_LANES vectors x, combined by halving; acc is work space and may be x. */
     void (*tree)(void *d, void *acc, const char *x, int64_t so, int64_t n, int64_t k);
 } tide_vm_reduction;
 
 typedef struct {
-    tide_vm_fn op[TIDE_NINSN][TIDE_NREG];   /* by the type of the first operand; SELECT: of the second */
-    tide_vm_fn cvt[TIDE_NREG][TIDE_NREG];   /* [from][to]; from == to copies */
-    tide_vm_fn load[TIDE_BOOL + 1];         /* any inner stride -> register */
-    tide_vm_fn store[TIDE_BOOL + 1];        /* register -> any inner stride */
+    tide_vm_fn op[TIDE_NINSN][TIDE_NREG]; /* by the type of the first operand; SELECT: of the second */
+    tide_vm_fn cvt[TIDE_NREG][TIDE_NREG]; /* [from][to]; from == to copies */
+    tide_vm_fn load[TIDE_BOOL + 1];       /* any inner stride -> register */
+    tide_vm_fn store[TIDE_BOOL + 1];      /* register -> any inner stride */
     tide_vm_fn round_to[TIDE_BOOL + 1];
-    tide_vm_fn index;                       /* operand: p is the first number, so and si are the steps */
-    tide_vm_reduction reduction[4][4];      /* [op - TIDE_P_SUM][type] */
+    tide_vm_fn index;                  /* operand: p is the first number, so and si are the steps */
+    tide_vm_reduction reduction[4][4]; /* [op - TIDE_P_SUM][type] */
 } tide_vm_kernels;
 
 extern const tide_vm_kernels tide_vm_kernels_baseline;

@@ -1,9 +1,9 @@
 /* Translating a piece: which instructions each pass runs, in which registers, by which kernels.
  *
- * The effects of a piece are run over K x R, or, those that do not vary along K, over R alone: two units. A unit
- * without reductions, whose effects vary along the same axes, is flat: all its values are treated alike. Otherwise
- * values have levels: one more than the reductions that they depend on in a row. Pass s over the elements computes
- * what the reductions of level s + 1 take, and the last pass also all effects. */
+ * The effects of a piece are run over K x R, or, those that do not vary along K, over R alone: two units. A
+ * unit without reductions, whose effects vary along the same axes, is flat: all its values are treated alike.
+ * Otherwise values have levels: one more than the reductions that they depend on in a row. Pass s over the
+ * elements computes what the reductions of level s + 1 take, and the last pass also all effects. */
 #include "base/context.h"
 #include "device/cpu/vm_plan.h"
 
@@ -17,8 +17,8 @@ typedef struct {
     tide_context *cx;
     const tide_prog *p;
     const tide_vm *vm;
-    uint16_t *same;   /* the value that this one is: HOLD and the like are their operands */
-    uint16_t *at;     /* its place in plan->value */
+    uint16_t *same; /* the value that this one is: HOLD and the like are their operands */
+    uint16_t *at;   /* its place in plan->value */
     uint8_t *space, *level;
     uint8_t *used, *in, *done;
     int nlevel, last; /* the pass that runs the effects */
@@ -30,7 +30,9 @@ typedef struct {
 static bool is_effect(const tide_insn *i) { return tide_insn_kind[i->op] == 'E'; }
 static bool is_reduction(const tide_insn *i) { return tide_insn_kind[i->op] == 'R'; }
 static bool is_index(const tide_insn *i) { return i->op == TIDE_P_INDEX_K || i->op == TIDE_P_INDEX_R; }
-static int is_slot_float(const tide_prog *p, int slot) { return p->slot[slot].is_float ? TIDE_RF64 : TIDE_RI64; }
+static int is_slot_float(const tide_prog *p, int slot) {
+    return p->slot[slot].is_float ? TIDE_RF64 : TIDE_RI64;
+}
 
 /* What an effect varies along. */
 static int effect_space(const build *b, const tide_insn *i) {
@@ -48,8 +50,8 @@ static int operands(const build *b, const tide_insn *i, uint16_t v[3]) {
     return n;
 }
 
-/* Spaces and levels of all values. A value may depend on a reduction whose operand does not vary along K: in the
- * machine it is a kept value all the same. */
+/* Spaces and levels of all values. A value may depend on a reduction whose operand does not vary along K: in
+ * the machine it is a kept value all the same. */
 static tide_status examine(build *b) {
     const tide_prog *p = b->p;
     for (int64_t v = 0; v < p->n; v++) {
@@ -67,7 +69,8 @@ static tide_status examine(build *b) {
             if (b->level[u[k]] > level) level = b->level[u[k]];
         }
         if (is_reduction(i)) {
-            if (i->aux != TIDE_AXIS_R) return tide_fail(b->cx, TIDE_EARG, "program: a reduction over K is not cut off");
+            if (i->aux != TIDE_AXIS_R)
+                return tide_fail(b->cx, TIDE_EARG, "program: a reduction over K is not cut off");
             space = TIDE_KEPT;
             level++;
         }
@@ -120,9 +123,9 @@ static bool select_unit(build *b, int space) {
 typedef struct {
     build *b;
     tide_vm_plan *plan;
-    int variant, nstep, next_free;
-    uint16_t *last_use; /* by value: of the section at hand */
-    uint16_t *free_slot; /* lists of free registers, by kind */
+    int variant, nstep;
+    uint16_t *last_use;           /* by value: of the section at hand */
+    uint16_t *free_slot;          /* lists of free registers, by kind */
     int nslot[2][9], nfree[2][9]; /* by REDUCED/POINT and size: registers in all, free ones */
 } plan_build;
 
@@ -135,8 +138,12 @@ static int space_here(const plan_build *pb, int64_t v) {
 
 static uint16_t new_value(plan_build *pb, int place, int space, int type, uint32_t off) {
     tide_vm_plan *plan = pb->plan;
-    plan->value[plan->nvalue] = (tide_vm_value){.place = (uint8_t)place, .space = (uint8_t)space,
-                                                .size = size_of_type[type], .load = -1, .out = -1, .off = off};
+    plan->value[plan->nvalue] = (tide_vm_value){.place = (uint8_t)place,
+                                                .space = (uint8_t)space,
+                                                .size = size_of_type[type],
+                                                .load = -1,
+                                                .out = -1,
+                                                .off = off};
     return (uint16_t)plan->nvalue++;
 }
 
@@ -178,7 +185,9 @@ static tide_status emit(plan_build *pb, uint16_t v) {
     for (int j = 0; j < n; j++) s.ref[j + 1] = value_of(pb, u[j]);
     int from = n ? b->p->insn[u[0]].type : i->type;
     switch (i->op) {
-    case TIDE_P_CONST: case TIDE_P_SIZE_K: case TIDE_P_SIZE_R: return TIDE_OK;
+    case TIDE_P_CONST:
+    case TIDE_P_SIZE_K:
+    case TIDE_P_SIZE_R: return TIDE_OK;
     case TIDE_P_LOAD:
         s.kind = VM_LOAD;
         s.arg = (uint8_t)i->a;
@@ -188,7 +197,8 @@ static tide_status emit(plan_build *pb, uint16_t v) {
         s.ref[1] = given(pb, VM_SLOT, TIDE_ONE, i->a);
         s.fn = k->cvt[is_slot_float(b->p, i->a)][i->type];
         break;
-    case TIDE_P_INDEX_K: case TIDE_P_INDEX_R:
+    case TIDE_P_INDEX_K:
+    case TIDE_P_INDEX_R:
         s.ref[1] = given(pb, VM_ORIGIN, s.space, i->op == TIDE_P_INDEX_R);
         s.fn = k->index;
         break;
@@ -221,14 +231,20 @@ static tide_status emit_reduction(plan_build *pb, uint16_t v) {
     uint16_t from = value_of(pb, b->same[i->a]);
     if (plan->value[from].space != TIDE_POINT) { /* one element stands for many: they count all the same */
         uint16_t spread = new_value(pb, VM_REG, TIDE_POINT, i->type, 0);
-        add_step(pb, (tide_vm_step){b->vm->kernels->cvt[i->type][i->type], {spread, from}, VM_KERNEL, TIDE_POINT, 0});
+        tide_vm_fn copy = b->vm->kernels->cvt[i->type][i->type];
+        add_step(pb, (tide_vm_step){.fn = copy, .ref = {spread, from}, .kind = VM_KERNEL, .space = TIDE_POINT});
         from = spread;
     }
     plan->value[from].dense = 1;
     int op = i->op - TIDE_P_SUM;
-    plan->red[plan->nred] = (tide_vm_red){b->vm->kernels->reduction[op][i->type], value_of(pb, v), from, size_of_type[i->type],
-                                          b->level[v], neutral[op][i->type]};
-    add_step(pb, (tide_vm_step){.kind = VM_REDUCE, .space = TIDE_POINT, .ref = {plan->red[plan->nred].value, from}, .arg = (uint8_t)plan->nred});
+    uint16_t to = value_of(pb, v);
+    plan->red[plan->nred] =
+        (tide_vm_red){.f = b->vm->kernels->reduction[op][i->type], .value = to, .operand = from};
+    plan->red[plan->nred].size = size_of_type[i->type];
+    plan->red[plan->nred].level = b->level[v];
+    plan->red[plan->nred].neutral = neutral[op][i->type];
+    add_step(pb, (tide_vm_step){
+                     .kind = VM_REDUCE, .space = TIDE_POINT, .ref = {to, from}, .arg = (uint8_t)plan->nred});
     plan->nred++;
     return TIDE_OK;
 }
@@ -236,12 +252,18 @@ static tide_status emit_reduction(plan_build *pb, uint16_t v) {
 static void emit_effect(plan_build *pb, const tide_insn *i, int space) {
     build *b = pb->b;
     uint16_t a = value_of(pb, b->same[i->a]);
+    tide_vm_step s = {.ref = {0, a}, .space = (uint8_t)space};
     if (i->op == TIDE_P_CHECK) {
-        uint16_t failed = given(pb, VM_FAILED, TIDE_ONE, 0);
-        add_step(pb, (tide_vm_step){b->vm->kernels->op[TIDE_P_CHECK][TIDE_RMASK], {failed, a, i->b}, VM_KERNEL, (uint8_t)space, 0});
+        s.kind = VM_KERNEL;
+        s.fn = b->vm->kernels->op[TIDE_P_CHECK][TIDE_RMASK];
+        s.ref[0] = given(pb, VM_FAILED, TIDE_ONE, 0);
+        s.ref[2] = i->b; /* not a value: the number of the check */
     } else {
-        add_step(pb, (tide_vm_step){b->vm->kernels->store[b->p->arg[i->b].dtype], {0, a}, VM_STORE, (uint8_t)space, (uint8_t)i->b});
+        s.kind = VM_STORE;
+        s.fn = b->vm->kernels->store[b->p->arg[i->b].dtype];
+        s.arg = (uint8_t)i->b;
     }
+    add_step(pb, s);
 }
 
 /* The elements that an effect works on, as space_here has it for values. */
@@ -318,8 +340,8 @@ static uint16_t *free_list(plan_build *pb, const tide_vm_value *x) {
     return pb->free_slot + kind * pb->plan->nvalue;
 }
 
-/* Registers of a pass: each value has one from the step that makes it to the last that uses it. Stores come last,
- * so what is stored keeps its register till then. */
+/* Registers of a pass: each value has one from the step that makes it to the last that uses it. Stores come
+ * last, so what is stored keeps its register till then. */
 static void assign_pass(plan_build *pb, int first, int end) {
     tide_vm_plan *plan = pb->plan;
     for (int x = 0; x < 2; x++)
@@ -328,7 +350,8 @@ static void assign_pass(plan_build *pb, int first, int end) {
         for (int size = 1; size <= 8; size++) {
             tide_vm_value like = {.space = kind ? TIDE_POINT : TIDE_REDUCED, .size = (uint8_t)size};
             if (size != 1 && size != 4 && size != 8) continue;
-            for (int j = pb->nslot[kind][size]; j-- > 0;) free_list(pb, &like)[pb->nfree[kind][size]++] = (uint16_t)j;
+            for (int j = pb->nslot[kind][size]; j-- > 0;)
+                free_list(pb, &like)[pb->nfree[kind][size]++] = (uint16_t)j;
         }
     }
     for (int s = first; s < end; s++)
@@ -340,12 +363,14 @@ static void assign_pass(plan_build *pb, int first, int end) {
             int kind = x->space == TIDE_POINT;
             bool again = false;
             for (int j = 1; j < k; j++) again |= t->ref[j] == t->ref[k];
-            if (in_block(x) && pb->last_use[t->ref[k]] == s && !again) free_list(pb, x)[pb->nfree[kind][x->size]++] = (uint16_t)x->off;
+            if (in_block(x) && pb->last_use[t->ref[k]] == s && !again)
+                free_list(pb, x)[pb->nfree[kind][x->size]++] = (uint16_t)x->off;
         }
         tide_vm_value *d = &plan->value[t->ref[0]];
         int kind = d->space == TIDE_POINT;
         if (t->kind == VM_STORE || t->kind == VM_REDUCE || !in_block(d)) continue;
-        d->off = pb->nfree[kind][d->size] ? free_list(pb, d)[--pb->nfree[kind][d->size]] : (uint32_t)pb->nslot[kind][d->size]++;
+        d->off = pb->nfree[kind][d->size] ? free_list(pb, d)[--pb->nfree[kind][d->size]]
+                                          : (uint32_t)pb->nslot[kind][d->size]++;
     }
 }
 
@@ -397,9 +422,12 @@ static void find_outputs(plan_build *pb) {
     for (int s = pass; s < end; s++) {
         const tide_vm_step *t = &plan->step[s];
         tide_vm_value *x = &plan->value[t->ref[1]];
-        if (t->kind != VM_STORE || !vm->arg[t->arg].plain || x->place != VM_REG || x->space != t->space || x->space == TIDE_ONE) continue;
+        if (t->kind != VM_STORE || !vm->arg[t->arg].plain || x->place != VM_REG || x->space != t->space ||
+            x->space == TIDE_ONE)
+            continue;
         if (x->out >= 0 || (x->space == TIDE_KEPT && x->load >= 0)) continue;
-        int made = x->space == TIDE_KEPT ? 0 : pass; /* outputs that vary along R are written in the last pass */
+        int made =
+            x->space == TIDE_KEPT ? 0 : pass; /* outputs that vary along R are written in the last pass */
         while (made < s && plan->step[made].ref[0] != t->ref[1]) made++;
         if (made == s) continue;
         x->out = (int8_t)t->arg;
@@ -428,7 +456,9 @@ static bool is_direct(const plan_build *pb) {
     return direct;
 }
 
-static int steps_of(const tide_vm_plan *plan, int section) { return plan->section[section + 1] - plan->section[section]; }
+static int steps_of(const tide_vm_plan *plan, int section) {
+    return plan->section[section + 1] - plan->section[section];
+}
 
 static tide_status fill_plan(plan_build *pb) {
     build *b = pb->b;
@@ -467,9 +497,11 @@ static tide_status fill_plan(plan_build *pb) {
 
 static tide_vm_plan *make_plan(build *b, int variant) {
     /* Bounds: every value and step once a pass, a spread copy a reduction; slots, sizes, origins. */
-    size_t nstep = (size_t)(b->nlevel + 1) * (size_t)(b->nused + b->nred) + 1, nvalue = nstep + TIDE_MAXSLOTS + 8;
+    size_t nstep = (size_t)(b->nlevel + 1) * (size_t)(b->nused + b->nred) + 1,
+           nvalue = nstep + TIDE_MAXSLOTS + 8;
     size_t nsection = (size_t)(2 * b->nlevel + 3), red = (size_t)b->nred * sizeof(tide_vm_red);
-    size_t bytes = sizeof(tide_vm_plan) + nvalue * sizeof(tide_vm_value) + nstep * sizeof(tide_vm_step) + red + nsection * 2;
+    size_t bytes = sizeof(tide_vm_plan) + nvalue * sizeof(tide_vm_value) + nstep * sizeof(tide_vm_step) + red +
+                   nsection * 2;
     if (nvalue >= NONE || nstep >= NONE || b->nred > 255) {
         tide_fail(b->cx, TIDE_EUNSUP, "program: too long for the vector machine");
         return NULL;
@@ -515,7 +547,8 @@ static const tide_vm_kernels *kernels_of(tide_isa isa) {
 
 static void describe(tide_vm *vm, const tide_prog *p) {
     static const uint8_t size[TIDE_BOOL + 1] = {
-        [TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8, [TIDE_I32] = 4, [TIDE_I8] = 1, [TIDE_U8] = 1, [TIDE_BOOL] = 1};
+        [TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8,
+        [TIDE_I32] = 4, [TIDE_I8] = 1,  [TIDE_U8] = 1,  [TIDE_BOOL] = 1};
     vm->narg = p->narg;
     vm->nin = p->nin;
     for (int a = 0; a < p->narg; a++) {
@@ -550,7 +583,7 @@ tide_vm *tide_vm_build(tide_context *cx, const tide_prog *piece) {
             if (piece->nkonst) memcpy(vm->konst, piece->konst, (size_t)piece->nkonst * sizeof *vm->konst);
             s = examine(&b);
         }
-        static const uint8_t space[2] = {TIDE_REDUCED, TIDE_POINT};
+        static const uint8_t space[2] = {TIDE_POINT, TIDE_REDUCED};
         for (int u = 0; u < 2 && !s; u++)
             if (select_unit(&b, space[u])) s = make_unit(&b, vm);
     }

@@ -1,4 +1,5 @@
-/* What tide_vm_build makes of a piece, and what a launch makes of that for given shapes. Private to the machine. */
+/* What tide_vm_build makes of a piece, and what a launch makes of that for given shapes. Private to the
+ * machine. */
 #ifndef TIDE_VM_PLAN_H
 #define TIDE_VM_PLAN_H
 
@@ -10,16 +11,18 @@ enum {
     VM_REG,   /* a register of one block, or of the kept elements of a block */
     VM_ROW,   /* a register as long as R, because a later pass needs it */
     VM_CONST, /* in the vm */
-    VM_SLOT, VM_SIZE, VM_FAILED, /* in the launch */
+    VM_SLOT,  /* in the launch, as the next two */
+    VM_SIZE,
+    VM_FAILED,
     VM_ORIGIN /* not a value: the numbers of the block's elements, for INDEX */
 };
 
 typedef struct {
     uint8_t place, space, size; /* size of an element in bytes */
-    uint8_t dense;  /* operand of a reduction: its elements must follow each other */
-    int8_t load;    /* the argument that it is loaded from, and may lie in; or -1 (none, or a scalar) */
-    int8_t out;     /* the argument that it is stored to, and may be computed in; or -1 */
-    uint32_t off;   /* REG: in the frame; ROW: bytes an element of the rows before it; else: which */
+    uint8_t dense;              /* operand of a reduction: its elements must follow each other */
+    int8_t load;     /* the argument that it is loaded from, and may lie in; or -1 (none, or a scalar) */
+    int8_t out;      /* the argument that it is stored to, and may be computed in; or -1 */
+    uint32_t off;    /* REG: in the frame; ROW: bytes an element of the rows before it; else: which */
     uint32_t hazard; /* inputs that are still read after it was written: then it is not computed in `out` */
 } tide_vm_value;
 
@@ -46,25 +49,27 @@ typedef struct {
     tide_vm_value *value;
     tide_vm_step *step;
     tide_vm_red *red;
-    uint16_t *section;     /* 2 + 2 * nlevel sections, and the end */
-    int64_t block;         /* elements of a block */
-    size_t registers;      /* bytes of the frame for places in loc[], their states and registers */
-    int64_t row_bytes;     /* an element of all ROW values */
-    double cost;           /* steps an element takes */
-    int longest;           /* the pass with the most steps */
-    bool direct;           /* flat, and where its arguments lie as registers, nothing but kernels is to run */
-    size_t bytes;          /* of this plan */
+    uint16_t *section; /* 2 + 2 * nlevel sections, and the end */
+    int64_t block;     /* elements of a block */
+    size_t registers;  /* bytes of the frame for places in loc[], their states and registers */
+    int64_t row_bytes; /* an element of all ROW values */
+    double cost;       /* steps an element takes */
+    int longest;       /* the pass with the most steps */
+    bool direct;       /* flat, and where its arguments lie as registers, nothing but kernels is to run */
+    size_t bytes;      /* of this plan */
 } tide_vm_plan;
 
 static inline int vm_kept(int level) { return 1 + 2 * level; }
 static inline int vm_pass(int level) { return 2 + 2 * level; }
 static inline int vm_finish(const tide_vm_plan *p) { return 1 + 2 * p->nlevel; }
-static inline bool vm_has(const tide_vm_plan *p, int section) { return p->section[section] < p->section[section + 1]; }
+static inline bool vm_has(const tide_vm_plan *p, int section) {
+    return p->section[section] < p->section[section + 1];
+}
 
 /* Effects that run over one iteration space. */
 typedef struct {
-    uint8_t space;  /* K x R, or without K: what its effects vary along */
-    bool indexed;   /* uses INDEX: K and R cannot be run as one axis */
+    uint8_t space;       /* K x R, or without K: what its effects vary along */
+    bool indexed;        /* uses INDEX: K and R cannot be run as one axis */
     tide_vm_plan *flat;  /* all elements alike, no reductions; NULL: there are some */
     tide_vm_plan *keep;  /* a later pass finds what an earlier one computed ... */
     tide_vm_plan *again; /* ... or computes it again */
@@ -73,7 +78,10 @@ typedef struct {
 struct tide_vm {
     const tide_vm_kernels *kernels;
     int nunit, narg, nin;
-    struct { uint8_t dtype, space, size; bool plain; } arg[TIDE_MAXARGS]; /* plain: stored as in a register */
+    struct {
+        uint8_t dtype, space, size;
+        bool plain;
+    } arg[TIDE_MAXARGS]; /* plain: stored as in a register */
     const char *check[TIDE_MAXCHECKS];
     uint64_t *konst;
     int64_t nkonst;
@@ -86,17 +94,19 @@ typedef enum { VM_FLAT, VM_ROWS, VM_COLUMNS } tide_vm_mode; /* the inner axis of
 typedef struct {
     const tide_vm_plan *plan;
     uint8_t mode;
-    bool staged;         /* tiles are chunks of R */
-    bool far;            /* more memory than the second cache holds */
-    int split;           /* FLAT: dims of the outer axis */
-    int64_t K, R;        /* FLAT: outer and inner size */
-    int64_t kb, rb;      /* a block */
-    int64_t ktile, rtile; /* a tile */
-    int64_t nk, nr;      /* how many tiles along the two axes */
-    size_t rows, lanes, parts, bytes; /* the frame: offsets of ROW values, accumulators, results of chunks; its size */
+    bool staged;               /* tiles are chunks of R */
+    bool far;                  /* more memory than the second cache holds */
+    int split;                 /* FLAT: dims of the outer axis */
+    int64_t K, R;              /* FLAT: outer and inner size */
+    int64_t kb, rb;            /* a block */
+    int64_t ktile, rtile;      /* a tile */
+    int64_t nk, nr;            /* how many tiles along the two axes */
+    size_t rows, lanes, parts; /* offsets in the frame: ROW values, accumulators, results of chunks */
+    size_t bytes;              /* of the frame */
 } tide_vm_shape;
 
 /* vm_shape.c */
-void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small, tide_vm_shape *out);
+void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
+                      tide_vm_shape *out);
 
 #endif

@@ -2,13 +2,13 @@
 #include "device/cpu/vm_plan.h"
 
 enum {
-    TILE = 32768,       /* elements of a tile: 5 to 100 us */
-    SMALL_TILE = 64,    /* the same for tests */
+    TILE = 32768,    /* elements of a tile: 5 to 100 us */
+    SMALL_TILE = 64, /* the same for tests */
     SMALL_BLOCK = 256,
-    SHORT_ROW = 32,     /* shorter rows run as columns: loaded turned, but then by long loops */
-    LONG_INNER = 64,    /* an inner axis of a flat block that needs no joining of dims */
-    COLUMNS = 64,       /* columns of a block: four lines, so that memory is read in order */
-    FEW_TILES = 16,     /* fewer than these: long reductions are cut into chunks */
+    SHORT_ROW = 32,       /* shorter rows run as columns: loaded turned, but then by long loops */
+    LONG_INNER = 64,      /* an inner axis of a flat block that needs no joining of dims */
+    COLUMNS = 64,         /* columns of a block: four lines, so that memory is read in order */
+    FEW_TILES = 16,       /* fewer than these: long reductions are cut into chunks */
     KEEP_BYTES = 1 << 18, /* of the second cache, for values kept from pass to pass */
     FAR_BYTES = 1 << 21   /* arguments of this size come from farther away */
 };
@@ -18,15 +18,19 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t magnitude(int64_t a) { return a < 0 ? -a : a; }
 
-static bool is_far(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it) {
-    int64_t size = 0;
+static bool is_far(const tide_vm *vm, const tide_iter *it) {
+    int64_t bytes = 0;
     for (int a = 0; a < vm->narg; a++)
-        if (vm->arg[a].space == unit->space) size += vm->arg[a].size;
-    return (unit->space & TIDE_AXIS_K ? it->K : 1) * (unit->space & TIDE_AXIS_R ? it->R : 1) > FAR_BYTES / most(size, 1);
+        bytes += (vm->arg[a].space & TIDE_AXIS_K ? it->K : 1) * (vm->arg[a].space & TIDE_AXIS_R ? it->R : 1) *
+                 vm->arg[a].size;
+    return bytes > FAR_BYTES;
 }
 
 /* Sizes and, for one argument, strides of all dims of a flat space. */
-typedef struct { int n; int64_t size[2 * TIDE_MAXDIM]; } dims;
+typedef struct {
+    int n;
+    int64_t size[2 * TIDE_MAXDIM];
+} dims;
 
 static dims dims_of(const tide_vm_unit *unit, const tide_iter *it) {
     dims d = {0};
@@ -44,13 +48,15 @@ static int64_t stride_at(const tide_vm *vm, const tide_vm_unit *unit, const tide
 /* Does an argument lie densest along the dim before the last? */
 static bool turned(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, int n) {
     for (int a = 0; a < vm->narg; a++) {
-        int64_t before = magnitude(stride_at(vm, unit, it, a, n - 2)), last = magnitude(stride_at(vm, unit, it, a, n - 1));
+        int64_t before = magnitude(stride_at(vm, unit, it, a, n - 2)),
+                last = magnitude(stride_at(vm, unit, it, a, n - 1));
         if (before && before < last) return true;
     }
     return false;
 }
 
-static void flat_shape(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small, tide_vm_shape *s) {
+static void flat_shape(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
+                       tide_vm_shape *s) {
     int nd = (unit->space & TIDE_AXIS_K ? it->nk : 0) + (unit->space & TIDE_AXIS_R ? it->nr : 0);
     int64_t n = (unit->space & TIDE_AXIS_K ? it->K : 1) * (unit->space & TIDE_AXIS_R ? it->R : 1);
     int64_t tile = small ? SMALL_TILE : TILE, block = unit->flat->block;
@@ -85,7 +91,8 @@ static bool rows_are_dense(const tide_vm *vm, const tide_iter *it) {
     int64_t rows = 0, columns = 0;
     for (int a = 0; a < vm->narg; a++) {
         if (vm->arg[a].space != TIDE_POINT) continue;
-        int64_t r = it->nr ? magnitude(it->arg[a].sr[it->nr - 1]) : 0, k = it->nk ? magnitude(it->arg[a].sk[it->nk - 1]) : 0;
+        int64_t r = it->nr ? magnitude(it->arg[a].sr[it->nr - 1]) : 0,
+                k = it->nk ? magnitude(it->arg[a].sk[it->nk - 1]) : 0;
         if (r && (!k || r < k)) rows += vm->arg[a].size;
         if (k && (!r || k < r)) columns += vm->arg[a].size;
     }
@@ -110,8 +117,9 @@ static void blocks(tide_vm_shape *s, int64_t block) {
 
 static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
 
-void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small, tide_vm_shape *s) {
-    s->far = is_far(vm, unit, it);
+void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
+                      tide_vm_shape *s) {
+    s->far = is_far(vm, it);
     bool keyed = unit->indexed && it->K != 1 && it->R != 1;
     if (unit->flat && !keyed) {
         flat_shape(vm, unit, it, small, s);
@@ -122,10 +130,12 @@ void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_it
     s->R = it->R;
     s->split = 0;
     s->mode = VM_ROWS;
-    if (s->K > 1 && (s->R == 1 || (s->R < SHORT_ROW && s->K >= 16) || !rows_are_dense(vm, it))) s->mode = VM_COLUMNS;
+    if (s->K > 1 && (s->R == 1 || (s->R < SHORT_ROW && s->K >= 16) || !rows_are_dense(vm, it)))
+        s->mode = VM_COLUMNS;
     blocks(s, small ? SMALL_BLOCK : p->block);
-    int64_t chunks = parts_of(s->R, TIDE_CHUNK), tile = s->R * s->kb, most_rows = most(small ? 1 : TILE / most(tile, 1), 1);
-    s->ktile = s->kb * most_rows;
+    int64_t chunks = parts_of(s->R, TIDE_CHUNK), tile = s->R * s->kb,
+            a_tile = small ? 1 : most(TILE / most(tile, 1), 1);
+    s->ktile = s->kb * a_tile;
     s->staged = chunks > 1 && parts_of(s->K, s->ktile) < FEW_TILES;
     if (unit->again && (s->staged || (s->rb < s->R && tile * p->row_bytes > KEEP_BYTES))) {
         p = unit->again;

@@ -40,8 +40,8 @@ function Module:extend(name)
   })
 end
 
-function Module:init() end
-function Module:forward() error(("%s has no forward"):format(getmetatable(self).__name), 2) end
+function Module.init() end
+function Module.forward(self) error(("%s has no forward"):format(getmetatable(self).__name), 2) end
 
 function Module:register_parameter(name, tensor)
   self[name] = tensor
@@ -220,7 +220,7 @@ function Module:load_state_dict(dict, options)
 end
 
 --- What stands between the parentheses when printed; layers override it.
-function Module:extra() return "" end
+function Module.extra() return "" end
 
 local function count(self)
   local n = 0
