@@ -148,7 +148,7 @@ static char *quoted(reader *r, char *p, const char *base, span *cell) {
 static int64_t cut_row(reader *r, const char *base, span *cells, int64_t room) {
     char *p = r->at;
     for (int64_t n = 0;; n++) {
-        span spare, *cell = n < room ? &cells[n] : &spare;
+        span spare = {0}, *cell = n < room ? &cells[n] : &spare;
         if (r->skip_space)
             while (p < r->end && (*p == ' ' || *p == '\t') && *p != r->sep) p++;
         char *mark;

@@ -35,6 +35,10 @@ tide_status rule_broadcast(tide_shapes *s) {
     tide_meta m = {.ndim = 0};
     for (int i = 0; i < s->nin; i++) {
         if (!s->in[i]) continue;
+        if (m.dtype == 0) { /* the first one */
+            m = *s->in[i];
+            continue;
+        }
         tide_status e = tide_broadcast(s->cx, &m, s->in[i]);
         if (e) return e;
         m.device = s->in[i]->device;

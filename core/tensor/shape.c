@@ -26,6 +26,7 @@ const char *tide_shape_text(const tide_meta *m, char *buffer) {
 }
 
 tide_status tide_broadcast(tide_context *cx, tide_meta *into, const tide_meta *with) {
+    if (tide_same_shape(into, with)) return TIDE_OK;
     tide_meta r = *into;
     int n = into->ndim > with->ndim ? into->ndim : with->ndim;
     for (int i = 1; i <= n; i++) {

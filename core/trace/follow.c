@@ -232,8 +232,9 @@ tide_status tide_follow_leave(tide_context *cx) {
     for (int64_t i = 0; i < n && !e; i++) {
         tide_tnode *node = &r->node[i];
         size_t bytes = (node->nin + node->nout) * sizeof(tide_tensor *);
-        tide_tensor **in = tide_alloc0(cx, bytes), **out = in + node->nin;
+        tide_tensor **in = tide_alloc0(cx, bytes), **out;
         if (!in) return TIDE_EMEM;
+        out = in + node->nin;
         for (uint32_t k = 0; k < node->nin; k++) in[k] = node->in[k] ? r->value[node->in[k]].bound : NULL;
         const tide_op *op = &tide_op_table[node->op];
         if (op->flags & TIDE_F_LIST) /* lists are written into their own inputs */

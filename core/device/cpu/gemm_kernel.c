@@ -109,7 +109,7 @@ INLINE V FN(gather)(const void *p, int64_t i, int64_t stride, int64_t n, int dty
 /* Column e of the block becomes row e, by swapping halves, quarters ... of ever smaller squares. */
 INLINE void FN(transpose)(V *v) {
     VI iota;
-    UNROLL for (int e = 0; e < L; e++) iota[e] = e;
+    UNROLL for (int e = 0; e < L; e++) iota[e] = e; // cppcheck-suppress uninitvar
     UNROLL for (int half = 1; half < L; half *= 2) {
         VI low = iota + (iota & half) * (L / half - 1), high = low + half;
         UNROLL for (int i = 0; i < L; i++) {

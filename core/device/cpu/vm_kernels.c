@@ -29,7 +29,7 @@ typedef uint8_t m8;
 /* Not unrolled before it is vectorised: most loops vectorise only then. */
 #define EACH(w) _Pragma("GCC ivdep") _Pragma("GCC unroll 1") for (int j = 0; j < w; j++)
 
-/* clang-format off: it takes macros for expressions */
+/* clang-format off */ /* it takes the macros for expressions */
 
 /* ---- the frame around every loop ---- */
 
@@ -71,7 +71,7 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
     }
 #define PADDED(x, T, w) \
     T q##x[w] = {0};    \
-    few(q##x, p##x, n *(int64_t)sizeof(T));
+    few(q##x, p##x, n * (int64_t)sizeof(T));
 
 #define LOOP1(w, name, R, A)                                                              \
     static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {  \
@@ -86,7 +86,7 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
                 R qd[w];                                                                  \
                 PADDED(a, A, w)                                                           \
                 name##_w(qd, qa);                                                         \
-                few(pd, qd, n *(int64_t)sizeof(R));                                       \
+                few(pd, qd, n * (int64_t)sizeof(R));                                       \
             }                                                                             \
         }                                                                                 \
     }
@@ -97,12 +97,14 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
         lengthen((tide_loc *[]){&d, &a, &b}, (int64_t[]){sizeof(R), sizeof(A), sizeof(B)}, 3, &no, &ni); \
         for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so) {                                    \
             R *pd = (R *)d.p;                                                                            \
-            OPERAND(a, A, w) OPERAND(b, B, w) int64_t n = ni;                                            \
+            OPERAND(a, A, w) OPERAND(b, B, w)                                                            \
+            int64_t n = ni;                                                                              \
             for (; n >= w; n -= w, pd += w, pa += ta, pb += tb) name##_w(pd, pa, pb);                    \
             if (n) {                                                                                     \
                 R qd[w];                                                                                 \
-                PADDED(a, A, w) PADDED(b, B, w) name##_w(qd, qa, qb);                                    \
-                few(pd, qd, n *(int64_t)sizeof(R));                                                      \
+                PADDED(a, A, w) PADDED(b, B, w)                                                          \
+                name##_w(qd, qa, qb);                                                                    \
+                few(pd, qd, n * (int64_t)sizeof(R));                                                      \
             }                                                                                            \
         }                                                                                                \
     }
@@ -114,12 +116,14 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
                  &no, &ni);                                                                                  \
         for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so, c.p += c.so) {                           \
             R *pd = (R *)d.p;                                                                                \
-            OPERAND(a, A, w) OPERAND(b, B, w) OPERAND(c, C, w) int64_t n = ni;                               \
+            OPERAND(a, A, w) OPERAND(b, B, w) OPERAND(c, C, w)                                               \
+            int64_t n = ni;                                                                                  \
             for (; n >= w; n -= w, pd += w, pa += ta, pb += tb, pc += tc) name##_w(pd, pa, pb, pc);          \
             if (n) {                                                                                         \
                 R qd[w];                                                                                     \
-                PADDED(a, A, w) PADDED(b, B, w) PADDED(c, C, w) name##_w(qd, qa, qb, qc);                    \
-                few(pd, qd, n *(int64_t)sizeof(R));                                                          \
+                PADDED(a, A, w) PADDED(b, B, w) PADDED(c, C, w)                                              \
+                name##_w(qd, qa, qb, qc);                                                                    \
+                few(pd, qd, n * (int64_t)sizeof(R));                                                          \
             }                                                                                                \
         }                                                                                                    \
     }
@@ -147,15 +151,14 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
 
 /* ---- instructions ---- */
 
-#define UNARY_MATH(X, t, T)                                                                                 \
-    X(abs, t, T)                                                                                            \
-    X(sign, t, T) X(sqrt, t, T) X(rsqrt, t, T) X(exp, t, T) X(expm1, t, T) X(exp2, t, T) X(log, t, T)       \
-        X(log1p, t, T) X(log2, t, T) X(log10, t, T) X(asin, t, T) X(acos, t, T) X(atan, t, T) X(sinh, t, T) \
-            X(cosh, t, T) X(tanh, t, T) X(sigmoid, t, T) X(erf, t, T) X(erfc, t, T) X(floor, t, T)          \
-                X(ceil, t, T) X(trunc, t, T) X(round, t, T)
+#define UNARY_MATH(X, t, T) \
+    X(abs, t, T) X(sign, t, T) X(sqrt, t, T) X(rsqrt, t, T) X(exp, t, T) X(expm1, t, T) X(exp2, t, T) \
+    X(log, t, T) X(log1p, t, T) X(log2, t, T) X(log10, t, T) X(asin, t, T) X(acos, t, T) X(atan, t, T) \
+    X(sinh, t, T) X(cosh, t, T) X(tanh, t, T) X(sigmoid, t, T) X(erf, t, T) X(erfc, t, T) \
+    X(floor, t, T) X(ceil, t, T) X(trunc, t, T) X(round, t, T)
 #define BINARY_MATH(X, t, T) \
-    X(floordiv, t, T)        \
-    X(mod, t, T) X(fmod, t, T) X(pow, t, T) X(atan2, t, T) X(copysign, t, T) X(min, t, T) X(max, t, T)
+    X(floordiv, t, T) X(mod, t, T) X(fmod, t, T) X(pow, t, T) X(atan2, t, T) X(copysign, t, T) \
+    X(min, t, T) X(max, t, T)
 
 #define UNARY_OF(f, t, T) UNARY(f##_##t, T, T, tide_##f##_##t(x))
 #define BINARY_OF(f, t, T) BINARY(f##_##t, T, T, tide_##f##_##t(x, y))
@@ -200,7 +203,7 @@ SELECT_OF(8, u64)
     UNARY_BY(WIDE, isnan_##t, m8, T, x != x)                            \
     BINARY(add_##t, T, T, x + y)                                        \
     BINARY(sub_##t, T, T, x - y)                                        \
-    BINARY(mul_##t, T, T, x *y)                                         \
+    BINARY(mul_##t, T, T, x * y)                                        \
     BINARY(div_##t, T, T, x / y)                                        \
     BINARY_MATH(BINARY_OF, t, T)                                        \
     COMPARISONS(t, T)                                                   \
@@ -220,7 +223,7 @@ FLOATS(f64, f64, TIDE_TRIG_SMALL_F64)
     UNARY(not_##t, T, T, ~x)                       \
     BINARY(add_##t, T, T, (U)x + (U)y)             \
     BINARY(sub_##t, T, T, (U)x - (U)y)             \
-    BINARY(mul_##t, T, T, (U)x *(U)y)              \
+    BINARY(mul_##t, T, T, (U)x * (U)y)             \
     BINARY(div_##t, T, T, tide_tdiv_##t(x, y))     \
     BINARY(floordiv_##t, T, T, tide_div_##t(x, y)) \
     BINARY(mod_##t, T, T, tide_mod_##t(x, y))      \
@@ -228,7 +231,7 @@ FLOATS(f64, f64, TIDE_TRIG_SMALL_F64)
     BINARY(pow_##t, T, T, tide_ipow_##t(x, y))     \
     BINARY(min_##t, T, T, x < y ? x : y)           \
     BINARY(max_##t, T, T, x > y ? x : y)           \
-    BINARY(and_##t, T, T, x &y)                    \
+    BINARY(and_##t, T, T, x & y)                   \
     BINARY(or_##t, T, T, x | y)                    \
     BINARY(xor_##t, T, T, x ^ y)                   \
     BINARY(shl_##t, T, T, tide_shl_##t(x, y))      \
@@ -240,7 +243,7 @@ INTEGERS(i32, i32, uint32_t)
 INTEGERS(i64, i64, uint64_t)
 
 UNARY_BY(WIDE, not_m8, m8, m8, !x)
-BINARY_BY(WIDE, and_m8, m8, m8, x &y)
+BINARY_BY(WIDE, and_m8, m8, m8, x & y)
 BINARY_BY(WIDE, or_m8, m8, m8, x | y)
 BINARY_BY(WIDE, xor_m8, m8, m8, x ^ y)
 COMPARISONS(m8, m8)
@@ -251,20 +254,21 @@ COMPARISONS(m8, m8)
 #define CAST(to, from) UNARY(to##_of_##from, to, from, x)
 #define CVT(to, from) UNARY(to##_of_##from, to, from, tide_##to##_of_##from(x))
 #define TRUTH(to) UNARY_BY(WIDE, to##_of_m8, to, m8, x) UNARY_BY(WIDE, m8_of_##to, m8, to, x != 0)
-COPY(f32, f32)
-CAST(f32, f64) CVT(f32, i32) CVT(f32, i64) CAST(f64, f32) COPY(f64, f64) CVT(f64, i32) CVT(f64, i64)
-    CVT(i32, f32) CVT(i32, f64) COPY(i32, i32) CAST(i32, i64) CVT(i64, f32) CVT(i64, f64) CAST(i64, i32)
-        COPY(i64, i64) TRUTH(f32) TRUTH(f64) TRUTH(i32) TRUTH(i64) UNARY_BY(WIDE, m8_of_m8, m8, m8, x)
+COPY(f32, f32) CAST(f32, f64) CVT(f32, i32) CVT(f32, i64)
+CAST(f64, f32) COPY(f64, f64) CVT(f64, i32) CVT(f64, i64)
+CVT(i32, f32) CVT(i32, f64) COPY(i32, i32) CAST(i32, i64)
+CVT(i64, f32) CVT(i64, f64) CAST(i64, i32) COPY(i64, i64)
+TRUTH(f32) TRUTH(f64) TRUTH(i32) TRUTH(i64)
+UNARY_BY(WIDE, m8_of_m8, m8, m8, x)
 
-            UNARY(round_f16, f32, f32, tide_f32_of_f16(tide_f16_of_f32(x)))
-                UNARY(round_bf16, f32, f32, tide_f32_of_bf16(tide_bf16_of_f32(x)))
-                    UNARY(round_i8, i32, i32, (int8_t)(uint32_t)x) UNARY(round_u8, i32, i32, (uint8_t)x)
+UNARY(round_f16, f32, f32, tide_f32_of_f16(tide_f16_of_f32(x)))
+UNARY(round_bf16, f32, f32, tide_f32_of_bf16(tide_bf16_of_f32(x)))
+UNARY(round_i8, i32, i32, (int8_t)(uint32_t)x)
+UNARY(round_u8, i32, i32, (uint8_t)x)
 
-    /* ---- memory ---- */
+/* ---- memory ---- */
 
-    INLINE tide_loc turned(tide_loc x) {
-    return (tide_loc){x.p, x.si, x.so};
-}
+INLINE tide_loc turned(tide_loc x) { return (tide_loc){x.p, x.si, x.so}; }
 
 /* Between a register and memory with any strides: along the denser axis of the memory. */
 #define MOVE(name, R, T, expr, memory)                                                   \
@@ -290,6 +294,7 @@ CAST(f32, f64) CVT(f32, i32) CVT(f32, i64) CAST(f64, f32) COPY(f64, f64) CVT(f64
             }                                                                            \
         }                                                                                \
     }
+
 
 #define LOAD(name, R, T, expr) MOVE(load_##name, R, T, expr, a)
 #define STORE(name, R, T, expr) MOVE(store_##name, R, T, expr, d)
@@ -438,8 +443,8 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             name##_into(l, l, x + whole, n - whole);                                                  \
         }                                                                                             \
         switch (s) {                                                                                  \
-            HALVE(name, 128)                                                                          \
-            HALVE(name, 64) HALVE(name, 32) HALVE(name, 16) default : memcpy(to, l, W * sizeof(T));   \
+            HALVE(name, 128) HALVE(name, 64) HALVE(name, 32) HALVE(name, 16)                          \
+        default: memcpy(to, l, W * sizeof(T));                                                        \
         }                                                                                             \
     }                                                                                                 \
     INLINE T name##_short(const T *x, int64_t n) {                                                    \
@@ -472,13 +477,13 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             T *to = (T *)acc + lane * k;                                                              \
             if (joined && lane == 0 && n >= TIDE_LANES) {                                             \
                 m = n / TIDE_LANES * TIDE_LANES;                                                      \
-                name##_rounds(to, (const T *)x, TIDE_LANES *k, m / TIDE_LANES, r == 0);               \
+                name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0);               \
             } else {                                                                                  \
                 if (m > n) m = n;                                                                     \
                 if (r < TIDE_LANES)                                                                   \
                     memcpy(to, x, (size_t)(m * k) * sizeof(T));                                       \
                 else                                                                                  \
-                    name##_into(to, to, (const T *)x, m *k);                                          \
+                    name##_into(to, to, (const T *)x, m * k);                                         \
             }                                                                                         \
             x += m * so;                                                                              \
             r += m;                                                                                   \
@@ -508,10 +513,10 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
     REDUCTION(greatest_##t, T, max)              \
     REDUCTION(least_##t, T, min)
 
-REDUCTIONS_OF(f32, f32, x + y, x *y, tide_max_f32(x, y), tide_min_f32(x, y))
-REDUCTIONS_OF(f64, f64, x + y, x *y, tide_max_f64(x, y), tide_min_f64(x, y))
-REDUCTIONS_OF(i32, i32, (uint32_t)x + (uint32_t)y, (uint32_t)x *(uint32_t)y, x > y ? x : y, x < y ? x : y)
-REDUCTIONS_OF(i64, i64, (uint64_t)x + (uint64_t)y, (uint64_t)x *(uint64_t)y, x > y ? x : y, x < y ? x : y)
+REDUCTIONS_OF(f32, f32, x + y, x * y, tide_max_f32(x, y), tide_min_f32(x, y))
+REDUCTIONS_OF(f64, f64, x + y, x * y, tide_max_f64(x, y), tide_min_f64(x, y))
+REDUCTIONS_OF(i32, i32, (uint32_t)x + (uint32_t)y, (uint32_t)x * (uint32_t)y, x > y ? x : y, x < y ? x : y)
+REDUCTIONS_OF(i64, i64, (uint64_t)x + (uint64_t)y, (uint64_t)x * (uint64_t)y, x > y ? x : y, x < y ? x : y)
 
 /* ---- the table ---- */
 
@@ -572,7 +577,7 @@ const tide_vm_kernels JOIN(tide_vm_kernels_, TIDE_VM_ISA) = {
             FLOAT_ROW(CEIL, ceil),
             FLOAT_ROW(TRUNC, trunc),
             FLOAT_ROW(ROUND, round),
-            BITS_ROW(NOT, not ),
+            BITS_ROW(NOT, not),
             FLOAT_ROW(ISNAN, isnan),
             NUMBER_ROW(ADD, add),
             NUMBER_ROW(SUB, sub),
