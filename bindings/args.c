@@ -10,13 +10,14 @@ typedef struct {
     const tide_op *op;
     char *attr;
     tide_tensor **in;
-    uint32_t given; /* bit k: argument k */
+    uint32_t given;     /* bit k: argument k */
     tide_tensor **list; /* of a TENSORS argument, with room for the inputs before it; pushed on the stack */
     int nlist, list_arg;
 } reader;
 
 static int wrong(reader *r, const tide_arg *a, const char *expected, int i) {
-    return tide_lua_error(r->L, r->s, r->op->name, "argument '%s': expected %s, got %s", a->name, expected, luaL_typename(r->L, i));
+    return tide_lua_error(r->L, r->s, r->op->name, "argument '%s': expected %s, got %s", a->name, expected,
+                          luaL_typename(r->L, i));
 }
 
 static int64_t integer(reader *r, const tide_arg *a, int i) {
@@ -26,8 +27,10 @@ static int64_t integer(reader *r, const tide_arg *a, int i) {
     return v;
 }
 
-static int64_t counted(reader *r, const tide_arg *a, int64_t v) { /* from 1 in Lua, from 0 in C, negative from the end */
-    if (v == 0) tide_lua_error(r->L, r->s, r->op->name, "argument '%s': dims and positions count from 1", a->name);
+static int64_t counted(reader *r, const tide_arg *a,
+                       int64_t v) { /* from 1 in Lua, from 0 in C, negative from the end */
+    if (v == 0)
+        tide_lua_error(r->L, r->s, r->op->name, "argument '%s': dims and positions count from 1", a->name);
     return v > 0 ? v - 1 : v;
 }
 
@@ -41,7 +44,8 @@ static int64_t choice(reader *r, const tide_arg *a, int i) {
         if (!c[len]) break;
         c += len + 1;
     }
-    return tide_lua_error(r->L, r->s, r->op->name, "argument '%s': '%s' is none of %s", a->name, want, a->choices);
+    return tide_lua_error(r->L, r->s, r->op->name, "argument '%s': '%s' is none of %s", a->name, want,
+                          a->choices);
 }
 
 tide_dtype tide_lua_dtype(lua_State *L, tide_lua *s, int i, const char *op) {
@@ -53,10 +57,15 @@ tide_dtype tide_lua_dtype(lua_State *L, tide_lua *s, int i, const char *op) {
 
 static bool number(lua_State *L, int i, tide_num *out) {
     switch (lua_type(L, i)) {
-    case LUA_TBOOLEAN: out->u.i = lua_toboolean(L, i); out->kind = TIDE_BOOLEAN; return true;
+    case LUA_TBOOLEAN:
+        out->u.i = lua_toboolean(L, i);
+        out->kind = TIDE_BOOLEAN;
+        return true;
     case LUA_TNUMBER:
-        if (lua_isinteger(L, i)) out->u.i = lua_tointeger(L, i), out->kind = TIDE_INTEGER;
-        else out->u.f = lua_tonumber(L, i), out->kind = TIDE_FLOAT;
+        if (lua_isinteger(L, i))
+            out->u.i = lua_tointeger(L, i), out->kind = TIDE_INTEGER;
+        else
+            out->u.f = lua_tonumber(L, i), out->kind = TIDE_FLOAT;
         return true;
     default: return false;
     }
@@ -67,8 +76,10 @@ static void numbers(reader *r, const tide_arg *a, int i, int many, tide_shape *o
     bool dims = a->type == TIDE_ARG_DIMS;
     lua_State *L = r->L;
     int n = lua_istable(L, i) ? (int)lua_rawlen(L, i) : many;
-    if (n > TIDE_MAXDIM) tide_lua_error(L, r->s, r->op->name, "argument '%s': at most %d numbers", a->name, TIDE_MAXDIM);
-    if (!lua_istable(L, i) && lua_type(L, i) != LUA_TNUMBER) wrong(r, a, dims ? "a dim or a list of dims" : "a list of sizes", i);
+    if (n > TIDE_MAXDIM)
+        tide_lua_error(L, r->s, r->op->name, "argument '%s': at most %d numbers", a->name, TIDE_MAXDIM);
+    if (!lua_istable(L, i) && lua_type(L, i) != LUA_TNUMBER)
+        wrong(r, a, dims ? "a dim or a list of dims" : "a list of sizes", i);
     out->n = n;
     for (int k = 0; k < n; k++) {
         int at = i + k;
@@ -111,13 +122,20 @@ static void take(reader *r, int k, int i, int many) {
         memcpy(field, &v, sizeof v);
         break;
     }
-    case TIDE_ARG_INT: case TIDE_ARG_DIM: case TIDE_ARG_POSITION: case TIDE_ARG_ENUM: case TIDE_ARG_DTYPE: {
-        int64_t v = a->type == TIDE_ARG_ENUM ? choice(r, a, i) : a->type == TIDE_ARG_DTYPE ? tide_lua_dtype(L, r->s, i, r->op->name) : integer(r, a, i);
+    case TIDE_ARG_INT:
+    case TIDE_ARG_DIM:
+    case TIDE_ARG_POSITION:
+    case TIDE_ARG_ENUM:
+    case TIDE_ARG_DTYPE: {
+        int64_t v = a->type == TIDE_ARG_ENUM    ? choice(r, a, i)
+                    : a->type == TIDE_ARG_DTYPE ? tide_lua_dtype(L, r->s, i, r->op->name)
+                                                : integer(r, a, i);
         if (a->type == TIDE_ARG_DIM || a->type == TIDE_ARG_POSITION) v = counted(r, a, v);
         memcpy(field, &v, sizeof v);
         break;
     }
-    case TIDE_ARG_DIMS: case TIDE_ARG_SHAPE: numbers(r, a, i, many, (tide_shape *)field); break;
+    case TIDE_ARG_DIMS:
+    case TIDE_ARG_SHAPE: numbers(r, a, i, many, (tide_shape *)field); break;
     case TIDE_ARG_PAIR: {
         tide_pair *p = (tide_pair *)field;
         if (lua_istable(L, i)) {
@@ -133,9 +151,7 @@ static void take(reader *r, int k, int i, int many) {
         }
         break;
     }
-    default: /* TENSORS */
-        r->list = list_after(L, r->s, i, r->op->name, a->input, &r->nlist);
-        r->list_arg = k;
+    default: /* TENSORS */ r->list = list_after(L, r->s, i, r->op->name, a->input, &r->nlist); r->list_arg = k;
     }
 }
 
@@ -164,7 +180,8 @@ static void options(reader *r, int i) {
             luaL_pushresult(&b);
             tide_lua_error(L, r->s, r->op->name, "no option '%s'; there are: %s", name, lua_tostring(L, -1));
         }
-        if (r->op->arg[found].type == TIDE_ARG_TENSORS) tide_lua_error(L, r->s, r->op->name, "argument '%s' comes by position", name);
+        if (r->op->arg[found].type == TIDE_ARG_TENSORS)
+            tide_lua_error(L, r->s, r->op->name, "argument '%s' comes by position", name);
         take(r, found, lua_gettop(L), 1);
         lua_pop(L, 1);
     }
@@ -179,13 +196,16 @@ static tide_tensor **list_after(lua_State *L, tide_lua *s, int i, const char *op
     for (int k = 0; k < *n; k++) {
         lua_rawgeti(L, i, k + 1);
         list[lead + k] = tide_lua_test(L, s, -1);
-        if (!list[lead + k]) tide_lua_error(L, s, op, "entry %d of the list is a %s, not a tensor", k + 1, luaL_typename(L, -1));
+        if (!list[lead + k])
+            tide_lua_error(L, s, op, "entry %d of the list is a %s, not a tensor", k + 1, luaL_typename(L, -1));
         lua_pop(L, 1);
     }
     return list;
 }
 
-tide_tensor **tide_lua_list(lua_State *L, tide_lua *s, int i, const char *op, int *n) { return list_after(L, s, i, op, 0, n); }
+tide_tensor **tide_lua_list(lua_State *L, tide_lua *s, int i, const char *op, int *n) {
+    return list_after(L, s, i, op, 0, n);
+}
 
 /* Does no argument behind k come by position? Then a shape or dims may be several numbers in a row. */
 static bool last_positional(const tide_op *op, int k) {
@@ -197,13 +217,22 @@ static bool last_positional(const tide_op *op, int k) {
 int tide_lua_call(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     const tide_op *op = lua_touserdata(L, lua_upvalueindex(2));
-    union { char bytes[MAXATTR]; int64_t align; } attr;
+    union {
+        char bytes[MAXATTR];
+        int64_t align;
+    } attr;
     tide_tensor *in[TIDE_MAXARGS] = {NULL}, *out[TIDE_MAXARGS];
     handle *box[TIDE_MAXARGS];
     reader r = {.L = L, .s = s, .op = op, .attr = attr.bytes, .in = in};
     int top = lua_gettop(L), at = 1, last = top;
-    tide_call call = {.op = (uint16_t)(op - tide_op_table), .flags = (uint16_t)lua_tointeger(L, lua_upvalueindex(3)), .nin = op->nin, .nout = op->nout,
-                      .in = in, .out = out, .attr = attr.bytes, .nattr = op->nattr};
+    tide_call call = {.op = (uint16_t)(op - tide_op_table),
+                      .flags = (uint16_t)lua_tointeger(L, lua_upvalueindex(3)),
+                      .nin = op->nin,
+                      .nout = op->nout,
+                      .in = in,
+                      .out = out,
+                      .attr = attr.bytes,
+                      .nattr = op->nattr};
     if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
     if (top > 0 && is_options(L, top)) last--;
     for (int k = 0; k < op->narg && at <= last; k++) {
@@ -211,7 +240,9 @@ int tide_lua_call(lua_State *L) {
         if (a->keyword) continue;
         int many = 1;
         if (!lua_isnil(L, at)) { /* nil: left out */
-            if ((a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && !lua_istable(L, at) && last_positional(op, k)) many = last - at + 1;
+            if ((a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && !lua_istable(L, at) &&
+                last_positional(op, k))
+                many = last - at + 1;
             take(&r, k, at, many);
         }
         at += many;
@@ -221,7 +252,8 @@ int tide_lua_call(lua_State *L) {
     if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
     if (last < top) options(&r, top);
     for (int k = 0; k < op->narg; k++)
-        if (!op->arg[k].optional && !op->arg[k].keyword && !(r.given >> k & 1)) return tide_lua_error(L, s, op->name, "argument '%s' is missing", op->arg[k].name);
+        if (!op->arg[k].optional && !op->arg[k].keyword && !(r.given >> k & 1))
+            return tide_lua_error(L, s, op->name, "argument '%s' is missing", op->arg[k].name);
     if (r.list) { /* the other inputs come before it */
         int lead = op->arg[r.list_arg].input;
         memcpy(r.list, in, (size_t)lead * sizeof *in);

@@ -14,8 +14,8 @@ static void add_meta(luaL_Buffer *b, const tide_meta *m) {
     luaL_addlstring(b, (const char *)m->shape, (size_t)m->ndim * sizeof *m->shape);
 }
 
-/* Pushes the bytes that name a step: the function and the metas of its tensor arguments, sequences one level deep.
- * They only tell steps apart; the core checks every call against what it recorded. */
+/* Pushes the bytes that name a step: the function and the metas of its tensor arguments, sequences one level
+ * deep. They only tell steps apart; the core checks every call against what it recorded. */
 static void push_key(lua_State *L, tide_lua *s, const void *self, int nargs) {
     luaL_Buffer b;
     luaL_buffinit(L, &b);
@@ -39,7 +39,8 @@ static void push_key(lua_State *L, tide_lua *s, const void *self, int nargs) {
     luaL_pushresult(&b);
 }
 
-/* Counts the tensors among the values from `first` on, tables one level deep, and puts them into out unless it is NULL. */
+/* Counts the tensors among the values from `first` on, tables one level deep, and puts them into out unless it
+ * is NULL. */
 static int results(lua_State *L, tide_lua *s, int first, int last, tide_tensor **out) {
     int n = 0;
     for (int i = first; i <= last; i++) {
@@ -110,7 +111,8 @@ static int counters(lua_State *L) {
     tide_count(STATE(L)->cx, &c);
     lua_createtable(L, 0, 8);
 #define FIELD(name) lua_pushinteger(L, (lua_Integer)c.name), lua_setfield(L, -2, #name)
-    FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings), FIELD(kernels), FIELD(programs), FIELD(allocs);
+    FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings), FIELD(kernels),
+        FIELD(programs), FIELD(allocs);
 #undef FIELD
     lua_pushstring(L, c.refused);
     lua_setfield(L, -2, "refused");

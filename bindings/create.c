@@ -5,14 +5,20 @@
 
 /* ---- tide.tensor ---- */
 
-typedef struct { lua_State *L; tide_lua *s; tide_meta m; bool all_bool, any_float; } shape_reader;
+typedef struct {
+    lua_State *L;
+    tide_lua *s;
+    tide_meta m;
+    bool all_bool, any_float;
+} shape_reader;
 
 /* The shape of the nested tables at i, from their first entries. */
 static void measure(shape_reader *r, int i) {
     lua_State *L = r->L;
     i = lua_absindex(L, i);
     if (!lua_istable(L, i)) return;
-    if (r->m.ndim == TIDE_MAXDIM) tide_lua_error(L, r->s, "tensor", "tables nested deeper than %d", TIDE_MAXDIM);
+    if (r->m.ndim == TIDE_MAXDIM)
+        tide_lua_error(L, r->s, "tensor", "tables nested deeper than %d", TIDE_MAXDIM);
     r->m.shape[r->m.ndim++] = (int64_t)lua_rawlen(L, i);
     if (lua_rawlen(L, i) == 0) return;
     lua_rawgeti(L, i, 1);
@@ -35,12 +41,15 @@ static void collect(shape_reader *r, int i, int d, double *f, int64_t *n, int64_
                 luaL_addvalue(&b);
             }
             luaL_pushresult(&b);
-            tide_lua_error(L, r->s, "tensor", "expected a number at %s, got %s", lua_tostring(L, -1), luaL_typename(L, i));
+            tide_lua_error(L, r->s, "tensor", "expected a number at %s, got %s", lua_tostring(L, -1),
+                           luaL_typename(L, i));
         }
         r->all_bool &= type == LUA_TBOOLEAN;
         bool integer = type == LUA_TBOOLEAN || lua_isinteger(L, i);
         r->any_float |= !integer;
-        ints[*n] = type == LUA_TBOOLEAN ? lua_toboolean(L, i) : integer ? lua_tointeger(L, i) : tide_i64_of_f64(lua_tonumber(L, i));
+        ints[*n] = type == LUA_TBOOLEAN ? lua_toboolean(L, i)
+                   : integer            ? lua_tointeger(L, i)
+                                        : tide_i64_of_f64(lua_tonumber(L, i));
         f[*n] = integer ? (double)ints[*n] : lua_tonumber(L, i);
         ++*n;
         return;
@@ -54,7 +63,8 @@ static void collect(shape_reader *r, int i, int d, double *f, int64_t *n, int64_
             luaL_addvalue(&b);
         }
         luaL_pushresult(&b);
-        tide_lua_error(L, r->s, "tensor", "ragged: the table at %s has %d entries where the first has %d", lua_tostring(L, -1), (int)size, (int)r->m.shape[d]);
+        tide_lua_error(L, r->s, "tensor", "ragged: the table at %s has %d entries where the first has %d",
+                       lua_tostring(L, -1), (int)size, (int)r->m.shape[d]);
     }
     for (int64_t k = 1; k <= size; k++) {
         place[d] = k;
@@ -94,13 +104,15 @@ static int tensor(lua_State *L) { /* (data, {dtype, requires_grad}) */
     if (given) {
         tide_to_attr a = {wanted ? wanted : given->meta.dtype};
         handle *h = tide_lua_box(L, s);
-        tide_tensor *d = tide_call1(s->cx, TIDE_OP_DETACH, &given, 1, NULL), *c = d ? tide_call1(s->cx, TIDE_OP_TO, &d, 1, &a) : NULL;
+        tide_tensor *d = tide_call1(s->cx, TIDE_OP_DETACH, &given, 1, NULL),
+                    *c = d ? tide_call1(s->cx, TIDE_OP_TO, &d, 1, &a) : NULL;
         tide_free(d);
         if (!c || (needs && tide_set_requires_grad(c, 1))) return tide_lua_raise(L, s);
         tide_lua_fill(s, h, c);
         return 1;
     }
-    if (!lua_istable(L, 1) && !lua_isnumber(L, 1) && !lua_isboolean(L, 1)) return tide_lua_error(L, s, "tensor", "expected a table or a number, got %s", luaL_typename(L, 1));
+    if (!lua_istable(L, 1) && !lua_isnumber(L, 1) && !lua_isboolean(L, 1))
+        return tide_lua_error(L, s, "tensor", "expected a table or a number, got %s", luaL_typename(L, 1));
     measure(&r, 1);
     int64_t count = tide_numel(&r.m);
     double *f = lua_newuserdatauv(L, (size_t)(count + 1) * 16, 0);
@@ -111,7 +123,10 @@ static int tensor(lua_State *L) { /* (data, {dtype, requires_grad}) */
     tide_tensor *t = tide_tensor_new(s->cx, &r.m);
     if (!t) return tide_lua_raise(L, s);
     for (int64_t k = 0; k < count; k++) store(tide_data(t), r.m.dtype, k, f[k], ints[k]);
-    if (needs && tide_set_requires_grad(t, 1)) { tide_free(t); return tide_lua_raise(L, s); }
+    if (needs && tide_set_requires_grad(t, 1)) {
+        tide_free(t);
+        return tide_lua_raise(L, s);
+    }
     tide_lua_fill(s, h, t);
     return 1;
 }
@@ -161,7 +176,9 @@ static int item(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     tide_tensor *t = tide_lua_check(L, s, 1, "item");
     char p[8];
-    if (tide_numel(&t->meta) != 1) return tide_lua_error(L, s, "item", "a tensor of one element is needed, not of %d", (int)tide_numel(&t->meta));
+    if (tide_numel(&t->meta) != 1)
+        return tide_lua_error(L, s, "item", "a tensor of one element is needed, not of %d",
+                              (int)tide_numel(&t->meta));
     if (tide_read(t, p, tide_dtype_size((tide_dtype)t->meta.dtype))) return tide_lua_raise(L, s);
     push_value(L, p, t->meta.dtype, 0);
     return 1;
@@ -174,7 +191,8 @@ static int manual_seed(lua_State *L) {
 }
 
 void tide_lua_open_create(lua_State *L, tide_lua *s) {
-    const luaL_Reg f[] = {{"tensor", tensor}, {"tolist", tolist}, {"item", item}, {"manual_seed", manual_seed}, {NULL, NULL}};
+    const luaL_Reg f[] = {
+        {"tensor", tensor}, {"tolist", tolist}, {"item", item}, {"manual_seed", manual_seed}, {NULL, NULL}};
     const luaL_Reg m[] = {{"tolist", tolist}, {"item", item}, {NULL, NULL}};
     tide_lua_register(L, s, f);
     lua_getfield(L, -1, "_methods");

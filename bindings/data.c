@@ -16,7 +16,8 @@ static int save(lua_State *L) {
     lua_pushnil(L);
     while (lua_next(L, 2)) {
         if (lua_type(L, -2) != LUA_TSTRING || !tide_lua_test(L, s, -1))
-            return tide_lua_error(L, s, "save", "expected a table from names to tensors; an entry is %s = %s", luaL_typename(L, -2), luaL_typename(L, -1));
+            return tide_lua_error(L, s, "save", "expected a table from names to tensors; an entry is %s = %s",
+                                  luaL_typename(L, -2), luaL_typename(L, -1));
         n++;
         lua_pop(L, 1);
     }
@@ -24,7 +25,8 @@ static int save(lua_State *L) {
     if (lua_istable(L, 3)) {
         lua_pushnil(L);
         while (lua_next(L, 3)) {
-            if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) return tide_lua_error(L, s, "save", "metadata must be strings");
+            if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+                return tide_lua_error(L, s, "save", "metadata must be strings");
             pairs++;
             lua_pop(L, 1);
         }
@@ -37,7 +39,9 @@ static int save(lua_State *L) {
     while (lua_next(L, 2)) {
         tide_tensor *t = tide_lua_test(L, s, -1);
         handle *h = tide_lua_box(L, s);
-        tide_tensor *c = tide_sync(t) ? NULL : tide_is_contiguous(t) ? tide_keep(t) : tide_call1(s->cx, TIDE_OP_CLONE, &t, 1, NULL);
+        tide_tensor *c = tide_sync(t)            ? NULL
+                         : tide_is_contiguous(t) ? tide_keep(t)
+                                                 : tide_call1(s->cx, TIDE_OP_CLONE, &t, 1, NULL);
         if (!c) return tide_lua_raise(L, s);
         tide_lua_fill(s, h, c);
         lua_rawseti(L, copies, k + 1);
@@ -67,7 +71,10 @@ static int save(lua_State *L) {
 
 /* ---- tide.load(path): {name = tensor}, {metadata} ---- */
 
-typedef struct { tide_st_file file; bool open; } st_box;
+typedef struct {
+    tide_st_file file;
+    bool open;
+} st_box;
 
 static int st_box_gc(lua_State *L) {
     st_box *b = lua_touserdata(L, 1);
@@ -81,14 +88,16 @@ static int load(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     st_box *b = lua_newuserdatauv(L, sizeof *b, 0);
     b->open = false;
-    if (luaL_newmetatable(L, "tide.SafetensorsFile")) tide_lua_register(L, s, (luaL_Reg[]){{"__gc", st_box_gc}, {NULL, NULL}});
+    if (luaL_newmetatable(L, "tide.SafetensorsFile"))
+        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", st_box_gc}, {NULL, NULL}});
     lua_setmetatable(L, -2);
     if (tide_st_open(s->cx, path, &b->file)) return tide_lua_fail(L, s);
     b->open = true;
     for (int64_t i = 0; i < b->file.n; i++)
         if (!b->file.entry[i].dtype) {
             lua_pushnil(L);
-            lua_pushfstring(L, "%s: '%s' has dtype %s and %d dims, which Tide does not have", path, b->file.entry[i].name, b->file.entry[i].dtype_name, b->file.entry[i].ndim);
+            lua_pushfstring(L, "%s: '%s' has dtype %s and %d dims, which Tide does not have", path,
+                            b->file.entry[i].name, b->file.entry[i].dtype_name, b->file.entry[i].ndim);
             lua_pushliteral(L, "EUNSUP");
             return 3;
         }
@@ -118,7 +127,9 @@ static int load(lua_State *L) {
 
 /* ---- CSV ---- */
 
-typedef struct { tide_csv *csv; } csv_box;
+typedef struct {
+    tide_csv *csv;
+} csv_box;
 
 static int csv_box_gc(lua_State *L) {
     csv_box *b = lua_touserdata(L, 1);
@@ -147,7 +158,9 @@ static int csv(lua_State *L) { /* _csv(path, options): {rows, {name, type, value
     const char *path = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
-    tide_csv_options o = {.sep = ",", .header = option(L, "header", true), .keep_default_na = option(L, "keep_default_na", true),
+    tide_csv_options o = {.sep = ",",
+                          .header = option(L, "header", true),
+                          .keep_default_na = option(L, "keep_default_na", true),
                           .skip_initial_space = option(L, "skip_initial_space", false)};
     if (lua_getfield(L, 2, "sep") == LUA_TSTRING) o.sep = lua_tostring(L, -1);
     if (strlen(o.sep) != 1) return tide_lua_error(L, s, "csv", "sep must be one character");
@@ -165,7 +178,8 @@ static int csv(lua_State *L) { /* _csv(path, options): {rows, {name, type, value
     }
     csv_box *b = lua_newuserdatauv(L, sizeof *b, 0);
     b->csv = NULL;
-    if (luaL_newmetatable(L, "tide.CsvFile")) tide_lua_register(L, s, (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
+    if (luaL_newmetatable(L, "tide.CsvFile"))
+        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
     lua_setmetatable(L, -2);
     if (tide_csv_read(s->cx, path, &o, &b->csv)) return tide_lua_fail(L, s);
     const tide_csv *c = b->csv;
@@ -180,7 +194,11 @@ static int csv(lua_State *L) { /* _csv(path, options): {rows, {name, type, value
         lua_pushstring(L, col->type ? tide_dtype_name((tide_dtype)col->type) : "string");
         lua_setfield(L, -2, "type");
         if (col->type) {
-            push_column(L, s, col->type == TIDE_I64 ? (const void *)col->i : col->type == TIDE_F64 ? (const void *)col->f : (const void *)col->b, col->type, c->rows);
+            push_column(L, s,
+                        col->type == TIDE_I64   ? (const void *)col->i
+                        : col->type == TIDE_F64 ? (const void *)col->f
+                                                : (const void *)col->b,
+                        col->type, c->rows);
         } else {
             lua_createtable(L, (int)c->rows, 0);
             for (int64_t r = 0; r < c->rows; r++) {
@@ -211,9 +229,11 @@ static int permutation(lua_State *L) { /* _permutation(n, seed): int64, fixed by
     tide_lua_fill(s, h, t);
     return 1;
 }
-static int draw_seed(lua_State *L) { /* a seed for something that will shuffle by itself: from the context's stream */
+static int
+draw_seed(lua_State *L) { /* a seed for something that will shuffle by itself: from the context's stream */
     tide_lua *s = STATE(L);
-    lua_pushinteger(L, (lua_Integer)((s->cx->seed * 6364136223846793005ull + ++s->cx->rng_calls) >> 1 & 0x7FFFFFFFFFFF));
+    lua_pushinteger(
+        L, (lua_Integer)((s->cx->seed * 6364136223846793005ull + ++s->cx->rng_calls) >> 1 & 0x7FFFFFFFFFFF));
     return 1;
 }
 static int is_terminal(lua_State *L) {
@@ -222,6 +242,12 @@ static int is_terminal(lua_State *L) {
 }
 
 void tide_lua_open_data(lua_State *L, tide_lua *s) {
-    tide_lua_register(L, s, (luaL_Reg[]){{"save", save}, {"load", load}, {"_csv", csv}, {"_permutation", permutation}, {"_draw_seed", draw_seed},
-                                         {"_isatty", is_terminal}, {NULL, NULL}});
+    tide_lua_register(L, s,
+                      (luaL_Reg[]){{"save", save},
+                                   {"load", load},
+                                   {"_csv", csv},
+                                   {"_permutation", permutation},
+                                   {"_draw_seed", draw_seed},
+                                   {"_isatty", is_terminal},
+                                   {NULL, NULL}});
 }

@@ -106,10 +106,18 @@ static int is_grad_enabled(lua_State *L) {
 
 /* ---- custom functions ---- */
 
-/* The Lua backward of a node. {backward, ctx} lies in the registry under this block's address until the node goes: the
- * node must not be reachable from ctx, or neither would ever go, so the results are views of what forward returned. */
-typedef struct { tide_lua *s; } custom_t;
-typedef struct { custom_t *c; tide_tensor *const *gy; tide_tensor **gx; int ngy, ngx; } custom_call;
+/* The Lua backward of a node: a userdata. {backward, ctx, userdata} lies in the registry under its address
+ * until the node goes: the node must not be reachable from ctx, or neither would ever go, so the results are
+ * views of what forward returned. */
+typedef struct {
+    tide_lua *s;
+} custom_t;
+typedef struct {
+    custom_t *c;
+    tide_tensor *const *gy;
+    tide_tensor **gx;
+    int ngy, ngx;
+} custom_call;
 
 static int run_backward(lua_State *L) { /* called protected: no error may cross the core */
     const custom_call *k = lua_touserdata(L, 1);
@@ -120,12 +128,15 @@ static int run_backward(lua_State *L) { /* called protected: no error may cross 
     lua_rawgeti(L, 2, 2);
     for (int j = 0; j < k->ngy; j++) {
         handle *h = tide_lua_box(L, s);
-        if (k->gy[j]) tide_lua_fill(s, h, tide_keep(k->gy[j]));
-        else lua_pushnil(L), lua_replace(L, -2);
+        if (k->gy[j])
+            tide_lua_fill(s, h, tide_keep(k->gy[j]));
+        else
+            lua_pushnil(L), lua_replace(L, -2);
     }
     lua_call(L, k->ngy + 1, k->ngx);
     for (int i = 0; i < k->ngx; i++)
-        if (!lua_isnil(L, 3 + i) && !tide_lua_test(L, s, 3 + i)) return luaL_error(L, "gradient %d is a %s, not a tensor", i + 1, luaL_typename(L, 3 + i));
+        if (!lua_isnil(L, 3 + i) && !tide_lua_test(L, s, 3 + i))
+            return luaL_error(L, "gradient %d is a %s, not a tensor", i + 1, luaL_typename(L, 3 + i));
     for (int i = 0; i < k->ngx; i++) k->gx[i] = tide_keep(tide_lua_test(L, s, 3 + i));
     return 0;
 }
@@ -153,10 +164,10 @@ static void custom_release(void *ud) {
         lua_pushnil(L);
         lua_rawsetp(L, LUA_REGISTRYINDEX, c);
     }
-    tide_release(c->s->cx, c, sizeof *c);
 }
 
-static int custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {outputs}): the outputs with their gradient */
+static int
+custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {outputs}): the outputs with their gradient */
     tide_lua *s = tide_lua_enter(L);
     lua_settop(L, 4);
     int nin, nout;
@@ -169,16 +180,17 @@ static int custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {ou
         tide_lua_fill(s, h, out[j] = view);
         lua_rawseti(L, -2, j + 1);
     }
-    lua_createtable(L, 2, 0);
+    lua_createtable(L, 3, 0);
     lua_pushvalue(L, 1);
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, 2);
-    custom_t *c = tide_alloc(s->cx, sizeof *c);
-    if (!c) return tide_lua_raise(L, s);
+    custom_t *c = lua_newuserdatauv(L, sizeof *c, 0);
     c->s = s;
+    lua_rawseti(L, -2, 3);
     lua_rawsetp(L, LUA_REGISTRYINDEX, c);
-    if (tide_custom_attach(s->cx, in, nin, out, nout, custom_backward, c, custom_release)) return tide_lua_raise(L, s);
+    if (tide_custom_attach(s->cx, in, nin, out, nout, custom_backward, c, custom_release))
+        return tide_lua_raise(L, s);
     return 1;
 }
 
@@ -191,9 +203,16 @@ static int why(lua_State *L) {
 }
 
 void tide_lua_open_grad(lua_State *L, tide_lua *s) {
-    tide_lua_register(L, s, (luaL_Reg[]){{"backward", backward}, {"grad", grad}, {"no_grad", no_grad}, {"enable_grad", enable_grad},
-                                         {"set_grad_enabled", set_grad_enabled}, {"is_grad_enabled", is_grad_enabled}, {"_attach", custom_attach},
-                                         {"why", why}, {NULL, NULL}});
+    tide_lua_register(L, s,
+                      (luaL_Reg[]){{"backward", backward},
+                                   {"grad", grad},
+                                   {"no_grad", no_grad},
+                                   {"enable_grad", enable_grad},
+                                   {"set_grad_enabled", set_grad_enabled},
+                                   {"is_grad_enabled", is_grad_enabled},
+                                   {"_attach", custom_attach},
+                                   {"why", why},
+                                   {NULL, NULL}});
     lua_getfield(L, -1, "_methods");
     tide_lua_register(L, s, (luaL_Reg[]){{"backward", backward}, {NULL, NULL}});
     lua_pop(L, 1);

@@ -10,6 +10,18 @@ static const tide_op *find(const char *name) {
     return NULL;
 }
 
+/* Holds a program and its derivative while a Lua error might come between. */
+typedef struct {
+    tide_prog *p, *q;
+} prog_box;
+
+static int prog_box_gc(lua_State *L) {
+    prog_box *b = lua_touserdata(L, 1);
+    if (STATE(L)->cx) tide_prog_free(b->q), tide_prog_free(b->p);
+    *b = (prog_box){NULL, NULL};
+    return 0;
+}
+
 static void push_text(lua_State *L, const tide_prog *p) {
     size_t n = tide_prog_text(p, NULL, 0);
     luaL_Buffer b;
@@ -18,17 +30,25 @@ static void push_text(lua_State *L, const tide_prog *p) {
     luaL_pushresultsize(&b, n);
 }
 
-/* program(name[, {grad = true, inputs = {tensors}}]): for inputs like those given, else float32 ones of shape (4,3). */
+/* program(name[, {grad = true, inputs = {tensors}}]): for inputs like those given, else float32 ones of shape
+ * (4,3). */
 static int program(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     const char *name = luaL_checkstring(L, 1);
     const tide_op *op = find(name);
     if (!op) return tide_lua_error(L, s, "program", "no operation '%s'", name);
-    if (!op->program) return tide_lua_error(L, s, "program", "%s is no program but a %s", name, op->view ? "view" : op->compose ? "composition" : "kernel");
+    if (!op->program)
+        return tide_lua_error(L, s, "program", "%s is no program but a %s", name,
+                              op->view      ? "view"
+                              : op->compose ? "composition"
+                                            : "kernel");
     bool derive = lua_istable(L, 2) && (lua_getfield(L, 2, "grad"), lua_toboolean(L, -1));
     tide_meta in[TIDE_MAXARGS], out[TIDE_MAXARGS];
     const tide_meta *pin[TIDE_MAXARGS] = {NULL};
-    union { char bytes[512]; int64_t align; } attr;
+    union {
+        char bytes[512];
+        int64_t align;
+    } attr;
     if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
     int nin = op->flags & TIDE_F_LIST ? op->group : op->nin;
     for (int k = 0; k < op->narg; k++) {
@@ -38,12 +58,15 @@ static int program(lua_State *L) {
             pin[a->input] = &in[a->input];
         }
         if (a->type == TIDE_ARG_SHAPE) *(tide_shape *)(void *)(attr.bytes + a->offset) = (tide_shape){1, {3}};
-        if (a->type == TIDE_ARG_DIMS && !a->optional) *(tide_dims *)(void *)(attr.bytes + a->offset) = (tide_dims){1, {1}};
-        if (a->type == TIDE_ARG_NUMBER && !a->optional) *(tide_num *)(void *)(attr.bytes + a->offset) = (tide_num){{.f = 2}, TIDE_FLOAT, 0};
+        if (a->type == TIDE_ARG_DIMS && !a->optional)
+            *(tide_dims *)(void *)(attr.bytes + a->offset) = (tide_dims){1, {1}};
+        if (a->type == TIDE_ARG_NUMBER && !a->optional)
+            *(tide_num *)(void *)(attr.bytes + a->offset) = (tide_num){{.f = 2}, TIDE_FLOAT, 0};
         if (a->type == TIDE_ARG_DTYPE && !a->optional) *(int64_t *)(void *)(attr.bytes + a->offset) = TIDE_BF16;
         if (a->type == TIDE_ARG_INT && !a->optional) *(int64_t *)(void *)(attr.bytes + a->offset) = 3;
     }
-    if (!strcmp(op->name, "cross_entropy")) in[1] = (tide_meta){.shape = {4}, .ndim = 1, .dtype = TIDE_I64}, pin[2] = NULL;
+    if (!strcmp(op->name, "cross_entropy"))
+        in[1] = (tide_meta){.shape = {4}, .ndim = 1, .dtype = TIDE_I64}, pin[2] = NULL;
     if (strstr(op->name, "norm"))
         for (int i = 1; i < nin; i++) in[i] = (tide_meta){.shape = {3}, .ndim = 1, .dtype = TIDE_F32};
     if (lua_istable(L, 2) && lua_getfield(L, 2, "inputs") == LUA_TTABLE)
@@ -58,23 +81,32 @@ static int program(lua_State *L) {
     tide_space space;
     memset(out, 0, sizeof out);
     for (int j = 0; j < op->nout; j++) {
-        if (op->flags & TIDE_F_LIST) out[j] = in[0];
-        else out[j].dtype = (uint8_t)(op->flags & TIDE_F_BOOL ? TIDE_BOOL : op->flags & (TIDE_F_PROMOTES | TIDE_F_FLOATING) ? tide_result_dtype(op, &sh) : 0);
+        if (op->flags & TIDE_F_LIST)
+            out[j] = in[0];
+        else
+            out[j].dtype =
+                (uint8_t)(op->flags & TIDE_F_BOOL                           ? TIDE_BOOL
+                          : op->flags & (TIDE_F_PROMOTES | TIDE_F_FLOATING) ? tide_result_dtype(op, &sh)
+                                                                            : 0);
     }
-    tide_prog *p = NULL, *q = NULL;
-    if ((op->infer && op->infer(&sh)) || tide_space_of(op, &sh, &space) || !(p = tide_op_program(s->cx, op, &sh, &space))) return tide_lua_raise(L, s);
+    prog_box *box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = (prog_box){NULL, NULL};
+    if (luaL_newmetatable(L, "tide.Program"))
+        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", prog_box_gc}, {NULL, NULL}});
+    lua_setmetatable(L, -2);
+    if ((op->infer && op->infer(&sh)) || tide_space_of(op, &sh, &space) ||
+        !(box->p = tide_op_program(s->cx, op, &sh, &space)))
+        return tide_lua_raise(L, s);
     if (derive) {
         uint32_t want = 0, seeded = 0;
         uint64_t uses;
-        for (int i = 0; i < p->nin; i++)
-            if (tide_dtype_is_float((tide_dtype)p->arg[i].dtype)) want |= 1u << i;
+        for (int i = 0; i < box->p->nin; i++)
+            if (tide_dtype_is_float((tide_dtype)box->p->arg[i].dtype)) want |= 1u << i;
         for (int j = 0; j < op->nshown; j++) seeded |= 1u << j;
-        q = tide_prog_derive(p, want, seeded, &uses);
-        if (!q) { tide_prog_free(p); return tide_lua_raise(L, s); }
+        box->q = tide_prog_derive(box->p, want, seeded, &uses);
+        if (!box->q) return tide_lua_raise(L, s);
     }
-    push_text(L, q ? q : p);
-    tide_prog_free(q);
-    tide_prog_free(p);
+    push_text(L, derive ? box->q : box->p);
     return 1;
 }
 
@@ -84,7 +116,8 @@ static int memory(lua_State *L) {
     tide_memory(s->cx, &m);
     lua_createtable(L, 0, 5);
 #define FIELD(name, v) lua_pushinteger(L, (lua_Integer)(v)), lua_setfield(L, -2, name)
-    FIELD("live", m.live), FIELD("cached", m.cached), FIELD("peak", m.peak), FIELD("idle", s->cx->tensors->idle), FIELD("tensors", s->cx->tensors->live);
+    FIELD("live", m.live), FIELD("cached", m.cached), FIELD("peak", m.peak),
+        FIELD("idle", s->cx->tensors->idle), FIELD("tensors", s->cx->tensors->live);
 #undef FIELD
     return 1;
 }
@@ -95,8 +128,9 @@ static int holders(lua_State *L) {
     return 1;
 }
 
-static const char *const type_names[] = {"tensor", "tensor or number", "list of tensors", "number", "number", "integer", "boolean", "dim", "dims", "shape",
-                                         "integer or two", "position", "dtype", "string"};
+static const char *const type_names[] = {
+    "tensor", "tensor or number", "list of tensors", "number", "number", "integer", "boolean", "dim", "dims",
+    "shape",  "integer or two",   "position",        "dtype",  "string"};
 static int help(lua_State *L) {
     const tide_op *op = lua_isstring(L, 1) ? find(lua_tostring(L, 1)) : NULL;
     if (!op && lua_iscfunction(L, 1) && lua_getupvalue(L, 1, 2)) {
@@ -110,15 +144,18 @@ static int help(lua_State *L) {
     luaL_addvalue(&b);
     for (int k = 0; k < op->narg; k++) {
         const tide_arg *a = &op->arg[k];
-        lua_pushfstring(L, "%s%s%s%s", k ? ", " : "", a->keyword && (k == 0 || !op->arg[k - 1].keyword) ? "{" : "", a->name, a->optional ? "?" : "");
+        lua_pushfstring(L, "%s%s%s%s", k ? ", " : "",
+                        a->keyword && (k == 0 || !op->arg[k - 1].keyword) ? "{" : "", a->name,
+                        a->optional ? "?" : "");
         luaL_addvalue(&b);
     }
-    lua_pushfstring(L, "%s)\n  %s\n", op->narg && op->arg[op->narg - 1].keyword ? "}" : "", op->doc ? op->doc : "");
+    lua_pushfstring(L, "%s)\n  %s\n", op->narg && op->arg[op->narg - 1].keyword ? "}" : "",
+                    op->doc ? op->doc : "");
     luaL_addvalue(&b);
     for (int k = 0; k < op->narg; k++) {
         const tide_arg *a = &op->arg[k];
-        lua_pushfstring(L, "  %s: %s%s%s%s%s\n", a->name, type_names[a->type], a->choices ? ", one of " : "", a->choices ? a->choices : "", a->dflt ? ", default " : "",
-                        a->dflt ? a->dflt : "");
+        lua_pushfstring(L, "  %s: %s%s%s%s%s\n", a->name, type_names[a->type], a->choices ? ", one of " : "",
+                        a->choices ? a->choices : "", a->dflt ? ", default " : "", a->dflt ? a->dflt : "");
         luaL_addvalue(&b);
     }
     lua_pushstring(L, op->nograd ? "  no gradient: " : "");
@@ -145,6 +182,12 @@ static int parts(lua_State *L) {
 void tide_lua_open_inspect(lua_State *L, tide_lua *s) {
     lua_pushliteral(L, TIDE_VERSION);
     lua_setfield(L, -2, "version");
-    tide_lua_register(L, s, (luaL_Reg[]){{"program", program}, {"memory", memory}, {"holders", holders}, {"help", help}, {"operations", operations},
-                                         {"parts", parts}, {NULL, NULL}});
+    tide_lua_register(L, s,
+                      (luaL_Reg[]){{"program", program},
+                                   {"memory", memory},
+                                   {"holders", holders},
+                                   {"help", help},
+                                   {"operations", operations},
+                                   {"parts", parts},
+                                   {NULL, NULL}});
 }

@@ -1,6 +1,8 @@
-/* The only code that knows lua_State. Every function here is a closure whose first upvalue is the tide_lua of its state.
+/* The only code that knows lua_State. Every function here is a closure whose first upvalue is the tide_lua of
+ * its state.
  *
- * Lua objects are boxed before what they hold is acquired; Lua errors are raised only after the core has returned. */
+ * Lua objects are boxed before what they hold is acquired; Lua errors are raised only after the core has
+ * returned. */
 #ifndef TIDE_LUA_H
 #define TIDE_LUA_H
 
@@ -12,8 +14,8 @@
 /* A tensor's box. Handles made inside an open tide.scope are linked, to be closed with it. */
 typedef struct scope scope;
 typedef struct handle {
-    tide_tensor *t; /* NULL: closed */
-    uint32_t epoch; /* of a compiled step's temporary */
+    tide_tensor *t;      /* NULL: closed */
+    uint32_t epoch;      /* of a compiled step's temporary */
     struct scope *scope; /* that it will be closed with, or NULL */
     struct handle *prev, *next;
 } handle;
@@ -22,43 +24,52 @@ enum { NSEEN = 256 };
 
 typedef struct tide_lua {
     tide_context *cx;
-    lua_State *L;           /* the one running now: for the pressure hook */
-    const void *tensor_mt;  /* identity of the metatable of handles */
+    lua_State *L;          /* the one running now: for the pressure hook */
+    const void *tensor_mt; /* identity of the metatable of handles */
     int collecting;
-    scope *scope;           /* the innermost open one */
-    uint32_t site;          /* of the last call */
-    struct seen { const void *caller; int line; uint32_t site; } seen[NSEEN]; /* by function and line; site 0: not the user's */
-    char library[512];      /* where lua/tide lies: its own frames are not the user's lines */
+    scope *scope;  /* the innermost open one */
+    uint32_t site; /* of the last call */
+    struct seen {
+        const void *caller;
+        int line;
+        uint32_t site;
+    } seen[NSEEN];     /* by function and line; site 0: not the user's */
+    char library[512]; /* where lua/tide lies: its own frames are not the user's lines */
     size_t nlibrary;
     const volatile int *interrupt; /* NULL: the program has none */
-    double step;            /* how far idle memory may grow before a collection */
+    double step;                   /* how far idle memory may grow before a collection */
 } tide_lua;
 
-/* Field of the registry: a light userdata of the program's `volatile int` that is nonzero once it was interrupted. */
+/* Field of the registry: a light userdata of the program's `volatile int` that is nonzero once it was
+ * interrupted. */
 #define TIDE_INTERRUPT "tide.interrupt"
 
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
 /* ---- state.c ---- */
-tide_lua *tide_lua_enter(lua_State *L);          /* the state, with the caller's line told to the core */
-int tide_lua_raise(lua_State *L, tide_lua *s);   /* the pending error as a Lua error; does not return */
+tide_lua *tide_lua_enter(lua_State *L);        /* the state, with the caller's line told to the core */
+int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua error; does not return */
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
-int tide_lua_fail(lua_State *L, tide_lua *s);    /* for I/O: pushes nil, message, code; returns 3 */
+int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */
 void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
 
-/* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an error.
- * undo NULL: disarmed. */
-typedef struct { tide_lua *s; void (*undo)(tide_lua *s, int was); int was; } tide_lua_guard;
+/* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an
+ * error. undo NULL: disarmed. */
+typedef struct {
+    tide_lua *s;
+    void (*undo)(tide_lua *s, int was);
+    int was;
+} tide_lua_guard;
 tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s);
 
 /* ---- tensor.c ---- */
-handle *tide_lua_box(lua_State *L, tide_lua *s);           /* pushes a closed handle */
+handle *tide_lua_box(lua_State *L, tide_lua *s);            /* pushes a closed handle */
 void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t); /* gives it the caller's reference */
-void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t); /* box and fill; nil for NULL */
-handle *tide_lua_handle(lua_State *L, tide_lua *s, int i); /* the tensor's box at i, perhaps closed; NULL: something else */
+handle *tide_lua_handle(lua_State *L, tide_lua *s,
+                        int i); /* the tensor's box at i, perhaps closed; NULL: something else */
 tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i); /* NULL: no tensor; raises on closed ones */
 tide_tensor *tide_lua_check(lua_State *L, tide_lua *s, int i, const char *op);
-void tide_lua_open_tensor(lua_State *L, tide_lua *s);      /* makes the metatable; core table on top */
+void tide_lua_open_tensor(lua_State *L, tide_lua *s); /* makes the metatable; core table on top */
 
 /* ---- scope.c ---- */
 void tide_lua_scope_add(scope *sc, handle *h);

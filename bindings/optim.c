@@ -1,15 +1,25 @@
 /* Optimizers: one userdata for a group of parameters; lua/tide/optim makes them what a script sees. */
 #include "bindings/lua_tide.h"
 
-typedef struct { tide_optim *o; int n; } box_t;
+typedef struct {
+    tide_optim *o;
+    int n;
+} box_t;
 
 static box_t *check(lua_State *L) { return luaL_checkudata(L, 1, "tide.OptimizerGroup"); }
 
-static const struct { const char *name; size_t offset; bool is_int; } fields[] = {
-    {"lr", offsetof(tide_optim_config, lr), false}, {"weight_decay", offsetof(tide_optim_config, weight_decay), false},
-    {"momentum", offsetof(tide_optim_config, momentum), false}, {"dampening", offsetof(tide_optim_config, dampening), false},
-    {"eps", offsetof(tide_optim_config, eps), false}, {"nesterov", offsetof(tide_optim_config, nesterov), true},
-    {"amsgrad", offsetof(tide_optim_config, amsgrad), true}, {"maximize", offsetof(tide_optim_config, maximize), true}};
+static const struct {
+    const char *name;
+    size_t offset;
+    bool is_int;
+} fields[] = {{"lr", offsetof(tide_optim_config, lr), false},
+              {"weight_decay", offsetof(tide_optim_config, weight_decay), false},
+              {"momentum", offsetof(tide_optim_config, momentum), false},
+              {"dampening", offsetof(tide_optim_config, dampening), false},
+              {"eps", offsetof(tide_optim_config, eps), false},
+              {"nesterov", offsetof(tide_optim_config, nesterov), true},
+              {"amsgrad", offsetof(tide_optim_config, amsgrad), true},
+              {"maximize", offsetof(tide_optim_config, maximize), true}};
 enum { NFIELDS = sizeof fields / sizeof *fields };
 
 static bool set_field(lua_State *L, tide_optim_config *c, const char *name, int i) {
@@ -25,8 +35,10 @@ static bool set_field(lua_State *L, tide_optim_config *c, const char *name, int 
     for (int k = 0; k < NFIELDS; k++) {
         if (strcmp(fields[k].name, name)) continue;
         char *at = (char *)c + fields[k].offset;
-        if (fields[k].is_int) *(int *)(void *)at = lua_toboolean(L, i);
-        else *(double *)(void *)at = luaL_checknumber(L, i);
+        if (fields[k].is_int)
+            *(int *)(void *)at = lua_toboolean(L, i);
+        else
+            *(double *)(void *)at = luaL_checknumber(L, i);
         return true;
     }
     return false;
@@ -42,8 +54,10 @@ static bool push_field(lua_State *L, const tide_optim_config *c, const char *nam
     for (int k = 0; k < NFIELDS; k++) {
         if (strcmp(fields[k].name, name)) continue;
         const char *at = (const char *)c + fields[k].offset;
-        if (fields[k].is_int) lua_pushboolean(L, *(const int *)(const void *)at);
-        else lua_pushnumber(L, *(const double *)(const void *)at);
+        if (fields[k].is_int)
+            lua_pushboolean(L, *(const int *)(const void *)at);
+        else
+            lua_pushnumber(L, *(const double *)(const void *)at);
         return true;
     }
     return false;
@@ -56,7 +70,8 @@ static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
     lua_pushnil(L);
     while (lua_next(L, 3)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        if (!set_field(L, &c, name, lua_gettop(L))) return tide_lua_error(L, s, "optim", "no option '%s'", name);
+        if (!set_field(L, &c, name, lua_gettop(L)))
+            return tide_lua_error(L, s, "optim", "no option '%s'", name);
         lua_pop(L, 1);
     }
     int n;
@@ -93,7 +108,8 @@ static int group_get(lua_State *L) {
 static int group_set(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     const char *name = luaL_checkstring(L, 2);
-    if (!set_field(L, tide_optim_settings(check(L)->o), name, 3)) return tide_lua_error(L, s, "optim", "no option '%s'", name);
+    if (!set_field(L, tide_optim_settings(check(L)->o), name, 3))
+        return tide_lua_error(L, s, "optim", "no option '%s'", name);
     return 0;
 }
 static int group_options(lua_State *L) {
@@ -114,7 +130,8 @@ static int group_state(lua_State *L) { /* state(k): {step, name = tensor} */
     for (int k = 0; k < 4; k++) {
         tide_tensor *t = tide_optim_state(b->o, i, states[k]);
         if (!t) continue;
-        tide_lua_push(L, s, tide_keep(t));
+        handle *h = tide_lua_box(L, s);
+        tide_lua_fill(s, h, tide_keep(t));
         lua_setfield(L, -2, states[k]);
     }
     return 1;
@@ -127,7 +144,9 @@ static int group_restore(lua_State *L) { /* restore(k, {step, name = tensor}) */
     int64_t steps = luaL_checkinteger(L, -1);
     if (tide_optim_restore(b->o, i, steps, NULL, NULL)) return tide_lua_raise(L, s);
     for (int k = 0; k < 4; k++) {
-        if (lua_getfield(L, 3, states[k]) != LUA_TNIL && tide_optim_restore(b->o, i, steps, states[k], tide_lua_check(L, s, -1, "optim"))) return tide_lua_raise(L, s);
+        if (lua_getfield(L, 3, states[k]) != LUA_TNIL &&
+            tide_optim_restore(b->o, i, steps, states[k], tide_lua_check(L, s, -1, "optim")))
+            return tide_lua_raise(L, s);
         lua_pop(L, 1);
     }
     return 0;
@@ -147,10 +166,19 @@ static int clip_grad_norm(lua_State *L) { /* (params, limit): the norm before */
 
 void tide_lua_open_optim(lua_State *L, tide_lua *s) {
     luaL_newmetatable(L, "tide.OptimizerGroup");
-    tide_lua_register(L, s, (luaL_Reg[]){{"__gc", group_gc}, {"step", group_step}, {"zero_grad", group_zero_grad}, {"get", group_get}, {"set", group_set},
-                                         {"options", group_options}, {"state", group_state}, {"restore", group_restore}, {NULL, NULL}});
+    tide_lua_register(L, s,
+                      (luaL_Reg[]){{"__gc", group_gc},
+                                   {"step", group_step},
+                                   {"zero_grad", group_zero_grad},
+                                   {"get", group_get},
+                                   {"set", group_set},
+                                   {"options", group_options},
+                                   {"state", group_state},
+                                   {"restore", group_restore},
+                                   {NULL, NULL}});
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
-    tide_lua_register(L, s, (luaL_Reg[]){{"_optimizer", optimizer}, {"_clip_grad_norm", clip_grad_norm}, {NULL, NULL}});
+    tide_lua_register(
+        L, s, (luaL_Reg[]){{"_optimizer", optimizer}, {"_clip_grad_norm", clip_grad_norm}, {NULL, NULL}});
 }

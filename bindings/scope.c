@@ -19,8 +19,10 @@ void tide_lua_scope_add(scope *sc, handle *h) {
 
 void tide_lua_scope_remove(handle *h) {
     if (!h->scope) return;
-    if (h->prev) h->prev->next = h->next;
-    else h->scope->first = h->next;
+    if (h->prev)
+        h->prev->next = h->next;
+    else
+        h->scope->first = h->next;
     if (h->next) h->next->prev = h->prev;
     h->scope = NULL;
 }
@@ -75,7 +77,12 @@ static int scope_open(lua_State *L) {
     scope *sc = lua_newuserdatauv(L, sizeof *sc, 0);
     *sc = (scope){0};
     if (luaL_newmetatable(L, NAME)) {
-        tide_lua_register(L, s, (luaL_Reg[]){{"__close", scope_close}, {"__gc", scope_gc}, {"close", scope_close}, {"keep", scope_keep}, {NULL, NULL}});
+        tide_lua_register(L, s,
+                          (luaL_Reg[]){{"__close", scope_close},
+                                       {"__gc", scope_gc},
+                                       {"close", scope_close},
+                                       {"keep", scope_keep},
+                                       {NULL, NULL}});
         lua_pushvalue(L, -1);
         lua_setfield(L, -2, "__index");
     }
@@ -86,4 +93,6 @@ static int scope_open(lua_State *L) {
     return 1;
 }
 
-void tide_lua_open_scope(lua_State *L, tide_lua *s) { tide_lua_register(L, s, (luaL_Reg[]){{"_scope", scope_open}, {NULL, NULL}}); }
+void tide_lua_open_scope(lua_State *L, tide_lua *s) {
+    tide_lua_register(L, s, (luaL_Reg[]){{"_scope", scope_open}, {NULL, NULL}});
+}

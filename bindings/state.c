@@ -35,10 +35,12 @@ tide_lua *tide_lua_enter(lua_State *L) {
     if (seen->caller != caller || seen->line != ar.currentline) {
         lua_getinfo(L, "S", &ar);
         bool user = ar.currentline > 0 && !library_frame(s, &ar);
-        *seen = (struct seen){caller, ar.currentline, user ? tide_intern_site(s->cx, ar.short_src, ar.currentline) : 0};
+        *seen = (struct seen){caller, ar.currentline,
+                              user ? tide_intern_site(s->cx, ar.short_src, ar.currentline) : 0};
     }
     uint32_t site = seen->site;
-    if (!site && user_frame(L, s, &ar)) site = tide_intern_site(s->cx, ar.short_src, ar.currentline); /* called by the library */
+    if (!site && user_frame(L, s, &ar))
+        site = tide_intern_site(s->cx, ar.short_src, ar.currentline); /* called by the library */
     s->site = site;
     tide_site(s->cx, site);
     return s;
@@ -46,8 +48,10 @@ tide_lua *tide_lua_enter(lua_State *L) {
 
 static void push_where(lua_State *L, tide_lua *s) {
     lua_Debug ar;
-    if (user_frame(L, s, &ar)) lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
-    else lua_pushliteral(L, "");
+    if (user_frame(L, s, &ar))
+        lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+    else
+        lua_pushliteral(L, "");
 }
 
 /* Pushes " (in model.blocks[3])" for the modules whose forward is running, or "". */
@@ -64,11 +68,14 @@ static void push_modules(lua_State *L) {
             module = lua_getfield(L, -1, "__tide_module") == LUA_TBOOLEAN;
             lua_pop(L, 2);
         }
-        if (module) lua_rawseti(L, list, ++n);
-        else lua_pop(L, 1);
+        if (module)
+            lua_rawseti(L, list, ++n);
+        else
+            lua_pop(L, 1);
     }
     bool done = false;
-    if (n > 0 && lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) && lua_getfield(L, -1, "tide.nn.module") == LUA_TTABLE &&
+    if (n > 0 && lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) &&
+        lua_getfield(L, -1, "tide.nn.module") == LUA_TTABLE &&
         lua_getfield(L, -1, "path_of") == LUA_TFUNCTION) {
         lua_createtable(L, n, 0); /* outermost first, each once */
         int k = 0;
@@ -78,7 +85,10 @@ static void push_modules(lua_State *L) {
                 lua_rawgeti(L, -2, k);
                 bool same = lua_rawequal(L, -1, -2);
                 lua_pop(L, 1);
-                if (same) { lua_pop(L, 1); continue; }
+                if (same) {
+                    lua_pop(L, 1);
+                    continue;
+                }
             }
             lua_rawseti(L, -2, ++k);
         }
@@ -101,9 +111,12 @@ int tide_lua_raise(lua_State *L, tide_lua *s) {
     const char *text = tide_error(s->cx, &code);
     push_where(L, s);
     lua_pushstring(L, text ? text : "unknown error");
-    const char *recorded = s->cx->site != here ? tide_site_text(s->cx, s->cx->site) : ""; /* a launched step failed at its own line */
-    if (*recorded) lua_pushfstring(L, " (recorded at %s)", recorded);
-    else lua_pushliteral(L, "");
+    const char *recorded = s->cx->site != here ? tide_site_text(s->cx, s->cx->site)
+                                               : ""; /* a launched step failed at its own line */
+    if (*recorded)
+        lua_pushfstring(L, " (recorded at %s)", recorded);
+    else
+        lua_pushliteral(L, "");
     push_modules(L);
     lua_concat(L, 4);
     return lua_error(L);
@@ -122,7 +135,8 @@ int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format
 }
 
 int tide_lua_fail(lua_State *L, tide_lua *s) {
-    static const char *const names[] = {"OK", "EARG", "EMEM", "EIO", "EFORMAT", "ECANCEL", "EDEVICE", "EPEER", "EUNSUP", "EFORK"};
+    static const char *const names[] = {"OK",      "EARG",    "EMEM",  "EIO",    "EFORMAT",
+                                        "ECANCEL", "EDEVICE", "EPEER", "EUNSUP", "EFORK"};
     tide_status code = TIDE_OK;
     const char *text = tide_error(s->cx, &code);
     lua_pushnil(L);
@@ -133,7 +147,8 @@ int tide_lua_fail(lua_State *L, tide_lua *s) {
 
 /* ---- the collector's pace ---- */
 
-/* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on memory. */
+/* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on
+ * memory. */
 static void pressure(void *ud, size_t idle) {
     tide_lua *s = ud;
     if (s->collecting) return;
@@ -167,7 +182,8 @@ static int guard_close(lua_State *L) {
 tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s) {
     tide_lua_guard *g = lua_newuserdatauv(L, sizeof *g, 0);
     *g = (tide_lua_guard){s, NULL, 0};
-    if (luaL_newmetatable(L, "tide.Guard")) tide_lua_register(L, s, (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}});
+    if (luaL_newmetatable(L, "tide.Guard"))
+        tide_lua_register(L, s, (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}});
     lua_setmetatable(L, -2);
     lua_toclose(L, -1);
     return g;
@@ -206,7 +222,8 @@ static int set_library(lua_State *L) {
 }
 
 int luaopen_tide_core(lua_State *L) {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) == LUA_TUSERDATA) { /* loaded again: there is one context a state */
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) ==
+        LUA_TUSERDATA) { /* loaded again: there is one context a state */
         lua_getiuservalue(L, -1, 1);
         return 1;
     }
@@ -223,10 +240,12 @@ int luaopen_tide_core(lua_State *L) {
     lua_pop(L, 1);
     const char *box = getenv("TIDE_BLACKBOX");
     char path[300];
-    tide_config config = {.size = sizeof config, .ud = s, .pressure = pressure, .cancelled = s->interrupt ? interrupted : NULL};
+    tide_config config = {
+        .size = sizeof config, .ud = s, .pressure = pressure, .cancelled = s->interrupt ? interrupted : NULL};
     if (!box) {
         const char *dir = getenv("TMPDIR");
-        snprintf(path, sizeof path, "%s/tide-%ld-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getuid(), (long)getpid());
+        snprintf(path, sizeof path, "%s/tide-%ld-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getuid(),
+                 (long)getpid());
         config.blackbox = path;
     } else if (strcmp(box, "off")) {
         config.blackbox = box;

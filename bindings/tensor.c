@@ -20,14 +20,6 @@ void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t) {
     if (s->scope) tide_lua_scope_add(s->scope, h);
 }
 
-void tide_lua_push(lua_State *L, tide_lua *s, tide_tensor *t) {
-    if (!t) {
-        lua_pushnil(L);
-        return;
-    }
-    tide_lua_fill(s, tide_lua_box(L, s), t);
-}
-
 handle *tide_lua_handle(lua_State *L, tide_lua *s, int i) {
     handle *h = lua_touserdata(L, i);
     if (!h || !lua_getmetatable(L, i)) return NULL;
@@ -41,7 +33,9 @@ tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i) {
     if (!h) return NULL;
     if (!h->t) tide_lua_error(L, s, "tensor", "this tensor was closed");
     if (h->epoch && (h->t->flags & TIDE_TEMP) && h->epoch != h->t->epoch)
-        tide_lua_error(L, s, "tensor", "this tensor was a temporary of a compiled step and is gone: return it from the step to keep it");
+        tide_lua_error(
+            L, s, "tensor",
+            "this tensor was a temporary of a compiled step and is gone: return it from the step to keep it");
     return h->t;
 }
 
@@ -132,7 +126,8 @@ static int tensor_newindex(lua_State *L) {
             return 0;
         }
         tide_tensor *g = tide_lua_check(L, s, 3, "grad");
-        if (!tide_same_meta(&g->meta, &t->meta)) return tide_lua_error(L, s, "grad", "shape or dtype differ from the tensor's");
+        if (!tide_same_meta(&g->meta, &t->meta))
+            return tide_lua_error(L, s, "grad", "shape or dtype differ from the tensor's");
         if (t->grad) tide_free(t->grad);
         t->grad = tide_keep(g);
         t->grad_absent = false;
@@ -191,7 +186,8 @@ static int tensor_size(lua_State *L) {
     int dim;
     if (d == 0 || tide_wrap_dim(s->cx, d > 0 ? d - 1 : d, t->meta.ndim, &dim)) {
         tide_error(s->cx, NULL);
-        return tide_lua_error(L, s, "size", "dim %d is out of range for a tensor of %d dims", (int)d, t->meta.ndim);
+        return tide_lua_error(L, s, "size", "dim %d is out of range for a tensor of %d dims", (int)d,
+                              t->meta.ndim);
     }
     lua_pushinteger(L, t->meta.ndim ? t->meta.shape[dim] : 1);
     return 1;
@@ -226,7 +222,14 @@ static int tensor_zero_(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     tide_tensor *t = tide_lua_check(L, s, 1, "zero_"), *out = NULL;
     tide_fill_attr a = {{{.i = 0}, TIDE_INTEGER, 0}};
-    tide_call c = {.op = TIDE_OP_FILL, .flags = TIDE_INPLACE, .nin = 1, .nout = 1, .in = &t, .out = &out, .attr = &a, .nattr = sizeof a};
+    tide_call c = {.op = TIDE_OP_FILL,
+                   .flags = TIDE_INPLACE,
+                   .nin = 1,
+                   .nout = 1,
+                   .in = &t,
+                   .out = &out,
+                   .attr = &a,
+                   .nattr = sizeof a};
     if (tide_apply(s->cx, &c)) return tide_lua_raise(L, s);
     lua_settop(L, 1);
     return 1;
@@ -237,14 +240,25 @@ static int is_tensor(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg meta[] = {{"__gc", tensor_close}, {"__close", tensor_close}, {"__newindex", tensor_newindex}, {"__len", tensor_len},
-                                {"__tostring", tensor_tostring}, {"__eq", tensor_eq}, {"__concat", tensor_concat}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"close", tensor_close}, {"size", tensor_size}, {"numel", tensor_numel}, {"dim", tensor_dim},
-                                   {"is_contiguous", tensor_is_contiguous}, {"requires_grad_", tensor_requires_grad_}, {"detach", tensor_detach},
-                                   {"zero_", tensor_zero_}, {NULL, NULL}};
-static const struct { const char *event, *op; } operators[] = {
-    {"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"}, {"__div", "div"}, {"__mod", "remainder"}, {"__idiv", "floor_divide"}, {"__pow", "pow"},
-    {"__band", "bitwise_and"}, {"__bor", "bitwise_or"}, {"__bxor", "bitwise_xor"}};
+static const luaL_Reg meta[] = {{"__gc", tensor_close},          {"__close", tensor_close},
+                                {"__newindex", tensor_newindex}, {"__len", tensor_len},
+                                {"__tostring", tensor_tostring}, {"__eq", tensor_eq},
+                                {"__concat", tensor_concat},     {NULL, NULL}};
+static const luaL_Reg methods[] = {{"close", tensor_close},
+                                   {"size", tensor_size},
+                                   {"numel", tensor_numel},
+                                   {"dim", tensor_dim},
+                                   {"is_contiguous", tensor_is_contiguous},
+                                   {"requires_grad_", tensor_requires_grad_},
+                                   {"detach", tensor_detach},
+                                   {"zero_", tensor_zero_},
+                                   {NULL, NULL}};
+static const struct {
+    const char *event, *op;
+} operators[] = {{"__add", "add"},         {"__sub", "sub"},          {"__mul", "mul"},
+                 {"__div", "div"},         {"__mod", "remainder"},    {"__idiv", "floor_divide"},
+                 {"__pow", "pow"},         {"__band", "bitwise_and"}, {"__bor", "bitwise_or"},
+                 {"__bxor", "bitwise_xor"}};
 
 static void push_op(lua_State *L, tide_lua *s, const tide_op *op, int flags) {
     lua_pushlightuserdata(L, s);

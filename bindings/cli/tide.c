@@ -187,8 +187,10 @@ int main(int argc, char **argv) {
         const char *a = argv[script];
         if (!strcmp(a, "--version") || !strcmp(a, "-v")) return print_version(), 0;
         if (!strcmp(a, "--help") || !strcmp(a, "-h")) return usage(stdout, 0);
-        if (!strcmp(a, "-e") || !strcmp(a, "-l")) script++;
-        else if (strcmp(a, "-i")) return fprintf(stderr, "tide: unknown option %s\n", a), usage(stderr, 1);
+        if (!strcmp(a, "-e") || !strcmp(a, "-l"))
+            script++;
+        else if (strcmp(a, "-i"))
+            return fprintf(stderr, "tide: unknown option %s\n", a), usage(stderr, 1);
     }
     if (script > argc) return usage(stderr, 1);
     lua_State *L = luaL_newstate();

@@ -199,7 +199,7 @@ static tide_status step(walk_t *w, tide_node *n) {
     tide_tensor *linked[TIDE_MAXARGS] = {NULL};
     for (int j = 0; j < n->nout && !e; j++) {
         tide_tensor *o = out[j] = n->saved[n->nin + j].tensor;
-        if (!o || !(w->flags & TIDE_CREATE_GRAPH)) continue;
+        if (!o || !(w->flags & TIDE_CREATE_GRAPH) || !tide_dtype_is_float((tide_dtype)o->meta.dtype)) continue;
         /* the saved output as what it is: the result of this node */
         linked[j] = out[j] = tide_tensor_view(o, &o->meta, o->stride, o->offset);
         if (!out[j]) { e = tide_pending(cx); break; }

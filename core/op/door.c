@@ -174,7 +174,7 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
     tide_door *door = cx->door;
     const tide_op *op = &tide_op_table[call->op];
     const char *outer = cx->opname;
-    cx->opname = op->infer == tide_vjp_infer ? outer : op->name;
+    cx->opname = outer && !op->lua ? outer : op->name; /* the user knows nothing of inner operations */
     tide_status e;
     bool taken = false;
     if (door->depth == 0) {

@@ -185,7 +185,7 @@ static inline const tide_vjp_head *tide_vjp_head_of(const tide_call *call) { ret
 const void *tide_vjp_attr(const tide_vjp_head *head);        /* the forward attributes */
 const tide_meta *tide_vjp_metas(const tide_vjp_head *head);  /* the forward metas */
 tide_status tide_vjp_space(tide_context *cx, const tide_vjp_head *head, tide_space *out);   /* over the vjp's own arguments */
-tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint64_t *uses);
+tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced, uint64_t *uses); /* 0: its own */
 tide_status tide_vjp_infer(tide_shapes *s);
 
 /* ---- call.c: calling operations from C ---- */

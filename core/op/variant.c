@@ -24,7 +24,7 @@ tide_status tide_space_of(const tide_op *op, const tide_shapes *s, tide_space *s
 }
 
 void tide_key_attr(const tide_op *op, const void *attr, size_t nattr, uint8_t *out) {
-    memcpy(out, attr, nattr);
+    if (nattr) memcpy(out, attr, nattr);
     if (op->infer == tide_vjp_infer) { /* the forward attributes' slots; the metas are not part of a key */
         const tide_vjp_head *head = attr;
         tide_key_attr(&tide_op_table[head->op], tide_vjp_attr(head), head->nattr, out + sizeof *head);
@@ -60,7 +60,7 @@ static void arguments(tide_prog *p, const tide_op *op, const tide_shapes *s, con
 tide_prog *tide_op_program(tide_context *cx, const tide_op *op, const tide_shapes *s, const tide_space *space) {
     if (op->infer == tide_vjp_infer) {
         uint64_t uses;
-        return tide_vjp_program(cx, s->attr, &uses);
+        return tide_vjp_program(cx, s->attr, space->reduced, &uses);
     }
     tide_prog *p = tide_prog_new(cx);
     if (!p) return NULL;
@@ -236,7 +236,7 @@ tide_variant *tide_variant_vjp(tide_context *cx, const tide_vjp_head *head) {
     tide_variant *v = find(cx, key, n, hh);
     if (v) return v;
     uint64_t uses;
-    tide_prog *prog = tide_vjp_program(cx, head, &uses);
+    tide_prog *prog = tide_vjp_program(cx, head, 0, &uses);
     return prog ? make(cx, key, n, hh, prog, uses) : NULL;
 }
 

@@ -91,12 +91,14 @@ tide_status tide_vjp_infer(tide_shapes *s) {
     return TIDE_OK;
 }
 
-/* The forward program over the forward space, then derived; an operation's own vjp_program instead where it has one. */
-tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint64_t *uses) {
+/* The forward program over the forward space, then derived; an operation's own vjp_program instead where it has one.
+ * A derivative that is derived again has the reduced dims of that: the gradients of what it broadcasts are sums. */
+tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced, uint64_t *uses) {
     const tide_op *op = &tide_op_table[head->op];
     shapes_t f;
     tide_space sp;
     if (forward_space(cx, head, &f, &sp)) return NULL;
+    if (reduced) sp.reduced = reduced;
     tide_prog *p = tide_op_program(cx, op, &f.s, &sp);
     if (!p) return NULL;
     /* program inputs are the forward inputs that are given (a nested vjp's are all given) */
