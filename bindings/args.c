@@ -1,6 +1,5 @@
 /* Reading a call's arguments by the operation's description. */
 #include "bindings/lua_tide.h"
-#include <stdlib.h>
 
 enum { MAXATTR = 512 };
 

@@ -1,7 +1,6 @@
 /* x[...]: positions and ranges give views; integer and bool tensors gather. Positions count from 1, ranges
  * include their end; numbers stored in tensors count from 0. */
 #include "bindings/lua_tide.h"
-#include <stdlib.h>
 
 enum { MAXPARTS = 2 * TIDE_MAXDIM };
 typedef enum { PART_POSITION, PART_RANGE, PART_ALL, PART_NEW, PART_REST, PART_TENSOR } part_kind;

@@ -1,6 +1,5 @@
 /* Looking inside: programs as text, memory, help, version. */
 #include "bindings/lua_tide.h"
-#include <stdlib.h>
 
 static const tide_op *find(const char *name) {
     for (int i = 0; i < TIDE_NOPS; i++) {

@@ -1,6 +1,5 @@
 /* Tensors in Lua: handles, fields, methods, operators. */
 #include "bindings/lua_tide.h"
-#include <stdlib.h>
 
 handle *tide_lua_box(lua_State *L, tide_lua *s) {
     handle *h = lua_newuserdatauv(L, sizeof *h, 0);

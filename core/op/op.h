@@ -172,6 +172,9 @@ void tide_key_attr(const tide_op *op, const void *attr, size_t nattr, uint8_t *o
 /* Which forward inputs and outputs the gradient of a call reads: bit i input i, bit 32+j output j. */
 tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want, uint64_t *uses);
 tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_call *call);
+/* The same for a call that runs again and again over the same shapes, no list: filled at the first run. */
+typedef struct tide_ready { tide_variant *variant; tide_space space; } tide_ready;
+tide_status tide_run_ready(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
 void tide_variants_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */

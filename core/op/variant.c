@@ -327,6 +327,39 @@ static bool flat(const tide_call *call, int64_t *n) {
     return true;
 }
 
+/* All pieces over all items of a call whose spaces and variant are known. */
+static tide_status run_items(tide_context *cx, tide_variant *v, const tide_space *space, const tide_call *call, int nin, int count, tide_iter *it) {
+    uint64_t slot[TIDE_MAXSLOTS];
+    void *temp[16] = {NULL};
+    tide_status s = TIDE_OK;
+    read_slots(v->prog, call->attr, slot);
+    for (int t = 0; t < v->pieces.ntemp && !s; t++) { /* lists have no temporaries: their pieces never cut */
+        temp[t] = tide_alloc(cx, (size_t)temp_count(&space[0], v->pieces.temp[t].space) * tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
+        if (!temp[t]) s = TIDE_EMEM;
+    }
+    for (int p = 0; p < v->pieces.npiece && !s; p++) {
+        for (int item = 0; item < count; item++) bind(v, p, &space[item], call, nin, count, item, temp, &it[item]);
+        s = tide_cpu_program(cx, &v->compiled[p], v->pieces.piece[p].prog, count, it, slot);
+    }
+    for (int t = 0; t < v->pieces.ntemp; t++)
+        tide_release(cx, temp[t], (size_t)temp_count(&space[0], v->pieces.temp[t].space) * tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
+    return s;
+}
+
+tide_status tide_run_ready(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    tide_iter it;
+    cx->door->count.kernels++;
+    if (!ready->variant) {
+        tide_frame f;
+        tide_frame_of(cx, op, call, &f);
+        tide_status e = tide_space_of(op, &f.s, &ready->space);
+        if (e) return e;
+        ready->variant = tide_variant_of(cx, op, call, &ready->space);
+        if (!ready->variant) return tide_pending(cx);
+    }
+    return run_items(cx, ready->variant, &ready->space, call, (int)call->nin, 1, &it);
+}
+
 tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_call *call) {
     cx->door->count.kernels++;
     uint64_t slot[TIDE_MAXSLOTS];
@@ -374,20 +407,7 @@ tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_cal
     }
     tide_variant *v = s ? NULL : tide_variant_of(cx, op, call, &space[0]);
     if (!s && !v) s = tide_pending(cx);
-    if (!s) {
-        read_slots(v->prog, call->attr, slot);
-        void *temp[16] = {NULL};
-        for (int t = 0; t < v->pieces.ntemp && !s; t++) { /* lists have no temporaries: their pieces never cut */
-            temp[t] = tide_alloc(cx, (size_t)temp_count(&space[0], v->pieces.temp[t].space) * tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
-            if (!temp[t]) s = TIDE_EMEM;
-        }
-        for (int p = 0; p < v->pieces.npiece && !s; p++) {
-            for (int item = 0; item < count; item++) bind(v, p, &space[item], call, nin, count, item, temp, &it[item]);
-            s = tide_cpu_program(cx, &v->compiled[p], v->pieces.piece[p].prog, count, it, slot);
-        }
-        for (int t = 0; t < v->pieces.ntemp; t++)
-            tide_release(cx, temp[t], (size_t)temp_count(&space[0], v->pieces.temp[t].space) * tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
-    }
+    if (!s) s = run_items(cx, v, space, call, nin, count, it);
     if (count > 1) tide_release(cx, space, bytes);
     return s;
 }

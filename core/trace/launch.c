@@ -146,7 +146,9 @@ tide_status tide_launch(tide_context *cx, tide_record *r) {
             if (e || (op->flags & TIDE_F_VIEW)) continue;
             cx->site = op->compose ? n->site : leaf->site;
             cx->opname = op->infer == tide_vjp_infer ? tide_op_table[tide_vjp_head_of(&leaf->call)->op].name : op->name;
-            e = tide_perform(cx, op, &leaf->call);
+            bool writes = (leaf->call.flags & TIDE_INPLACE) || (op->flags & (TIDE_F_MUTATES | TIDE_F_LIST));
+            bool program = op->program || op->infer == tide_vjp_infer;
+            e = program && !writes ? tide_run_ready(cx, op, &leaf->call, &leaf->ready) : tide_perform(cx, op, &leaf->call);
         }
     }
     if (!e) cx->site = site; /* else: the line that failed */

@@ -210,7 +210,6 @@ static void compare(const trial *t, const bound *want, const bound *got, const c
 static const char *const isa_name[] = {"baseline", "avx2", "avx512"};
 
 static void run_trials(const trial *t, int n) {
-    trial *each = malloc((size_t)n * sizeof *each);
     bound *start = malloc(3 * (size_t)n * sizeof *start), *want = start + n, *got = want + n;
     tide_iter *it = malloc((size_t)n * sizeof *it);
     assert_int_equal(t->p->failed, TIDE_OK);
@@ -254,7 +253,6 @@ static void run_trials(const trial *t, int n) {
     }
     free(it);
     free(start);
-    free(each);
 }
 
 static void run_trial(trial t) { run_trials(&t, 1); }
@@ -657,6 +655,53 @@ static void test_refusals(void **state) {
     tide_vm_free(context[0], NULL);
 }
 
+/* ---- memory ---- */
+
+static void test_memory(void **state) {
+    tide_prog *p[] = {softmax(), layer_norm(), cross_entropy(), everything(), adamw()};
+    tide_memory_stats before, after;
+    tide_memory(context[0], &before);
+    for (int i = 0; i < 5; i++) tide_vm_free(context[0], tide_vm_build(context[0], p[i]));
+    tide_memory(context[0], &after);
+    assert_int_equal(before.live, after.live);
+    for (int i = 0; i < 5; i++) tide_prog_free(p[i]);
+}
+
+/* Refuses the k-th request of a size that only the heap's larger blocks have. */
+static void *failing_alloc(void *ud, void *m, size_t from, size_t to, size_t align) {
+    int *left = ud;
+    if (to == 0) return free(m), NULL;
+    if (to > 4096 && (*left)-- == 0) return NULL;
+    return m ? NULL : aligned_alloc(align, (to + align - 1) / align * align);
+}
+
+static void test_failing_memory(void **state) {
+    bool finished = false;
+    for (int k = 0; k < 60 && !finished; k++) {
+        int left = INT32_MAX;
+        tide_config config = {.size = sizeof config, .ud = &left, .alloc = failing_alloc, .threads = 1};
+        tide_context *cx, *main_context = context[0];
+        assert_int_equal(tide_open(&config, &cx), TIDE_OK);
+        context[0] = cx;
+        tide_prog *p = everything();
+        trial t = over(p, "failing memory", 2, 40000, ROWS);
+        bound b;
+        bind(&t, &b, NULL);
+        left = k;
+        tide_vm *vm = tide_vm_build(cx, p);
+        tide_status s = vm ? tide_vm_run(cx, vm, 1, &b.it, t.slot) : tide_pending(cx);
+        finished = s == TIDE_OK;
+        if (!finished) assert_int_equal(s, TIDE_EMEM);
+        left = INT32_MAX;
+        tide_vm_free(cx, vm);
+        tide_prog_free(p);
+        unbind(&b);
+        tide_close(cx);
+        context[0] = main_context;
+    }
+    assert_true(finished);
+}
+
 static int open_contexts(void **state) {
     for (int i = 0; i < NCX; i++) {
         tide_config config = {.size = sizeof config, .threads = 1 << i};
@@ -666,11 +711,7 @@ static int open_contexts(void **state) {
 }
 
 static int close_contexts(void **state) {
-    for (int i = 0; i < NCX; i++) {
-        tide_memory_stats m;
-        tide_memory(context[i], &m);
-        tide_close(context[i]);
-    }
+    for (int i = 0; i < NCX; i++) tide_close(context[i]);
     return 0;
 }
 
@@ -682,7 +723,8 @@ int main(void) {
         cmocka_unit_test(test_long_reductions), cmocka_unit_test(test_programs),
         cmocka_unit_test(test_in_place),        cmocka_unit_test(test_lists),
         cmocka_unit_test(test_random),          cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests(tests, open_contexts, close_contexts);
 }

@@ -459,15 +459,38 @@ static void begin_kept(vm_tile *x, int64_t k0, int64_t nk) {
     if (x->shape->R == 0 || vm_has(x->plan, vm_kept(0))) move_places(x, block_of(x, 0, 0));
 }
 
+/* Does a pass do one thing only, between memory and memory? Then its blocks may be as long as we like: memory
+ * gives its best only to long streams. (4 M elements: add 1.07 -> 0.8 ms.) */
+static bool is_stream(const vm_tile *x, int section) {
+    const tide_vm_plan *p = x->plan;
+    int steps = 0;
+    for (int s = p->section[section]; s < p->section[section + 1]; s++) {
+        const tide_vm_step *t = &p->step[s];
+        int moved = t->kind == VM_LOAD ? t->ref[0] : t->ref[1];
+        if (t->kind == VM_LOAD && x->where[moved] == IN_INPUT) continue;
+        if (t->kind == VM_STORE && x->where[moved] >= IN_OUTPUT && p->value[moved].out == t->arg) continue;
+        for (int k = 0; k < 4; k++) {
+            const tide_vm_value *v = &p->value[t->ref[k]];
+            if (v->place == VM_ROW ||
+                (v->place == VM_REG && v->space & TIDE_AXIS_R && x->where[t->ref[k]] == IN_REGISTER))
+                return false;
+        }
+        steps++;
+    }
+    return steps == 1;
+}
+
 static void flat_tile(vm_tile *x, int64_t tile) {
     const tide_vm_shape *s = x->shape;
     int64_t o0 = tile / s->nr * s->ktile, o1 = s->K - o0 < s->ktile ? s->K : o0 + s->ktile;
     int64_t i0 = tile % s->nr * s->rtile, i1 = s->R - i0 < s->rtile ? s->R : i0 + s->rtile;
     place(x, 1);
     run_section(x, 0, (vm_block){0, 0, 0, 0});
-    for (int64_t o = o0; o < o1; o += s->kb) {
-        for (int64_t i = i0; i < i1; i += s->rb) {
-            vm_block b = {o, o1 - o < s->kb ? o1 - o : s->kb, i, i1 - i < s->rb ? i1 - i : s->rb};
+    bool stream = is_stream(x, vm_pass(0));
+    int64_t no = stream && s->kb > 1 ? s->ktile : s->kb, ni = stream ? s->rtile : s->rb;
+    for (int64_t o = o0; o < o1; o += no) {
+        for (int64_t i = i0; i < i1; i += ni) {
+            vm_block b = {o, o1 - o < no ? o1 - o : no, i, i1 - i < ni ? i1 - i : ni};
             move_places(x, b);
             run_section(x, vm_pass(0), b);
         }
@@ -479,8 +502,13 @@ static void flat_tile(vm_tile *x, int64_t tile) {
 static void kept_tile(vm_tile *x, int64_t tile) {
     const tide_vm_shape *s = x->shape;
     int64_t end = s->K - tile * s->ktile < s->ktile ? s->K : (tile + 1) * s->ktile;
-    for (int64_t k = tile * s->ktile; k < end; k += s->kb) {
-        begin_kept(x, k, end - k < s->kb ? end - k : s->kb);
+    int64_t kb = s->kb;
+    if (s->mode == VM_ROWS && whole(s) && kb > 1 && x->plan->nlevel == 2) {
+        place(x, kb);
+        if (is_stream(x, vm_pass(0)) && !vm_has(x->plan, vm_pass(1))) kb = x->plan->block;
+    }
+    for (int64_t k = tile * s->ktile; k < end; k += kb) {
+        begin_kept(x, k, end - k < kb ? end - k : kb);
         for (int level = 0; level < x->plan->nlevel; level++) {
             run_section(x, vm_kept(level), block_of(x, 0, 0));
             run_pass(x, level);

@@ -45,105 +45,108 @@ INLINE void few(void *to, const void *from, int64_t bytes) {
 #endif
 }
 
-/* Fewer, longer rows where the operands allow it: rows in a row are one row, and so is a column. */
-INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int64_t *ni) {
-    if (*no == 1) return;
-    bool joined = true, column = *ni == 1;
-    for (int i = 0; i < n; i++) {
-        joined &= x[i]->so == *ni * x[i]->si;
-        column &= x[i]->so == 0 || x[i]->so == size[i];
+/* Fewer, longer rows where the operands allow it: rows in a row are one row, and so is a column. Written
+ * out, not looped over, so that the places stay in registers. */
+#define JOINS(x) (x.so == ni * x.si)
+#define IS_COLUMN(x, T) (x.so == 0 || x.so == (int64_t)sizeof(T))
+#define LENGTHEN(all_join, all_columns, turn) \
+    if (no > 1) { \
+        if (all_join) { \
+            ni *= no; \
+            no = 1; \
+        } else if (ni == 1 && all_columns) { \
+            turn; \
+            ni = no; \
+            no = 1; \
+        } \
     }
-    if (column) {
-        for (int i = 0; i < n; i++) x[i]->si = x[i]->so;
-        joined = true;
-    }
-    if (joined) *ni *= *no, *no = 1;
-}
 
-#define OPERAND(x, T, w)            \
+#define OPERAND(x, T, w) \
     const T *p##x = (const T *)x.p; \
-    int64_t t##x = w;               \
-    T s##x[w];                      \
-    if (!x.si) {                    \
-        EACH(w) s##x[j] = *p##x;    \
-        p##x = s##x;                \
-        t##x = 0;                   \
+    int64_t t##x = w; \
+    T s##x[w]; \
+    if (!x.si) { \
+        EACH(w) s##x[j] = *p##x; \
+        p##x = s##x; \
+        t##x = 0; \
     }
 #define PADDED(x, T, w) \
-    T q##x[w] = {0};    \
+    T q##x[w] = {0}; \
     few(q##x, p##x, n * (int64_t)sizeof(T));
 
-#define LOOP1(w, name, R, A)                                                              \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {  \
-        tide_loc d = loc[ref[0]], a = loc[ref[1]];                                        \
-        lengthen((tide_loc *[]){&d, &a}, (int64_t[]){sizeof(R), sizeof(A)}, 2, &no, &ni); \
-        for (; no > 0; no--, d.p += d.so, a.p += a.so) {                                  \
-            R *pd = (R *)d.p;                                                             \
-            OPERAND(a, A, w)                                                              \
-            int64_t n = ni;                                                               \
-            for (; n >= w; n -= w, pd += w, pa += ta) name##_w(pd, pa);                   \
-            if (n) {                                                                      \
-                R qd[w];                                                                  \
-                PADDED(a, A, w)                                                           \
-                name##_w(qd, qa);                                                         \
-                few(pd, qd, n * (int64_t)sizeof(R));                                       \
-            }                                                                             \
-        }                                                                                 \
+#define LOOP1(w, name, R, A) \
+    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+        tide_loc d = loc[ref[0]], a = loc[ref[1]]; \
+        LENGTHEN(JOINS(d) && JOINS(a), IS_COLUMN(d, R) && IS_COLUMN(a, A), (d.si = d.so, a.si = a.so)) \
+        for (; no > 0; no--, d.p += d.so, a.p += a.so) { \
+            R *pd = (R *)d.p; \
+            OPERAND(a, A, w) \
+            int64_t n = ni; \
+            for (; n >= w; n -= w, pd += w, pa += ta) name##_w(pd, pa); \
+            if (n) { \
+                R qd[w]; \
+                PADDED(a, A, w) \
+                name##_w(qd, qa); \
+                few(pd, qd, n * (int64_t)sizeof(R)); \
+            } \
+        } \
     }
 
-#define LOOP2(w, name, R, A, B)                                                                          \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {                 \
-        tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]];                                      \
-        lengthen((tide_loc *[]){&d, &a, &b}, (int64_t[]){sizeof(R), sizeof(A), sizeof(B)}, 3, &no, &ni); \
-        for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so) {                                    \
-            R *pd = (R *)d.p;                                                                            \
-            OPERAND(a, A, w) OPERAND(b, B, w)                                                            \
-            int64_t n = ni;                                                                              \
-            for (; n >= w; n -= w, pd += w, pa += ta, pb += tb) name##_w(pd, pa, pb);                    \
-            if (n) {                                                                                     \
-                R qd[w];                                                                                 \
-                PADDED(a, A, w) PADDED(b, B, w)                                                          \
-                name##_w(qd, qa, qb);                                                                    \
-                few(pd, qd, n * (int64_t)sizeof(R));                                                      \
-            }                                                                                            \
-        }                                                                                                \
+#define LOOP2(w, name, R, A, B) \
+    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+        tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]]; \
+        LENGTHEN(JOINS(d) && JOINS(a) && JOINS(b), IS_COLUMN(d, R) && IS_COLUMN(a, A) && IS_COLUMN(b, B), \
+                 (d.si = d.so, a.si = a.so, b.si = b.so)) \
+        for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so) { \
+            R *pd = (R *)d.p; \
+            OPERAND(a, A, w) OPERAND(b, B, w) \
+            int64_t n = ni; \
+            for (; n >= w; n -= w, pd += w, pa += ta, pb += tb) name##_w(pd, pa, pb); \
+            if (n) { \
+                R qd[w]; \
+                PADDED(a, A, w) PADDED(b, B, w) \
+                name##_w(qd, qa, qb); \
+                few(pd, qd, n * (int64_t)sizeof(R)); \
+            } \
+        } \
     }
 
-#define LOOP3(w, name, R, A, B, C)                                                                           \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {                     \
-        tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]], c = loc[ref[3]];                         \
-        lengthen((tide_loc *[]){&d, &a, &b, &c}, (int64_t[]){sizeof(R), sizeof(A), sizeof(B), sizeof(C)}, 4, \
-                 &no, &ni);                                                                                  \
-        for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so, c.p += c.so) {                           \
-            R *pd = (R *)d.p;                                                                                \
-            OPERAND(a, A, w) OPERAND(b, B, w) OPERAND(c, C, w)                                               \
-            int64_t n = ni;                                                                                  \
-            for (; n >= w; n -= w, pd += w, pa += ta, pb += tb, pc += tc) name##_w(pd, pa, pb, pc);          \
-            if (n) {                                                                                         \
-                R qd[w];                                                                                     \
-                PADDED(a, A, w) PADDED(b, B, w) PADDED(c, C, w)                                              \
-                name##_w(qd, qa, qb, qc);                                                                    \
-                few(pd, qd, n * (int64_t)sizeof(R));                                                          \
-            }                                                                                                \
-        }                                                                                                    \
+#define LOOP3(w, name, R, A, B, C) \
+    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+        tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]], c = loc[ref[3]]; \
+        LENGTHEN(JOINS(d) && JOINS(a) && JOINS(b) && JOINS(c), \
+                 IS_COLUMN(d, R) && IS_COLUMN(a, A) && IS_COLUMN(b, B) && IS_COLUMN(c, C), \
+                 (d.si = d.so, a.si = a.so, b.si = b.so, c.si = c.so)) \
+        for (; no > 0; no--, d.p += d.so, a.p += a.so, b.p += b.so, c.p += c.so) { \
+            R *pd = (R *)d.p; \
+            OPERAND(a, A, w) OPERAND(b, B, w) OPERAND(c, C, w) \
+            int64_t n = ni; \
+            for (; n >= w; n -= w, pd += w, pa += ta, pb += tb, pc += tc) name##_w(pd, pa, pb, pc); \
+            if (n) { \
+                R qd[w]; \
+                PADDED(a, A, w) PADDED(b, B, w) PADDED(c, C, w) \
+                name##_w(qd, qa, qb, qc); \
+                few(pd, qd, n * (int64_t)sizeof(R)); \
+            } \
+        } \
     }
 
-#define UNARY_BY(w, name, R, T, expr)        \
+#define UNARY_BY(w, name, R, T, expr) \
     INLINE void name##_w(R *d, const T *a) { \
-        EACH(w) {                            \
-            T x = a[j];                      \
-            d[j] = (R)(expr);                \
-        }                                    \
-    }                                        \
+        EACH(w) { \
+            T x = a[j]; \
+            d[j] = (R)(expr); \
+        } \
+    } \
     LOOP1(w, name, R, T)
 
-#define BINARY_BY(w, name, R, T, expr)                   \
+#define BINARY_BY(w, name, R, T, expr) \
     INLINE void name##_w(R *d, const T *a, const T *b) { \
-        EACH(w) {                                        \
-            T x = a[j], y = b[j];                        \
-            d[j] = (R)(expr);                            \
-        }                                                \
-    }                                                    \
+        EACH(w) { \
+            T x = a[j], y = b[j]; \
+            d[j] = (R)(expr); \
+        } \
+    } \
     LOOP2(w, name, R, T, T)
 
 #define UNARY(name, R, T, expr) UNARY_BY(W, name, R, T, expr)
@@ -164,79 +167,79 @@ INLINE void lengthen(tide_loc *x[], const int64_t *size, int n, int64_t *no, int
 #define BINARY_OF(f, t, T) BINARY(f##_##t, T, T, tide_##f##_##t(x, y))
 
 /* Large arguments of sin, cos and tan take a way that does not vectorise; both ways give the same bits. */
-#define TRIG_OF(f, t, T, SMALL)                                      \
-    INLINE void f##_##t##_w(T *d, const T *a) {                      \
-        int large = 0;                                               \
-        EACH(W) large |= !(tide_abs_##t(a[j]) <= SMALL);             \
-        if (__builtin_expect(large, 0))                              \
+#define TRIG_OF(f, t, T, SMALL) \
+    INLINE void f##_##t##_w(T *d, const T *a) { \
+        int large = 0; \
+        EACH(W) large |= !(tide_abs_##t(a[j]) <= SMALL); \
+        if (__builtin_expect(large, 0)) \
             for (int j = 0; j < W; j++) d[j] = tide_##f##_##t(a[j]); \
-        else                                                         \
-            EACH(W) d[j] = tide_##f##_small_##t(a[j]);               \
-    }                                                                \
+        else \
+            EACH(W) d[j] = tide_##f##_small_##t(a[j]); \
+    } \
     LOOP1(W, f##_##t, T, T)
 
-#define COMPARISONS(t, T)                  \
+#define COMPARISONS(t, T) \
     BINARY_BY(WIDE, eq_##t, m8, T, x == y) \
     BINARY_BY(WIDE, ne_##t, m8, T, x != y)
-#define ORDERINGS(t, T)                   \
+#define ORDERINGS(t, T) \
     BINARY_BY(WIDE, lt_##t, m8, T, x < y) \
     BINARY_BY(WIDE, le_##t, m8, T, x <= y)
 /* By size: bits are chosen, not numbers. */
-#define SELECT_OF(size, U)                                                     \
+#define SELECT_OF(size, U) \
     INLINE void select_##size##_w(U *d, const m8 *m, const U *a, const U *b) { \
-        EACH(WIDE) {                                                           \
-            U all = (U)(0 - (U)m[j]);                                          \
-            d[j] = (a[j] & all) | (b[j] & ~all);                               \
-        }                                                                      \
-    }                                                                          \
+        EACH(WIDE) { \
+            U all = (U)(0 - (U)m[j]); \
+            d[j] = (a[j] & all) | (b[j] & ~all); \
+        } \
+    } \
     LOOP3(WIDE, select_##size, U, m8, U, U)
 SELECT_OF(1, m8)
 SELECT_OF(4, u32)
 SELECT_OF(8, u64)
 
-#define FLOATS(t, T, SMALL)                                             \
-    UNARY(neg_##t, T, T, -x)                                            \
-    UNARY_MATH(UNARY_OF, t, T)                                          \
-    TRIG_OF(sin, t, T, SMALL)                                           \
-    TRIG_OF(cos, t, T, SMALL)                                           \
-    TRIG_OF(tan, t, T, SMALL)                                           \
-    UNARY_BY(WIDE, isnan_##t, m8, T, x != x)                            \
-    BINARY(add_##t, T, T, x + y)                                        \
-    BINARY(sub_##t, T, T, x - y)                                        \
-    BINARY(mul_##t, T, T, x * y)                                        \
-    BINARY(div_##t, T, T, x / y)                                        \
-    BINARY_MATH(BINARY_OF, t, T)                                        \
-    COMPARISONS(t, T)                                                   \
-    ORDERINGS(t, T)                                                     \
+#define FLOATS(t, T, SMALL) \
+    UNARY(neg_##t, T, T, -x) \
+    UNARY_MATH(UNARY_OF, t, T) \
+    TRIG_OF(sin, t, T, SMALL) \
+    TRIG_OF(cos, t, T, SMALL) \
+    TRIG_OF(tan, t, T, SMALL) \
+    UNARY_BY(WIDE, isnan_##t, m8, T, x != x) \
+    BINARY(add_##t, T, T, x + y) \
+    BINARY(sub_##t, T, T, x - y) \
+    BINARY(mul_##t, T, T, x * y) \
+    BINARY(div_##t, T, T, x / y) \
+    BINARY_MATH(BINARY_OF, t, T) \
+    COMPARISONS(t, T) \
+    ORDERINGS(t, T) \
     INLINE void fma_##t##_w(T *d, const T *a, const T *b, const T *c) { \
-        EACH(W) d[j] = tide_fma_##t(a[j], b[j], c[j]);                  \
-    }                                                                   \
+        EACH(W) d[j] = tide_fma_##t(a[j], b[j], c[j]); \
+    } \
     LOOP3(W, fma_##t, T, T, T, T)
 
 FLOATS(f32, f32, TIDE_TRIG_SMALL_F32)
 FLOATS(f64, f64, TIDE_TRIG_SMALL_F64)
 
-#define INTEGERS(t, T, U)                          \
-    UNARY(neg_##t, T, T, 0 - (U)x)                 \
-    UNARY(abs_##t, T, T, x < 0 ? 0 - (U)x : (U)x)  \
-    UNARY(sign_##t, T, T, (x > 0) - (x < 0))       \
-    UNARY(not_##t, T, T, ~x)                       \
-    BINARY(add_##t, T, T, (U)x + (U)y)             \
-    BINARY(sub_##t, T, T, (U)x - (U)y)             \
-    BINARY(mul_##t, T, T, (U)x * (U)y)             \
-    BINARY(div_##t, T, T, tide_tdiv_##t(x, y))     \
+#define INTEGERS(t, T, U) \
+    UNARY(neg_##t, T, T, 0 - (U)x) \
+    UNARY(abs_##t, T, T, x < 0 ? 0 - (U)x : (U)x) \
+    UNARY(sign_##t, T, T, (x > 0) - (x < 0)) \
+    UNARY(not_##t, T, T, ~x) \
+    BINARY(add_##t, T, T, (U)x + (U)y) \
+    BINARY(sub_##t, T, T, (U)x - (U)y) \
+    BINARY(mul_##t, T, T, (U)x * (U)y) \
+    BINARY(div_##t, T, T, tide_tdiv_##t(x, y)) \
     BINARY(floordiv_##t, T, T, tide_div_##t(x, y)) \
-    BINARY(mod_##t, T, T, tide_mod_##t(x, y))      \
-    BINARY(fmod_##t, T, T, tide_tmod_##t(x, y))    \
-    BINARY(pow_##t, T, T, tide_ipow_##t(x, y))     \
-    BINARY(min_##t, T, T, x < y ? x : y)           \
-    BINARY(max_##t, T, T, x > y ? x : y)           \
-    BINARY(and_##t, T, T, x & y)                   \
-    BINARY(or_##t, T, T, x | y)                    \
-    BINARY(xor_##t, T, T, x ^ y)                   \
-    BINARY(shl_##t, T, T, tide_shl_##t(x, y))      \
-    BINARY(shr_##t, T, T, tide_shr_##t(x, y))      \
-    COMPARISONS(t, T)                              \
+    BINARY(mod_##t, T, T, tide_mod_##t(x, y)) \
+    BINARY(fmod_##t, T, T, tide_tmod_##t(x, y)) \
+    BINARY(pow_##t, T, T, tide_ipow_##t(x, y)) \
+    BINARY(min_##t, T, T, x < y ? x : y) \
+    BINARY(max_##t, T, T, x > y ? x : y) \
+    BINARY(and_##t, T, T, x & y) \
+    BINARY(or_##t, T, T, x | y) \
+    BINARY(xor_##t, T, T, x ^ y) \
+    BINARY(shl_##t, T, T, tide_shl_##t(x, y)) \
+    BINARY(shr_##t, T, T, tide_shr_##t(x, y)) \
+    COMPARISONS(t, T) \
     ORDERINGS(t, T)
 
 INTEGERS(i32, i32, uint32_t)
@@ -271,28 +274,28 @@ UNARY(round_u8, i32, i32, (uint8_t)x)
 INLINE tide_loc turned(tide_loc x) { return (tide_loc){x.p, x.si, x.so}; }
 
 /* Between a register and memory with any strides: along the denser axis of the memory. */
-#define MOVE(name, R, T, expr, memory)                                                   \
-    UNARY_BY(WIDE, name##_dense, R, T, expr)                                             \
+#define MOVE(name, R, T, expr, memory) \
+    UNARY_BY(WIDE, name##_dense, R, T, expr) \
     static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
-        tide_loc d = loc[ref[0]], a = loc[ref[1]];                                       \
-        if (d.si == sizeof(R) && (a.si == sizeof(T) || a.si == 0)) {                     \
-            name##_dense(loc, ref, no, ni);                                              \
-            return;                                                                      \
-        }                                                                                \
-        if (llabs(memory.so) < llabs(memory.si)) {                                       \
-            d = turned(d);                                                               \
-            a = turned(a);                                                               \
-            int64_t n = no;                                                              \
-            no = ni;                                                                     \
-            ni = n;                                                                      \
-        }                                                                                \
-        for (; no > 0; no--, d.p += d.so, a.p += a.so) {                                 \
-            char *pd = d.p, *pa = a.p;                                                   \
-            for (int64_t j = 0; j < ni; j++, pd += d.si, pa += a.si) {                   \
-                T x = *(const T *)pa;                                                    \
-                *(R *)pd = (R)(expr);                                                    \
-            }                                                                            \
-        }                                                                                \
+        tide_loc d = loc[ref[0]], a = loc[ref[1]]; \
+        if (d.si == sizeof(R) && (a.si == sizeof(T) || a.si == 0)) { \
+            name##_dense(loc, ref, no, ni); \
+            return; \
+        } \
+        if (llabs(memory.so) < llabs(memory.si)) { \
+            d = turned(d); \
+            a = turned(a); \
+            int64_t n = no; \
+            no = ni; \
+            ni = n; \
+        } \
+        for (; no > 0; no--, d.p += d.so, a.p += a.so) { \
+            char *pd = d.p, *pa = a.p; \
+            for (int64_t j = 0; j < ni; j++, pd += d.si, pa += a.si) { \
+                T x = *(const T *)pa; \
+                *(R *)pd = (R)(expr); \
+            } \
+        } \
     }
 
 
@@ -322,7 +325,7 @@ STORE(bool, m8, m8, x)
 static void index_i64(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {
     tide_loc d = loc[ref[0]], a = loc[ref[1]];
     int64_t first = (int64_t)(intptr_t)a.p;
-    lengthen((tide_loc *[]){&d, &a}, (int64_t[]){sizeof(i64), 1}, 2, &no, &ni);
+    LENGTHEN(JOINS(d) && JOINS(a), IS_COLUMN(d, i64) && a.so <= 1, (d.si = d.so, a.si = a.so))
     for (; no > 0; no--, d.p += d.so, first += a.so) {
         i64 *pd = (i64 *)d.p;
         for (int64_t j = 0; j < ni; j++) pd[j] = first + j * a.si;
@@ -373,7 +376,7 @@ static void random_row(u32 *d, const i64 *a, int64_t n, uint64_t key, uint64_t h
 static void random_i32(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {
     tide_loc d = loc[ref[0]], a = loc[ref[1]];
     uint64_t key = *(const uint64_t *)loc[ref[2]].p, hi = *(const uint64_t *)loc[ref[3]].p;
-    lengthen((tide_loc *[]){&d, &a}, (int64_t[]){sizeof(u32), sizeof(i64)}, 2, &no, &ni);
+    LENGTHEN(JOINS(d) && JOINS(a), IS_COLUMN(d, u32) && IS_COLUMN(a, i64), (d.si = d.so, a.si = a.so))
     for (; no > 0; no--, d.p += d.so, a.p += a.so) {
         u32 *pd = (u32 *)d.p;
         OPERAND(a, i64, W)
@@ -398,7 +401,7 @@ static void random_i32(const tide_loc *loc, const uint16_t *ref, int64_t no, int
 static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {
     tide_loc a = loc[ref[1]];
     int bad = 0;
-    lengthen((tide_loc *[]){&a}, (int64_t[]){sizeof(m8)}, 1, &no, &ni);
+    LENGTHEN(JOINS(a), IS_COLUMN(a, m8), a.si = a.so)
     for (; no > 0; no--, a.p += a.so) {
         const m8 *pa = (const m8 *)a.p;
         int64_t n = a.si ? ni : 1;
@@ -414,103 +417,103 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
 
 /* `_lanes` leaves min(n, W) lanes of a row; `_rows` then takes the rest of the way for W rows at a time, so
  * that the rows do not wait for each other's last few additions. */
-#define REDUCTION(name, T, expr)                                                                      \
-    INLINE void name##_into(T *d, const T *a, const T *b, int64_t n) {                                \
-        _Pragma("GCC ivdep") for (int64_t j = 0; j < n; j++) {                                        \
-            T x = a[j], y = b[j];                                                                     \
-            d[j] = (T)(expr);                                                                         \
-        }                                                                                             \
-    }                                                                                                 \
-    /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */                   \
-    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) {          \
-        for (int64_t g = 0; g < len; g += TIDE_LANES) {                                               \
-            T l[TIDE_LANES];                                                                          \
-            memcpy(l, open ? x + g : lane + g, sizeof l);                                             \
-            for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, TIDE_LANES);   \
-            memcpy(lane + g, l, sizeof l);                                                            \
-        }                                                                                             \
-    }                                                                                                 \
-    INLINE void name##_lanes(T *to, const T *x, int64_t n) {                                          \
-        _Alignas(64) T l[TIDE_LANES];                                                                 \
-        int64_t s = TIDE_LANES;                                                                       \
-        if (n <= 2 * TIDE_LANES) {                                                                    \
-            while (s >= n) s /= 2;                                                                    \
-            name##_into(l, x, x + s, n - s);                                                          \
-            memcpy(l + (n - s), x + (n - s), (size_t)(2 * s - n) * sizeof(T));                        \
-        } else {                                                                                      \
-            int64_t rounds = n / TIDE_LANES, whole = rounds * TIDE_LANES;                             \
-            name##_rounds(l, x, TIDE_LANES, rounds, true);                                            \
-            name##_into(l, l, x + whole, n - whole);                                                  \
-        }                                                                                             \
-        switch (s) {                                                                                  \
-            HALVE(name, 128) HALVE(name, 64) HALVE(name, 32) HALVE(name, 16)                          \
-        default: memcpy(to, l, W * sizeof(T));                                                        \
-        }                                                                                             \
-    }                                                                                                 \
-    INLINE T name##_short(const T *x, int64_t n) {                                                    \
-        T l[W];                                                                                       \
-        memcpy(l, x, (size_t)n * sizeof(T));                                                          \
-        for (int64_t s = W / 2; s >= 1; s /= 2)                                                       \
-            for (int64_t j = 0; j < s && j + s < n; j++) name##_into(l + j, l + j, l + j + s, 1);     \
-        return *l;                                                                                    \
-    }                                                                                                 \
-    static void name##_rows(void *d, const char *x, int64_t so, int64_t no, int64_t ni) {             \
-        T *to = d;                                                                                    \
-        if (ni <= W) {                                                                                \
-            for (; no > 0; no--, x += so) *to++ = name##_short((const T *)x, ni);                     \
-            return;                                                                                   \
-        }                                                                                             \
-        _Alignas(64) T l[W][W], h[W][W / 2], q[W][W / 4], p[W][W / 8];                                \
-        for (; no > 0; no -= W) {                                                                     \
-            int64_t m = no < W ? no : W;                                                              \
-            for (int64_t i = 0; i < m; i++, x += so) name##_lanes(l[i], (const T *)x, ni);            \
-            for (int64_t i = 0; i < m; i++) name##_into(h[i], l[i], l[i] + W / 2, W / 2);             \
-            for (int64_t i = 0; i < m; i++) name##_into(q[i], h[i], h[i] + W / 4, W / 4);             \
-            for (int64_t i = 0; i < m; i++) name##_into(p[i], q[i], q[i] + W / 8, W / 8);             \
-            for (int64_t i = 0; i < m; i++) name##_into(to++, p[i], p[i] + 1, 1);                     \
-        }                                                                                             \
-    }                                                                                                 \
-    static void name##_fold(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k) {  \
-        bool joined = so == k * (int64_t)sizeof(T);                                                   \
-        while (n > 0) {                                                                               \
-            int64_t lane = r % TIDE_LANES, m = joined ? TIDE_LANES - lane : 1;                        \
-            T *to = (T *)acc + lane * k;                                                              \
-            if (joined && lane == 0 && n >= TIDE_LANES) {                                             \
-                m = n / TIDE_LANES * TIDE_LANES;                                                      \
-                name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0);               \
-            } else {                                                                                  \
-                if (m > n) m = n;                                                                     \
-                if (r < TIDE_LANES)                                                                   \
-                    memcpy(to, x, (size_t)(m * k) * sizeof(T));                                       \
-                else                                                                                  \
-                    name##_into(to, to, (const T *)x, m * k);                                         \
-            }                                                                                         \
-            x += m * so;                                                                              \
-            r += m;                                                                                   \
-            n -= m;                                                                                   \
-        }                                                                                             \
-    }                                                                                                 \
-    static void name##_tree(void *d, void *acc, const char *x, int64_t so, int64_t n, int64_t k) {    \
-        T *l = acc;                                                                                   \
-        int64_t s = 1;                                                                                \
-        if (n == 1) {                                                                                 \
-            memcpy(d, x, (size_t)k * sizeof(T));                                                      \
-            return;                                                                                   \
-        }                                                                                             \
-        while (2 * s < n) s *= 2;                                                                     \
-        T *to = s == 1 ? d : l;                                                                       \
-        int64_t one = so == k * (int64_t)sizeof(T) ? n - s : 1; /* vectors taken at once */           \
-        for (int64_t i = 0; i < n - s; i += one)                                                      \
+#define REDUCTION(name, T, expr) \
+    INLINE void name##_into(T *d, const T *a, const T *b, int64_t n) { \
+        _Pragma("GCC ivdep") for (int64_t j = 0; j < n; j++) { \
+            T x = a[j], y = b[j]; \
+            d[j] = (T)(expr); \
+        } \
+    } \
+    /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */ \
+    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
+        for (int64_t g = 0; g < len; g += TIDE_LANES) { \
+            T l[TIDE_LANES]; \
+            memcpy(l, open ? x + g : lane + g, sizeof l); \
+            for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, TIDE_LANES); \
+            memcpy(lane + g, l, sizeof l); \
+        } \
+    } \
+    INLINE void name##_lanes(T *to, const T *x, int64_t n) { \
+        _Alignas(64) T l[TIDE_LANES]; \
+        int64_t s = TIDE_LANES; \
+        if (n <= 2 * TIDE_LANES) { \
+            while (s >= n) s /= 2; \
+            name##_into(l, x, x + s, n - s); \
+            memcpy(l + (n - s), x + (n - s), (size_t)(2 * s - n) * sizeof(T)); \
+        } else { \
+            int64_t rounds = n / TIDE_LANES, whole = rounds * TIDE_LANES; \
+            name##_rounds(l, x, TIDE_LANES, rounds, true); \
+            name##_into(l, l, x + whole, n - whole); \
+        } \
+        switch (s) { \
+            HALVE(name, 128) HALVE(name, 64) HALVE(name, 32) HALVE(name, 16) \
+        default: memcpy(to, l, W * sizeof(T)); \
+        } \
+    } \
+    INLINE T name##_short(const T *x, int64_t n) { \
+        T l[W]; \
+        memcpy(l, x, (size_t)n * sizeof(T)); \
+        for (int64_t s = W / 2; s >= 1; s /= 2) \
+            for (int64_t j = 0; j < s && j + s < n; j++) name##_into(l + j, l + j, l + j + s, 1); \
+        return *l; \
+    } \
+    static void name##_rows(void *d, const char *x, int64_t so, int64_t no, int64_t ni) { \
+        T *to = d; \
+        if (ni <= W) { \
+            for (; no > 0; no--, x += so) *to++ = name##_short((const T *)x, ni); \
+            return; \
+        } \
+        _Alignas(64) T l[W][W], h[W][W / 2], q[W][W / 4], p[W][W / 8]; \
+        for (; no > 0; no -= W) { \
+            int64_t m = no < W ? no : W; \
+            for (int64_t i = 0; i < m; i++, x += so) name##_lanes(l[i], (const T *)x, ni); \
+            for (int64_t i = 0; i < m; i++) name##_into(h[i], l[i], l[i] + W / 2, W / 2); \
+            for (int64_t i = 0; i < m; i++) name##_into(q[i], h[i], h[i] + W / 4, W / 4); \
+            for (int64_t i = 0; i < m; i++) name##_into(p[i], q[i], q[i] + W / 8, W / 8); \
+            for (int64_t i = 0; i < m; i++) name##_into(to++, p[i], p[i] + 1, 1); \
+        } \
+    } \
+    static void name##_fold(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k) { \
+        bool joined = so == k * (int64_t)sizeof(T); \
+        while (n > 0) { \
+            int64_t lane = r % TIDE_LANES, m = joined ? TIDE_LANES - lane : 1; \
+            T *to = (T *)acc + lane * k; \
+            if (joined && lane == 0 && n >= TIDE_LANES) { \
+                m = n / TIDE_LANES * TIDE_LANES; \
+                name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0); \
+            } else { \
+                if (m > n) m = n; \
+                if (r < TIDE_LANES) \
+                    memcpy(to, x, (size_t)(m * k) * sizeof(T)); \
+                else \
+                    name##_into(to, to, (const T *)x, m * k); \
+            } \
+            x += m * so; \
+            r += m; \
+            n -= m; \
+        } \
+    } \
+    static void name##_tree(void *d, void *acc, const char *x, int64_t so, int64_t n, int64_t k) { \
+        T *l = acc; \
+        int64_t s = 1; \
+        if (n == 1) { \
+            memcpy(d, x, (size_t)k * sizeof(T)); \
+            return; \
+        } \
+        while (2 * s < n) s *= 2; \
+        T *to = s == 1 ? d : l; \
+        int64_t one = so == k * (int64_t)sizeof(T) ? n - s : 1; /* vectors taken at once */ \
+        for (int64_t i = 0; i < n - s; i += one) \
             name##_into(to + i * k, (const T *)(x + i * so), (const T *)(x + (i + s) * so), one * k); \
-        for (int64_t i = n - s; i < s && x != (char *)to; i++)                                        \
-            memcpy(to + i * k, x + i * so, (size_t)k * sizeof(T));                                    \
-        for (s /= 2; s >= 1; s /= 2) name##_into(s == 1 ? d : l, l, l + s * k, s * k);                \
+        for (int64_t i = n - s; i < s && x != (char *)to; i++) \
+            memcpy(to + i * k, x + i * so, (size_t)k * sizeof(T)); \
+        for (s /= 2; s >= 1; s /= 2) name##_into(s == 1 ? d : l, l, l + s * k, s * k); \
     }
 
 #define REDUCTIONS_OF(t, T, sum, prod, max, min) \
-    REDUCTION(sum_##t, T, sum)                   \
-    REDUCTION(prod_##t, T, prod)                 \
-    REDUCTION(greatest_##t, T, max)              \
+    REDUCTION(sum_##t, T, sum) \
+    REDUCTION(prod_##t, T, prod) \
+    REDUCTION(greatest_##t, T, max) \
     REDUCTION(least_##t, T, min)
 
 REDUCTIONS_OF(f32, f32, x + y, x * y, tide_max_f32(x, y), tide_min_f32(x, y))
@@ -523,7 +526,7 @@ REDUCTIONS_OF(i64, i64, (uint64_t)x + (uint64_t)y, (uint64_t)x * (uint64_t)y, x 
 #define FLOAT_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32, [TIDE_RF64] = f##_f64}
 #define NUMBER_ROW(OP, f) \
     [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32, [TIDE_RF64] = f##_f64, [TIDE_RI32] = f##_i32, [TIDE_RI64] = f##_i64}
-#define ANY_ROW(OP, f)                      \
+#define ANY_ROW(OP, f) \
     [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32, \
                      [TIDE_RF64] = f##_f64, \
                      [TIDE_RI32] = f##_i32, \
@@ -531,13 +534,13 @@ REDUCTIONS_OF(i64, i64, (uint64_t)x + (uint64_t)y, (uint64_t)x * (uint64_t)y, x 
                      [TIDE_RMASK] = f##_m8}
 #define BITS_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RI32] = f##_i32, [TIDE_RI64] = f##_i64, [TIDE_RMASK] = f##_m8}
 #define INT_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RI32] = f##_i32, [TIDE_RI64] = f##_i64}
-#define CVT_ROW(FROM, from)                        \
+#define CVT_ROW(FROM, from) \
     [TIDE_R##FROM] = {[TIDE_RF32] = f32_of_##from, \
                       [TIDE_RF64] = f64_of_##from, \
                       [TIDE_RI32] = i32_of_##from, \
                       [TIDE_RI64] = i64_of_##from, \
                       [TIDE_RMASK] = m8_of_##from}
-#define REDUCTION_ROW(OP, f)                                                                \
+#define REDUCTION_ROW(OP, f) \
     [TIDE_P_##OP - TIDE_P_SUM] = {[TIDE_RF32] = {f##_f32_rows, f##_f32_fold, f##_f32_tree}, \
                                   [TIDE_RF64] = {f##_f64_rows, f##_f64_fold, f##_f64_tree}, \
                                   [TIDE_RI32] = {f##_i32_rows, f##_i32_fold, f##_i32_tree}, \
