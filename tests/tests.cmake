@@ -48,3 +48,6 @@ if(BUSTED AND TARGET tide)
 elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
 endif()
+
+# ---- as a C host sees it: installed headers and libraries, train.c built against them ----
+add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
