@@ -1,7 +1,10 @@
 #!/bin/sh
-# The long runs, one command a line; stops at the first that fails.
+# The long counts, outside CI: every f32 argument of every function, many seeds of the random tests.
 cd "$(dirname "$0")/.." || exit 1
 . tests/setup.sh
 tide_setup build test && tide_build build || exit 1
-set -ex
-build/accuracy --all
+for isa in baseline avx2 avx512; do
+    [ "$isa" = baseline ] && continue # emulated fma: days
+    if [ -x build/accuracy_$isa ]; then sh tests/isa.sh build/accuracy_$isa --all || exit 1; fi
+done
+TIDE_NVRTC=all TIDE_TEST_ROUNDS=100 ctest --test-dir build --output-on-failure -j "$(nproc)"
