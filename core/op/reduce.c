@@ -113,6 +113,13 @@ static tide_val variance(tide_prog *p, tide_val x, uint16_t correction, tide_val
 PROGRAM(var) { y[0] = variance(p, x[0], offsetof(tide_var_attr, correction), NULL); }
 PROGRAM(std) { y[0] = p_sqrt(p, variance(p, x[0], offsetof(tide_std_attr, correction), NULL)); }
 
+RULE(var_mean_infer) {
+    tide_status e = var_infer(s);
+    s->out[1] = s->out[0];
+    return e;
+}
+PROGRAM(var_mean) { y[0] = variance(p, x[0], offsetof(tide_var_mean_attr, correction), &y[1]); }
+
 /* The largest is only there against overflow: to the derivative it is a constant. Infinite ones are left out. */
 static tide_val shifted(tide_prog *p, tide_val x, tide_val *shift) {
     tide_val m = p_hold(p, p_max_r(p, x)), zero = p_like(p, x, 0);

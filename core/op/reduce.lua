@@ -19,6 +19,7 @@ return {
     { outputs = 2, infer = "extreme_dim_infer", vjp_program = "extreme_dim_vjp_program", saves_out = 2, method = false }),
   row("var", "input: tensor, dim: dims?, *, correction: float! = 1, keepdim: bool = false", "The variance; correction is taken off the count.", { infer = "var_infer" }),
   row("std", "input: tensor, dim: dims?, *, correction: float! = 1, keepdim: bool = false", "The standard deviation; correction is taken off the count.", { infer = "var_infer" }),
+  row("var_mean", "input: tensor, dim: dims?, *, correction: float! = 1, keepdim: bool = false", "The variance and the mean; correction is taken off the count.", { outputs = 2 }),
   row("logsumexp", "input: tensor, dim: dims, *, keepdim: bool = false", "log(sum(exp(input))) over dim, without overflow.", { floating = true }),
   row("softmax", "input: tensor, dim: dims, *, dtype: dtype?", "exp(input) over its sum along dim.", { space = "soft_space", infer = "soft_infer", vjp_program = true, saves_out = 1 }),
   row("log_softmax", "input: tensor, dim: dims, *, dtype: dtype?", "log(softmax(input, dim)).", { space = "soft_space", infer = "soft_infer", vjp_program = true, saves_out = 1 }),

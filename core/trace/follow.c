@@ -85,7 +85,7 @@ static tide_tensor *stand_in(tide_context *cx, tide_record *r, uint32_t v) {
         t = tide_tensor_struct(cx, &val->meta);
         if (!t) return NULL;
         memcpy(t->stride, val->stride, sizeof t->stride);
-        t->flags = (val->output ? 0 : TIDE_TEMP) | val->flags;
+        t->flags = val->output ? TIDE_LEAF : TIDE_TEMP | val->flags; /* what outlives the step has no graph */
         if (!val->output) {
             if (val->tensor) tide_free(val->tensor);
             val->tensor = tide_keep(t);
