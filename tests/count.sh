@@ -14,7 +14,7 @@ summary=$(awk -v status=$status '
     /^ok [0-9]+/ && !/# SKIP/ { p++; known = 1 }             # TAP
     /^not ok [0-9]+/ { f++; known = 1 }
     /^[0-9]+ success(es)? \/ [0-9]+ failures? \/ [0-9]+ errors? / { p += $1; f += $4 + $7; known = 1 } # busted, plainTerminal
-    /^[0-9]+ passed, [0-9]+ failed$/ { own = 1; own_p = $1; own_f = $3 }
+    /^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$/ { own = 1; own_p = $1; own_f = $3 + 0 }
     END {
         if (own) { p = own_p; f = own_f }
         else if (!known && !status) p = 1

@@ -51,3 +51,22 @@ endif()
 
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
+
+# ---- CUDA texts: compiled by the real NVRTC where it is, run by an emulator, compared with the CPU ----
+find_program(GXX g++)
+if(GXX AND CMOCKA_FOUND)
+  set(PRELUDE core/program/math.h core/base/random.h core/device/cuda/space.h core/device/cuda/kernel.h)
+  list(TRANSFORM PRELUDE PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE PRELUDE_FILES)
+  add_custom_command(OUTPUT ${GEN}/cuda_prelude.c
+    COMMAND ${LUA5_4} ${CMAKE_SOURCE_DIR}/core/device/cuda/embed.lua ${GEN}/cuda_prelude.c tide_cuda_prelude_text ${PRELUDE_FILES}
+    DEPENDS ${PRELUDE_FILES} core/device/cuda/embed.lua)
+  file(GLOB CUDA_TEST CONFIGURE_DEPENDS tests/cuda/*.c core/device/cuda/*.c)
+  add_executable(test_cuda ${CUDA_TEST} $<TARGET_OBJECTS:reference> ${GEN}/cuda_prelude.c)
+  target_include_directories(test_cuda PRIVATE tests/c)
+  target_link_libraries(test_cuda tide_static)
+  if(NOT TIDE_SANITIZE) # fibres leave by longjmp, which confuses AddressSanitizer
+    add_test(NAME test_cuda COMMAND ${COUNT} $<TARGET_FILE:test_cuda> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  endif()
+else()
+  message(STATUS "g++: not found; the CUDA texts are not run in the emulator")
+endif()
