@@ -32,7 +32,8 @@ static void sift(tide_node **a, int64_t root, int64_t end) { /* the smallest seq
     }
 }
 
-static void sort_down(tide_node **a, int64_t n) { /* heap sort by seq, descending: results before what they came from */
+static void sort_down(tide_node **a,
+                      int64_t n) { /* heap sort by seq, descending: results before what they came from */
     for (int64_t i = n / 2 - 1; i >= 0; i--) sift(a, i, n);
     for (int64_t end = n - 1; end > 0; end--) {
         tide_node *t = a[end];
@@ -57,11 +58,19 @@ static tide_status accumulate(walk_t *w, tide_tensor **into, tide_tensor *g) {
     tide_context *cx = w->cx;
     tide_tensor *sum;
     tide_tensor *a = *into;
-    bool own = a->refs == 1 && a->storage && atomic_load_explicit(&a->storage->refs, memory_order_relaxed) == 1 && !(w->flags & TIDE_CREATE_GRAPH);
+    bool own = a->refs == 1 && a->storage &&
+               atomic_load_explicit(&a->storage->refs, memory_order_relaxed) == 1 &&
+               !(w->flags & TIDE_CREATE_GRAPH);
     if (own && tide_same_meta(&a->meta, &g->meta)) {
         tide_tensor *out = a;
-        tide_call c = {.op = TIDE_OP_ADD, .flags = TIDE_INPLACE, .nin = 2, .nout = 1, .in = (tide_tensor *[]){a, g}, .out = &out,
-                       .attr = tide_op_table[TIDE_OP_ADD].attr0, .nattr = tide_op_table[TIDE_OP_ADD].nattr};
+        tide_call c = {.op = TIDE_OP_ADD,
+                       .flags = TIDE_INPLACE,
+                       .nin = 2,
+                       .nout = 1,
+                       .in = (tide_tensor *[]){a, g},
+                       .out = &out,
+                       .attr = tide_op_table[TIDE_OP_ADD].attr0,
+                       .nattr = tide_op_table[TIDE_OP_ADD].nattr};
         out = NULL;
         tide_status e = tide_apply(cx, &c);
         tide_free(g);
@@ -102,7 +111,8 @@ static tide_status to_leaf(walk_t *w, tide_tensor *leaf, tide_tensor *g) {
         return TIDE_OK;
     }
     if (!leaf->grad) {
-        bool own = g->refs == 1 && atomic_load_explicit(&g->storage->refs, memory_order_relaxed) == 1 && tide_is_contiguous(g);
+        bool own = g->refs == 1 && atomic_load_explicit(&g->storage->refs, memory_order_relaxed) == 1 &&
+                   tide_is_contiguous(g);
         if (own) {
             leaf->grad = g;
         } else {
@@ -115,8 +125,12 @@ static tide_status to_leaf(walk_t *w, tide_tensor *leaf, tide_tensor *g) {
     }
     tide_tensor *buf = leaf->grad, *out = NULL;
     const tide_op *add = &tide_op_table[TIDE_OP_ADD];
-    tide_call c = {.op = leaf->grad_absent ? TIDE_OP_COPY : TIDE_OP_ADD, .flags = TIDE_INPLACE, .nin = 2, .nout = 1,
-                   .in = (tide_tensor *[]){buf, g}, .out = &out};
+    tide_call c = {.op = leaf->grad_absent ? TIDE_OP_COPY : TIDE_OP_ADD,
+                   .flags = TIDE_INPLACE,
+                   .nin = 2,
+                   .nout = 1,
+                   .in = (tide_tensor *[]){buf, g},
+                   .out = &out};
     if (!leaf->grad_absent) c.attr = add->attr0, c.nattr = add->nattr;
     e = tide_apply(cx, &c);
     if (!e) leaf->grad_absent = false;
@@ -128,7 +142,8 @@ static tide_status seed_of(tide_context *cx, tide_tensor *y, tide_tensor *gy, ti
     if (gy) {
         if (!tide_same_shape(&gy->meta, &y->meta)) {
             char a[TIDE_SHAPE_TEXT], b[TIDE_SHAPE_TEXT];
-            return tide_fail(cx, TIDE_EARG, "the gradient given has shape %s, the output %s", tide_shape_text(&gy->meta, a), tide_shape_text(&y->meta, b));
+            return tide_fail(cx, TIDE_EARG, "the gradient given has shape %s, the output %s",
+                             tide_shape_text(&gy->meta, a), tide_shape_text(&y->meta, b));
         }
         if (gy->meta.dtype == y->meta.dtype) {
             *out = tide_keep(gy);
@@ -137,7 +152,9 @@ static tide_status seed_of(tide_context *cx, tide_tensor *y, tide_tensor *gy, ti
             *out = tide_call1(cx, TIDE_OP_TO, &gy, 1, &a);
         }
     } else {
-        if (tide_numel(&y->meta) != 1) return tide_fail(cx, TIDE_EARG, "the output has %lld elements: give the gradient to start from", (long long)tide_numel(&y->meta));
+        if (tide_numel(&y->meta) != 1)
+            return tide_fail(cx, TIDE_EARG, "the output has %lld elements: give the gradient to start from",
+                             (long long)tide_numel(&y->meta));
         tide_full_attr f = {{y->meta.ndim, {0}}, {{.i = 1}, TIDE_INTEGER, 0}, y->meta.dtype};
         memcpy(f.size.v, y->meta.shape, sizeof f.size.v);
         *out = tide_call1(cx, TIDE_OP_FULL, NULL, 0, &f);
@@ -149,22 +166,28 @@ static tide_status check_saved(walk_t *w, tide_node *n) {
     tide_context *cx = w->cx;
     const char *name = n->custom ? "custom function" : tide_op_table[n->op].name;
     if (n->spent)
-        return tide_fail(cx, TIDE_EARG, "the graph through %s (%s) was already used and freed; give retain_graph = true the first time", name,
-                         tide_site_text(cx, n->site));
+        return tide_fail(
+            cx, TIDE_EARG,
+            "the graph through %s (%s) was already used and freed; give retain_graph = true the first time",
+            name, tide_site_text(cx, n->site));
     for (int i = 0; i < n->nin + n->nout; i++) {
         const tide_tensor *t = n->saved[i].tensor;
         if (t && t->storage->version != n->saved[i].version)
-            return tide_fail(cx, TIDE_EARG, "a tensor that the gradient of %s (%s) needs was changed in place since; use the form without _, or clone() first",
+            return tide_fail(cx, TIDE_EARG,
+                             "a tensor that the gradient of %s (%s) needs was changed in place since; use the "
+                             "form without _, or clone() first",
                              name, tide_site_text(cx, n->site));
     }
     return TIDE_OK;
 }
 
-/* A leaf whose gradient comes from this one place can have it computed straight into its absent .grad buffer. */
+/* A leaf whose gradient comes from this one place can have it computed straight into its absent .grad buffer.
+ */
 static tide_tensor *direct(const walk_t *w, const tide_node *n, int i) {
     tide_tensor *leaf = n->edge[i].leaf;
     if (!leaf || w->nx || (w->flags & TIDE_CREATE_GRAPH) || n->custom) return NULL;
-    if (!leaf->grad || !leaf->grad_absent || leaf->grad->refs == 0 || !tide_is_contiguous(leaf->grad)) return NULL;
+    if (!leaf->grad || !leaf->grad_absent || leaf->grad->refs == 0 || !tide_is_contiguous(leaf->grad))
+        return NULL;
     if (!tide_same_meta(&leaf->grad->meta, &n->meta[i])) return NULL;
     for (int k = 0; k < n->nin; k++)
         if (k != i && n->edge[k].leaf == leaf) return NULL;
@@ -202,7 +225,10 @@ static tide_status step(walk_t *w, tide_node *n) {
         if (!o || !(w->flags & TIDE_CREATE_GRAPH) || !tide_dtype_is_float((tide_dtype)o->meta.dtype)) continue;
         /* the saved output as what it is: the result of this node */
         linked[j] = out[j] = tide_tensor_view(o, &o->meta, o->stride, o->offset);
-        if (!out[j]) { e = tide_pending(cx); break; }
+        if (!out[j]) {
+            e = tide_pending(cx);
+            break;
+        }
         out[j]->node = n;
         out[j]->node_out = (uint32_t)j;
         out[j]->flags = TIDE_REQUIRES_GRAD;
@@ -221,11 +247,13 @@ static tide_status step(walk_t *w, tide_node *n) {
         const tide_op *op = &tide_op_table[n->op];
         cx->opname = op->name;
         const char *attr = (const char *)n->grad + n->nout * sizeof *n->grad;
-        tide_call c = {.op = n->op, .nin = n->nin, .nout = n->nout, .in = in, .out = out, .attr = attr, .nattr = n->nattr};
+        tide_call c = {
+            .op = n->op, .nin = n->nin, .nout = n->nout, .in = in, .out = out, .attr = attr, .nattr = n->nattr};
         tide_tensor stand[TIDE_MAXARGS];
         if (op->vjp) { /* vjp functions look at shapes of inputs that were not saved: stand-ins without data */
             for (int i = 0; i < n->nin && n->nin <= TIDE_MAXARGS; i++)
-                if (!in[i] && n->meta[i].dtype) stand[i] = (tide_tensor){.meta = n->meta[i], .cx = cx}, in[i] = &stand[i];
+                if (!in[i] && n->meta[i].dtype)
+                    stand[i] = (tide_tensor){.meta = n->meta[i], .cx = cx}, in[i] = &stand[i];
             e = op->vjp(cx, &c, gy, need, gx);
         } else {
             e = tide_vjp(cx, op, &c, n->meta, gy, need, gx);
@@ -250,14 +278,18 @@ static tide_status step(walk_t *w, tide_node *n) {
         bool wide = !tide_same_shape(&g->meta, &n->meta[i]);
         if (wide || g->meta.dtype != n->meta[i].dtype) {
             char a[TIDE_SHAPE_TEXT], b[TIDE_SHAPE_TEXT];
-            e = tide_fail(cx, TIDE_EARG, "the gradient of input %d has shape %s and dtype %s, the input %s and %s", i + 1, tide_shape_text(&g->meta, a),
-                          tide_dtype_name((tide_dtype)g->meta.dtype), tide_shape_text(&n->meta[i], b), tide_dtype_name((tide_dtype)n->meta[i].dtype));
+            e = tide_fail(cx, TIDE_EARG,
+                          "the gradient of input %d has shape %s and dtype %s, the input %s and %s", i + 1,
+                          tide_shape_text(&g->meta, a), tide_dtype_name((tide_dtype)g->meta.dtype),
+                          tide_shape_text(&n->meta[i], b), tide_dtype_name((tide_dtype)n->meta[i].dtype));
             tide_free(g);
             continue;
         }
         if (to) {
-            if (to->mark == cx->tape->walk) e = accumulate(w, &to->grad[n->edge[i].out], g);
-            else tide_free(g);
+            if (to->mark == cx->tape->walk)
+                e = accumulate(w, &to->grad[n->edge[i].out], g);
+            else
+                tide_free(g);
         } else if (preset >> (i < 32 ? i : 31) & 1 && g == n->edge[i].leaf->grad) {
             tide_free(g);
         } else {
@@ -277,14 +309,15 @@ static void spend(tide_node *n) {
     }
 }
 
-tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *const *gy, int ny, tide_tensor *const *x, int nx, unsigned flags,
-                      tide_tensor **gx) {
+tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *const *gy, int ny,
+                      tide_tensor *const *x, int nx, unsigned flags, tide_tensor **gx) {
     tide_status e = tide_tape_open(cx);
     if (e) return e;
     walk_t w = {.cx = cx, .x = x, .gx = gx, .nx = nx, .flags = flags};
     tide_tape *tape = cx->tape;
     bool was = tape->enabled;
-    if (!nx && !tracked_any(y, ny)) return tide_fail(cx, TIDE_EARG, "the output does not depend on anything that requires a gradient");
+    if (!nx && !tracked_any(y, ny))
+        return tide_fail(cx, TIDE_EARG, "the output does not depend on anything that requires a gradient");
     tape->walk++;
     for (int j = 0; j < ny && !e; j++)
         if (y[j]->node) e = reach(&w, y[j]->node);
@@ -298,9 +331,12 @@ tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *cons
         tide_tensor *seed = NULL;
         e = seed_of(cx, y[j], gy ? gy[j] : NULL, &seed);
         if (e) break;
-        if (y[j]->node) e = accumulate(&w, &y[j]->node->grad[y[j]->node_out], seed);
-        else if (y[j]->flags & TIDE_REQUIRES_GRAD) e = to_leaf(&w, y[j], seed);
-        else tide_free(seed);
+        if (y[j]->node)
+            e = accumulate(&w, &y[j]->node->grad[y[j]->node_out], seed);
+        else if (y[j]->flags & TIDE_REQUIRES_GRAD)
+            e = to_leaf(&w, y[j], seed);
+        else
+            tide_free(seed);
     }
     for (int64_t k = 0; k < w.n; k++) {
         tide_node *n = w.node[k];
@@ -308,7 +344,8 @@ tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *cons
         for (int j = 0; j < n->nout; j++) any |= n->grad[j] != NULL;
         if (any && !e) {
             for (int i = 0; i < nx && !e; i++) /* wanted tensors that are results of this node */
-                if (x[i]->node == n && n->grad[x[i]->node_out]) e = accumulate(&w, &gx[i], tide_keep(n->grad[x[i]->node_out]));
+                if (x[i]->node == n && n->grad[x[i]->node_out])
+                    e = accumulate(&w, &gx[i], tide_keep(n->grad[x[i]->node_out]));
             if (!e) e = step(&w, n);
             if (!e && !(flags & (TIDE_RETAIN_GRAPH | TIDE_CREATE_GRAPH))) spend(n);
         }
@@ -321,10 +358,13 @@ tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *cons
     for (int64_t k = 0; k < w.n; k++) tide_node_free(cx, w.node[k]);
     tide_release(cx, w.node, (size_t)w.capacity * sizeof *w.node);
     for (int i = 0; i < nx && !e; i++) /* nothing has the gradient nothing */
-        if (!gx[i] && tide_numel(&x[i]->meta) == 0 && !(gx[i] = tide_tensor_new(cx, &x[i]->meta))) e = tide_pending(cx);
+        if (!gx[i] && tide_numel(&x[i]->meta) == 0 && !(gx[i] = tide_tensor_new(cx, &x[i]->meta)))
+            e = tide_pending(cx);
     for (int i = 0; i < nx && !e; i++)
         if (!gx[i] && !(flags & TIDE_ALLOW_UNUSED))
-            e = tide_fail(cx, TIDE_EARG, "input %d is not used by the outputs; give allow_unused = true to get nil for it", i + 1);
+            e = tide_fail(cx, TIDE_EARG,
+                          "input %d is not used by the outputs; give allow_unused = true to get nil for it",
+                          i + 1);
     for (int i = 0; i < nx && e; i++) {
         tide_free(gx[i]);
         gx[i] = NULL;

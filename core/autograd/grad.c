@@ -1,9 +1,16 @@
 /* The public functions of gradients, as operations at the door: a compiled step matches each as one node. */
 #include "autograd/tape.h"
 
-static tide_status front(tide_context *cx, int op, tide_tensor **in, int nin, tide_tensor **out, int nout, const void *attr, size_t nattr) {
+static tide_status front(tide_context *cx, int op, tide_tensor **in, int nin, tide_tensor **out, int nout,
+                         const void *attr, size_t nattr) {
     tide_status e = tide_tape_open(cx);
-    tide_call c = {.op = (uint16_t)op, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .in = in, .out = out, .attr = attr, .nattr = nattr};
+    tide_call c = {.op = (uint16_t)op,
+                   .nin = (uint32_t)nin,
+                   .nout = (uint32_t)nout,
+                   .in = in,
+                   .out = out,
+                   .attr = attr,
+                   .nattr = nattr};
     return e ? e : tide_apply(cx, &c);
 }
 
@@ -17,17 +24,20 @@ tide_status backward_compose(tide_context *cx, tide_call *call) {
 tide_status tide_backward(tide_tensor *loss, tide_tensor *seed, unsigned flags) {
     if (!loss) return TIDE_EARG;
     tide_backward_attr a = {flags};
-    return front(loss->cx, TIDE_OP_BACKWARD, (tide_tensor *[]){loss, seed}, seed ? 2 : 1, NULL, 0, &a, sizeof a);
+    return front(loss->cx, TIDE_OP_BACKWARD, (tide_tensor *[]){loss, seed}, seed ? 2 : 1, NULL, 0, &a,
+                 sizeof a);
 }
 
 tide_status gradients_compose(tide_context *cx, tide_call *call);
-tide_status gradients_compose(tide_context *cx, tide_call *call) { /* in: y..., x..., gy... (NULL: none given) */
+tide_status gradients_compose(tide_context *cx,
+                              tide_call *call) { /* in: y..., x..., gy... (NULL: none given) */
     const tide_gradients_attr *a = call->attr;
     tide_tensor **y = call->in, **x = y + a->ny, **gy = x + a->nx;
     return tide_walk(cx, y, gy, (int)a->ny, x, (int)a->nx, (unsigned)a->flags, call->out);
 }
 
-tide_status tide_grad(tide_context *cx, tide_tensor **y, int ny, tide_tensor **x, int nx, tide_tensor **gy, unsigned flags, tide_tensor **gx) {
+tide_status tide_grad(tide_context *cx, tide_tensor **y, int ny, tide_tensor **x, int nx, tide_tensor **gy,
+                      unsigned flags, tide_tensor **gx) {
     tide_gradients_attr a = {ny, nx, flags};
     size_t n = (size_t)(2 * ny + nx);
     tide_tensor **in = tide_alloc0(cx, n * sizeof *in);
@@ -61,7 +71,8 @@ tide_status zero_grad_compose(tide_context *cx, tide_call *call) {
     for (uint32_t i = 0; i < call->nin; i++) {
         tide_tensor *t = call->in[i];
         t->grad_absent = true;
-        if (t->grad && (t->grad->node || (t->grad->flags & TIDE_REQUIRES_GRAD))) { /* part of a graph: let it go */
+        if (t->grad &&
+            (t->grad->node || (t->grad->flags & TIDE_REQUIRES_GRAD))) { /* part of a graph: let it go */
             tide_free(t->grad);
             t->grad = NULL;
         }

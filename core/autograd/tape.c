@@ -13,8 +13,10 @@ void tide_node_free(tide_context *cx, tide_node *n) {
                 if (n->edge[i].leaf) tide_free(n->edge[i].leaf);
                 tide_node *in = n->edge[i].node;
                 if (!in) continue;
-                if (in->refs > 1) in->refs--;
-                else in->grad = (tide_tensor **)waiting, waiting = in;
+                if (in->refs > 1)
+                    in->refs--;
+                else
+                    in->grad = (tide_tensor **)waiting, waiting = in;
             }
             for (int i = 0; i < n->nin + n->nout && n->saved; i++)
                 if (n->saved[i].tensor) tide_free(n->saved[i].tensor);
@@ -39,8 +41,9 @@ static void dropped(tide_context *cx, tide_tensor *t) {
 
 static tide_node *node_new(tide_context *cx, const tide_call *call) {
     size_t nin = call->nin, nout = call->nout, all = nin + nout;
-    size_t size = sizeof(tide_node) + nin * sizeof *((tide_node *)0)->edge + all * (sizeof *((tide_node *)0)->saved + sizeof(tide_meta)) +
-                  nout * sizeof(tide_tensor *) + ((call->nattr + 7) & ~(size_t)7);
+    size_t size = sizeof(tide_node) + nin * sizeof *((tide_node *)0)->edge +
+                  all * (sizeof *((tide_node *)0)->saved + sizeof(tide_meta)) + nout * sizeof(tide_tensor *) +
+                  ((call->nattr + 7) & ~(size_t)7);
     tide_node *n = tide_alloc0(cx, size);
     if (!n) return NULL;
     char *at = (char *)(n + 1);
@@ -104,15 +107,22 @@ static tide_status before(void *state, tide_context *cx, tide_call *call, bool *
     for (uint32_t i = 0; i < call->nin; i++) {
         const tide_tensor *t = call->in[i];
         if (tracked(t) && (t->flags & TIDE_IS_VIEW) && t->node && t->view_version != t->storage->version)
-            return tide_fail(cx, TIDE_EARG, "argument %u is a view taken before its tensor was changed in place; take the view again", i + 1);
+            return tide_fail(
+                cx, TIDE_EARG,
+                "argument %u is a view taken before its tensor was changed in place; take the view again",
+                i + 1);
     }
     if (!(call->flags & TIDE_INPLACE)) return TIDE_OK;
     const tide_tensor *t = call->in[0];
     if (!t || !any_tracked(call)) return TIDE_OK;
-    if (tracked(t) && !t->node) return tide_fail(cx, TIDE_EARG, "a leaf that requires a gradient cannot be changed in place; do it under no_grad");
+    if (tracked(t) && !t->node)
+        return tide_fail(cx, TIDE_EARG,
+                         "a leaf that requires a gradient cannot be changed in place; do it under no_grad");
     if (t->flags & TIDE_IS_VIEW)
-        return tide_fail(cx, TIDE_EARG, "a view cannot be changed in place while gradients are recorded: the tensor it views would not know; "
-                                        "change the whole tensor, or clone() the view first");
+        return tide_fail(cx, TIDE_EARG,
+                         "a view cannot be changed in place while gradients are recorded: the tensor it views "
+                         "would not know; "
+                         "change the whole tensor, or clone() the view first");
     return TIDE_OK;
 }
 
@@ -122,7 +132,8 @@ static tide_status after(void *state, tide_context *cx, tide_call *call, bool le
     const tide_op *op = &tide_op_table[call->op];
     if (op->nograd) return TIDE_OK;
     bool floats = false;
-    for (uint32_t j = 0; j < call->nout; j++) floats |= tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype);
+    for (uint32_t j = 0; j < call->nout; j++)
+        floats |= tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype);
     if (!floats || call->nin > TIDE_MAXARGS * 2u) {
         if (!floats || (op->flags & TIDE_F_LIST)) return TIDE_OK;
     }
@@ -130,10 +141,14 @@ static tide_status after(void *state, tide_context *cx, tide_call *call, bool le
     if (!n) return tide_pending(cx);
     uint64_t uses = 0;
     tide_status e = TIDE_OK;
-    if (op->vjp) uses = op->saves_in | (uint64_t)op->saves_out << 32;
-    else e = tide_saves(cx, op, call, n->need, &uses);
+    if (op->vjp)
+        uses = op->saves_in | (uint64_t)op->saves_out << 32;
+    else
+        e = tide_saves(cx, op, call, n->need, &uses);
     if (!e && (call->flags & TIDE_INPLACE) && (uses & 1))
-        e = tide_fail(cx, TIDE_EARG, "the gradient of %s needs the value that this would overwrite; use the form without _", op->name);
+        e = tide_fail(cx, TIDE_EARG,
+                      "the gradient of %s needs the value that this would overwrite; use the form without _",
+                      op->name);
     if (!e) {
         for (uint32_t i = 0; i < call->nin && i < 32; i++)
             if (uses >> i & 1) save(n, (int)i, call->in[i]);
@@ -141,11 +156,15 @@ static tide_status after(void *state, tide_context *cx, tide_call *call, bool le
             n->meta[call->nin + j] = call->out[j]->meta;
             if (tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype)) adopt(cx, call->out[j], n, j);
         }
-        /* A saved output is the node's own result: a detached view of it, or the two would keep each other alive. */
+        /* A saved output is the node's own result: a detached view of it, or the two would keep each other
+         * alive. */
         for (uint32_t j = 0; j < call->nout && !e; j++) {
             if (!(uses >> (32 + j) & 1)) continue;
             tide_tensor *o = call->out[j], *v = tide_tensor_view(o, &o->meta, o->stride, o->offset);
-            if (!v) { e = tide_pending(cx); break; }
+            if (!v) {
+                e = tide_pending(cx);
+                break;
+            }
             n->saved[call->nin + j].tensor = v;
             n->saved[call->nin + j].version = o->storage->version;
         }
@@ -185,11 +204,16 @@ tide_status tide_set_requires_grad(tide_tensor *t, int on) {
     if (e) return e;
     if (cx->tensors->epoch && cx->tensors->sync) e = cx->tensors->sync(cx, NULL);
     if (e) return e;
-    if (t->node) return on ? TIDE_OK : tide_fail(cx, TIDE_EARG, "requires_grad can only be turned off for leaves; use detach()");
+    if (t->node)
+        return on ? TIDE_OK
+                  : tide_fail(cx, TIDE_EARG, "requires_grad can only be turned off for leaves; use detach()");
     if (on && !tide_dtype_is_float((tide_dtype)t->meta.dtype))
-        return tide_fail(cx, TIDE_EARG, "only floating tensors can require a gradient, not %s", tide_dtype_name((tide_dtype)t->meta.dtype));
-    if (on) t->flags |= TIDE_REQUIRES_GRAD;
-    else t->flags &= ~(uint32_t)TIDE_REQUIRES_GRAD;
+        return tide_fail(cx, TIDE_EARG, "only floating tensors can require a gradient, not %s",
+                         tide_dtype_name((tide_dtype)t->meta.dtype));
+    if (on)
+        t->flags |= TIDE_REQUIRES_GRAD;
+    else
+        t->flags &= ~(uint32_t)TIDE_REQUIRES_GRAD;
     return TIDE_OK;
 }
 
@@ -206,10 +230,12 @@ tide_tensor *tide_detach(tide_tensor *t) {
 }
 
 tide_status tide_custom_attach(tide_context *cx, tide_tensor **in, int nin, tide_tensor **out, int nout,
-                               tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy, tide_tensor **gx, int ngx), void *ud,
-                               void (*release)(void *ud)) {
+                               tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy,
+                                                       tide_tensor **gx, int ngx),
+                               void *ud, void (*release)(void *ud)) {
     tide_status e = tide_tape_open(cx);
-    if (!e && cx->tensors->epoch && cx->tensors->sync) e = cx->tensors->sync(cx, NULL); /* plans cannot hold outside functions */
+    if (!e && cx->tensors->epoch && cx->tensors->sync)
+        e = cx->tensors->sync(cx, NULL); /* plans cannot hold outside functions */
     tide_call call = {.op = TIDE_OP_DETACH, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .in = in, .out = out};
     if (e || !cx->tape->enabled || !any_tracked(&call)) {
         if (release) release(ud);
@@ -237,17 +263,23 @@ size_t tide_why(tide_tensor *t, char *buffer, size_t n) {
     const char *text;
     char made[160];
     if (t->node) {
-        snprintf(made, sizeof made, "it is a result of %s (%s): gradients pass through it to the leaves; only leaves keep a .grad",
-                 t->node->custom ? "a custom function" : tide_op_table[t->node->op].name, tide_site_text(t->cx, t->node->site));
+        snprintf(made, sizeof made,
+                 "it is a result of %s (%s): gradients pass through it to the leaves; only leaves keep a .grad",
+                 t->node->custom ? "a custom function" : tide_op_table[t->node->op].name,
+                 tide_site_text(t->cx, t->node->site));
         text = made;
     } else if (!tide_dtype_is_float((tide_dtype)t->meta.dtype)) {
-        snprintf(made, sizeof made, "its dtype is %s: only floating tensors have gradients", tide_dtype_name((tide_dtype)t->meta.dtype));
+        snprintf(made, sizeof made, "its dtype is %s: only floating tensors have gradients",
+                 tide_dtype_name((tide_dtype)t->meta.dtype));
         text = made;
     } else if (!tracked(t)) {
-        text = t->flags & TIDE_IS_VIEW ? "it does not require a gradient: it was detached, or made under no_grad"
-                                       : "it does not require a gradient: call requires_grad_(true), or it was made under no_grad or detached";
+        text = t->flags & TIDE_IS_VIEW
+                   ? "it does not require a gradient: it was detached, or made under no_grad"
+                   : "it does not require a gradient: call requires_grad_(true), or it was made under no_grad "
+                     "or detached";
     } else if (!t->grad) {
-        text = "no backward has reached it yet: no operation on the path from a loss used it while gradients were recorded";
+        text = "no backward has reached it yet: no operation on the path from a loss used it while gradients "
+               "were recorded";
     } else if (t->grad_absent) {
         text = "its gradient was cleared by zero_grad, and no backward has reached it since";
     } else {

@@ -13,14 +13,21 @@ struct tide_node {
     uint16_t op, flags;
     uint16_t nin, nout;
     uint32_t site, nattr;
-    uint32_t need;    /* bit i: input i wants a gradient (the first 32) */
-    uint64_t mark;    /* the walk that has seen it */
-    bool spent;       /* its saved tensors are gone */
-    uint32_t epoch, leaf; /* trace/: the recorded step and the call in it that this is */
+    uint32_t need;              /* bit i: input i wants a gradient (the first 32) */
+    uint64_t mark;              /* the walk that has seen it */
+    bool spent;                 /* its saved tensors are gone */
+    uint32_t epoch, leaf;       /* trace/: the recorded step and the call in it that this is */
     struct tide_custom *custom; /* a function written outside: its backward */
-    struct { tide_node *node; tide_tensor *leaf; uint32_t out; } *edge; /* one an input: where its gradient goes */
-    struct { tide_tensor *tensor; uint32_t version; } *saved; /* nin + nout, tensor NULL: not needed */
-    tide_meta *meta;  /* nin + nout */
+    struct {
+        tide_node *node;
+        tide_tensor *leaf;
+        uint32_t out;
+    } * edge; /* one an input: where its gradient goes */
+    struct {
+        tide_tensor *tensor;
+        uint32_t version;
+    } * saved;          /* nin + nout, tensor NULL: not needed */
+    tide_meta *meta;    /* nin + nout */
     tide_tensor **grad; /* nout, while a walk is under way: gradients of the outputs so far */
     size_t size;        /* of this block */
 };
@@ -28,7 +35,7 @@ struct tide_node {
 typedef struct tide_tape {
     bool enabled;
     uint64_t seq, walk;
-    uint64_t nodes; /* alive */
+    uint64_t nodes;      /* alive */
     tide_node *stepping; /* whose gradient is being computed, NULL: none */
     /* trace/: a walk is about to write this leaf's .grad; fresh: the buffer was made for it */
     void (*touch)(tide_context *cx, tide_tensor *leaf, bool was_absent, bool fresh);
@@ -44,12 +51,14 @@ tide_status tide_tape_open(tide_context *cx); /* idempotent; opens the door */
 void tide_node_free(tide_context *cx, tide_node *n);
 
 /* Runs from y to the leaves' .grad (nx = 0) or to x. gy[j] NULL: ones for one element, else an error. */
-tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *const *gy, int ny, tide_tensor *const *x, int nx, unsigned flags,
-                      tide_tensor **gx);
-/* A function whose gradient the caller computes: outputs made without recording become results of a node over in[].
- * backward gives owned gradients, or NULL for none; release is called when the node goes. */
-TIDE_API tide_status tide_custom_attach(tide_context *cx, tide_tensor **in, int nin, tide_tensor **out, int nout,
-                                        tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy, tide_tensor **gx, int ngx),
+tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *const *gy, int ny,
+                      tide_tensor *const *x, int nx, unsigned flags, tide_tensor **gx);
+/* A function whose gradient the caller computes: outputs made without recording become results of a node over
+ * in[]. backward gives owned gradients, or NULL for none; release is called when the node goes. */
+TIDE_API tide_status tide_custom_attach(tide_context *cx, tide_tensor **in, int nin, tide_tensor **out,
+                                        int nout,
+                                        tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy,
+                                                                tide_tensor **gx, int ngx),
                                         void *ud, void (*release)(void *ud));
 /* Why t has no gradient, or what made it, in a sentence or a few lines. */
 TIDE_API size_t tide_why(tide_tensor *t, char *buffer, size_t n);

@@ -1,5 +1,5 @@
-/* The context owns everything: hooks, the pending error, memory, threads, random keys, and the state of the upper
- * floors, which is opaque here. */
+/* The context owns everything: hooks, the pending error, memory, threads, random keys, and the state of the
+ * upper floors, which is opaque here. */
 #ifndef TIDE_CONTEXT_H
 #define TIDE_CONTEXT_H
 
@@ -11,7 +11,8 @@ typedef struct tide_box tide_box;     /* blackbox.c */
 typedef struct tide_sites tide_sites; /* status.c: interned file:line */
 
 struct tide_context {
-    tide_config config; /* every hook that the host left out has its default here, except parallel/cancelled/pressure/log */
+    tide_config config; /* every hook that the host left out has its default here, except
+                           parallel/cancelled/pressure/log */
     tide_heap *heap;
     tide_pool *pool;
     tide_box *box;
@@ -21,9 +22,9 @@ struct tide_context {
     char error_text[1024];
     const char *opname; /* the operation at the door now, or NULL */
 
-    uint32_t site;      /* where the caller's program stands */
+    uint32_t site;                 /* where the caller's program stands */
     const volatile uint8_t *alive; /* reads 1; 0 in a forked child (page wiped on fork) */
-    int32_t opener; /* the opener's process where the system cannot wipe `alive`, else 0 */
+    int32_t opener;                /* the opener's process where the system cannot wipe `alive`, else 0 */
     bool small_tiles;
     tide_isa isa;
     int threads;
@@ -33,11 +34,11 @@ struct tide_context {
     size_t handle_only_bytes; /* tensor/ keeps it up to date; config.pressure is told */
 
     /* Upper floors keep their state here; each sets and frees its own through `closing`. */
-    struct tide_tensors *tensors; /* tensor/: live tensors, scopes, bytes held by handles only */
-    struct tide_door *door;       /* op/: observers, program cache */
-    struct tide_cpu *cpu;         /* device/cpu/ */
-    struct tide_tape *tape;       /* autograd/ */
-    struct tide_trace *trace;     /* trace/ */
+    struct tide_tensors *tensors;       /* tensor/: live tensors, scopes, bytes held by handles only */
+    struct tide_door *door;             /* op/: observers, program cache */
+    struct tide_cpu *cpu;               /* device/cpu/ */
+    struct tide_tape *tape;             /* autograd/ */
+    struct tide_trace *trace;           /* trace/ */
     void (*closing[8])(tide_context *); /* called by tide_close, last registered first */
     int nclosing;
 };
@@ -50,7 +51,8 @@ void tide_sites_free(tide_context *cx);                            /* status.c; 
 tide_heap *tide_heap_open(const tide_config *config);
 void tide_heap_close(tide_heap *heap); /* frees what is cached; blocks still out are freed when released */
 tide_heap *tide_heap_of(tide_context *cx);
-void tide_heap_release(tide_heap *heap, tide_context *cx, void *p, size_t n); /* cx: the releasing context, may not be the heap's */
+void tide_heap_release(tide_heap *heap, tide_context *cx, void *p,
+                       size_t n);     /* cx: the releasing context, may not be the heap's */
 void tide_heap_trim(tide_heap *heap); /* gives cached blocks back to the host */
 
 /* pool.c, blackbox.c */
@@ -58,8 +60,9 @@ tide_status tide_pool_open(tide_context *cx);
 void tide_pool_close(tide_context *cx);
 tide_status tide_blackbox_open(tide_context *cx); /* config.blackbox NULL: memory only */
 void tide_blackbox_close(tide_context *cx);       /* removes the file: a clean end leaves none */
-/* Prints the ring in `path`, oldest first, through `line`; returns the number of entries or -1 (not a ring file).
- * A line is "  1234  matmul (32,64) float32 (64,128) float32  train.lua:12  +0.480s", the time since the start. */
+/* Prints the ring in `path`, oldest first, through `line`; returns the number of entries or -1 (not a ring
+ * file). A line is "  1234  matmul (32,64) float32 (64,128) float32  train.lua:12  +0.480s", the time since the
+ * start. */
 int tide_blackbox_read(const char *path, void (*line)(void *arg, const char *text), void *arg);
 /* The same of the context's own ring, which may be in memory only. */
 int tide_blackbox_dump(const tide_context *cx, void (*line)(void *arg, const char *text), void *arg);

@@ -1,14 +1,14 @@
 /* Tide: an embeddable tensor engine.
  *
- * Every object belongs to a tide_context. A context is used by one thread at a time; several contexts may live in
- * one process on several threads. The library never exits, aborts, prints or installs signal handlers.
+ * Every object belongs to a tide_context. A context is used by one thread at a time; several contexts may live
+ * in one process on several threads. The library never exits, aborts, prints or installs signal handlers.
  *
- * Errors. The first error is kept in the context until it is asked for (tide_error). Functions that make tensors
- * return NULL on error, and NULL passed as a required tensor gives NULL again, so calls can be chained and the error
- * asked for once. All other functions return a tide_status.
+ * Errors. The first error is kept in the context until it is asked for (tide_error). Functions that make
+ * tensors return NULL on error, and NULL passed as a required tensor gives NULL again, so calls can be chained
+ * and the error asked for once. All other functions return a tide_status.
  *
- * Ownership. A result belongs to the innermost open scope (tide_begin .. tide_end), else to the caller, who gives
- * it back with tide_free. Positions and dims count from 0, negative dims from the end. */
+ * Ownership. A result belongs to the innermost open scope (tide_begin .. tide_end), else to the caller, who
+ * gives it back with tide_free. Positions and dims count from 0, negative dims from the end. */
 #ifndef TIDE_H
 #define TIDE_H
 
@@ -46,10 +46,20 @@ typedef enum {
 
 /* The numbers are part of the ABI. */
 typedef enum {
-    TIDE_F32 = 1, TIDE_F64, TIDE_F16, TIDE_BF16, TIDE_I64, TIDE_I32, TIDE_I8, TIDE_U8, TIDE_BOOL
+    TIDE_F32 = 1,
+    TIDE_F64,
+    TIDE_F16,
+    TIDE_BF16,
+    TIDE_I64,
+    TIDE_I32,
+    TIDE_I8,
+    TIDE_U8,
+    TIDE_BOOL
 } tide_dtype;
 
-typedef struct { uint8_t kind, index; } tide_device; /* kind 0: cpu */
+typedef struct {
+    uint8_t kind, index;
+} tide_device; /* kind 0: cpu */
 
 /* What is known of a tensor without its data. */
 typedef struct {
@@ -62,12 +72,16 @@ typedef struct {
 /* A number beside tensors: an integer does not make a float of an integer tensor, a float does. */
 typedef enum { TIDE_NONE, TIDE_BOOLEAN, TIDE_INTEGER, TIDE_FLOAT } tide_numkind;
 typedef struct {
-    union { double f; int64_t i; } u;
+    union {
+        double f;
+        int64_t i;
+    } u;
     int32_t kind; /* a tide_numkind; TIDE_NONE: not given */
     int32_t pad;
 } tide_num;
 
-/* ---- context ---------------------------------------------------------------------------------------------------- */
+/* ---- context
+ * ---------------------------------------------------------------------------------------------------- */
 
 typedef void (*tide_tile)(void *arg, int i);
 
@@ -79,34 +93,39 @@ typedef struct tide_config {
     void *(*alloc)(void *ud, void *p, size_t from, size_t to, size_t align);
     /* runs tile(arg, i) for every 0 <= i < ntiles, on any threads, and returns when all have run */
     void (*parallel)(void *ud, int ntiles, tide_tile tile, void *arg);
-    int (*cancelled)(void *ud);                             /* polled between tiles; nonzero stops the operation */
-    void (*pressure)(void *ud, size_t handle_only_bytes);   /* the host may give back tensors now */
+    int (*cancelled)(void *ud); /* polled between tiles; nonzero stops the operation */
+    void (*pressure)(void *ud, size_t handle_only_bytes); /* the host may give back tensors now */
     void (*log)(void *ud, int level, const char *text);
-    int threads;             /* 0: TIDE_THREADS, else the processors this process may use */
-    size_t memory_limit;     /* bytes; 0: none */
+    int threads;         /* 0: TIDE_THREADS, else the processors this process may use */
+    size_t memory_limit; /* bytes; 0: none */
     uint64_t seed;
-    const char *blackbox;    /* path of the ring file; NULL: the ring is kept in memory only */
+    const char *blackbox; /* path of the ring file; NULL: the ring is kept in memory only */
 } tide_config;
 
 /* config may be NULL. On failure *out is NULL. */
 TIDE_API tide_status tide_open(const tide_config *config, tide_context **out);
-TIDE_API void tide_close(tide_context *cx); /* NULL passes; tensors still alive become unusable but may be freed */
-TIDE_API const char *tide_error(tide_context *cx, tide_status *code); /* the first since last asked, or NULL; asking clears */
+TIDE_API void
+tide_close(tide_context *cx); /* NULL passes; tensors still alive become unusable but may be freed */
+TIDE_API const char *tide_error(tide_context *cx,
+                                tide_status *code); /* the first since last asked, or NULL; asking clears */
 TIDE_API uint32_t tide_intern_site(tide_context *cx, const char *file, int line); /* a number for "file:line" */
 TIDE_API void tide_site(tide_context *cx, uint32_t site); /* where the caller's program stands now */
 TIDE_API void tide_manual_seed(tide_context *cx, uint64_t seed);
 TIDE_API const char *tide_parts(tide_context *cx); /* one line an optional part: found or not */
 
-/* ---- tensors ---------------------------------------------------------------------------------------------------- */
+/* ---- tensors
+ * ---------------------------------------------------------------------------------------------------- */
 
-TIDE_API void tide_begin(tide_context *cx); /* opens a scope: results belong to it */
-TIDE_API void tide_end(tide_context *cx);   /* frees them, except what was kept */
+TIDE_API void tide_begin(tide_context *cx);      /* opens a scope: results belong to it */
+TIDE_API void tide_end(tide_context *cx);        /* frees them, except what was kept */
 TIDE_API tide_tensor *tide_keep(tide_tensor *t); /* one more reference; returns t */
 TIDE_API void tide_free(tide_tensor *t);         /* one reference less; NULL passes */
 
 TIDE_API tide_tensor *tide_empty(tide_context *cx, const tide_meta *meta); /* contiguous, contents undefined */
-/* Host memory, row-major, used in place; release(arg) is called when no tensor refers to it any more (may be NULL). */
-TIDE_API tide_tensor *tide_wrap(tide_context *cx, const tide_meta *meta, void *host, void (*release)(void *), void *arg);
+/* Host memory, row-major, used in place; release(arg) is called when no tensor refers to it any more (may be
+ * NULL). */
+TIDE_API tide_tensor *tide_wrap(tide_context *cx, const tide_meta *meta, void *host, void (*release)(void *),
+                                void *arg);
 TIDE_API tide_tensor *tide_share(tide_context *to, tide_tensor *t); /* the same data in another context */
 TIDE_API const tide_meta *tide_meta_of(const tide_tensor *t);
 TIDE_API tide_context *tide_context_of(const tide_tensor *t);
@@ -117,14 +136,15 @@ TIDE_API tide_status tide_write(tide_tensor *t, const void *src, size_t nbytes);
  * returns the length wanted. */
 TIDE_API size_t tide_text(tide_tensor *t, char *buffer, size_t n);
 
-/* ---- operations --------------------------------------------------------------------------------------------------- */
+/* ---- operations
+ * --------------------------------------------------------------------------------------------------- */
 
-/* An operation as data. tide_ops.h, generated from the operation table, has one function for each operation; this is
- * what they call. in[] may hold NULL for an optional input; out[] receives new references, or holds tensors of the
- * right shape and dtype to write into. */
+/* An operation as data. tide_ops.h, generated from the operation table, has one function for each operation;
+ * this is what they call. in[] may hold NULL for an optional input; out[] receives new references, or holds
+ * tensors of the right shape and dtype to write into. */
 typedef struct tide_call {
-    uint16_t op;      /* TIDE_OP_... */
-    uint16_t flags;   /* TIDE_INPLACE: the result replaces the contents of in[0], which is also out[0] */
+    uint16_t op;    /* TIDE_OP_... */
+    uint16_t flags; /* TIDE_INPLACE: the result replaces the contents of in[0], which is also out[0] */
     uint32_t nin, nout;
     tide_tensor **in, **out;
     const void *attr; /* the operation's attributes: plain data, zero padded */
@@ -133,7 +153,8 @@ typedef struct tide_call {
 enum { TIDE_INPLACE = 1 };
 TIDE_API tide_status tide_apply(tide_context *cx, tide_call *call);
 
-/* ---- gradients -------------------------------------------------------------------------------------------------- */
+/* ---- gradients
+ * -------------------------------------------------------------------------------------------------- */
 
 enum { TIDE_CREATE_GRAPH = 1, TIDE_RETAIN_GRAPH = 2, TIDE_ALLOW_UNUSED = 4 };
 TIDE_API tide_status tide_set_requires_grad(tide_tensor *t, int on); /* leaves of floating dtypes only */
@@ -142,13 +163,15 @@ TIDE_API int tide_set_grad_enabled(tide_context *cx, int on); /* returns what it
 /* Adds d(loss)/d(leaf) to the .grad of every leaf; seed NULL: ones, for a loss of one element. */
 TIDE_API tide_status tide_backward(tide_tensor *loss, tide_tensor *seed, unsigned flags);
 /* gx[i] = sum over j of gy[j] * dy[j]/dx[i]; gy (or single entries) may be NULL. gx[i] is NULL where unused. */
-TIDE_API tide_status tide_grad(tide_context *cx, tide_tensor **y, int ny, tide_tensor **x, int nx, tide_tensor **gy, unsigned flags,
-                               tide_tensor **gx);
+TIDE_API tide_status tide_grad(tide_context *cx, tide_tensor **y, int ny, tide_tensor **x, int nx,
+                               tide_tensor **gy, unsigned flags, tide_tensor **gx);
 TIDE_API tide_tensor *tide_grad_of(tide_tensor *t); /* the .grad buffer, borrowed; NULL if absent */
-TIDE_API tide_status tide_zero_grad(tide_tensor *const *t, int n); /* marks them absent; the next backward overwrites */
+TIDE_API tide_status tide_zero_grad(tide_tensor *const *t,
+                                    int n);        /* marks them absent; the next backward overwrites */
 TIDE_API tide_tensor *tide_detach(tide_tensor *t); /* the same data, not followed by gradients */
 
-/* ---- optimizers --------------------------------------------------------------------------------------------------- */
+/* ---- optimizers
+ * --------------------------------------------------------------------------------------------------- */
 
 typedef enum { TIDE_SGD, TIDE_ADAM, TIDE_ADAMW } tide_optim_kind;
 typedef struct {
@@ -156,7 +179,7 @@ typedef struct {
     double lr, weight_decay;
     double momentum, dampening; /* SGD */
     int nesterov;
-    double beta1, beta2, eps;   /* Adam, AdamW */
+    double beta1, beta2, eps; /* Adam, AdamW */
     int amsgrad;
     int maximize;
 } tide_optim_config;
@@ -164,34 +187,39 @@ typedef struct tide_optim tide_optim;
 
 TIDE_API tide_optim_config tide_optim_defaults(tide_optim_kind kind); /* PyTorch's */
 /* Keeps a reference to every parameter. State is made at the first step that finds a gradient. */
-TIDE_API tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n, const tide_optim_config *config);
+TIDE_API tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
+                                    const tide_optim_config *config);
 TIDE_API void tide_optim_free(tide_optim *o);
 TIDE_API tide_optim_config *tide_optim_settings(tide_optim *o); /* may be changed between steps */
-TIDE_API tide_status tide_optim_step(tide_optim *o);            /* all parameters that have a gradient, as one operation */
+TIDE_API tide_status tide_optim_step(tide_optim *o); /* all parameters that have a gradient, as one operation */
 TIDE_API tide_status tide_optim_zero_grad(tide_optim *o);
-/* State of parameter i: the number of its steps; tensors "momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq",
- * borrowed, NULL if there is none yet. Setting copies. */
+/* State of parameter i: the number of its steps; tensors "momentum_buffer", "exp_avg", "exp_avg_sq",
+ * "max_exp_avg_sq", borrowed, NULL if there is none yet. Setting copies. */
 TIDE_API int64_t tide_optim_count(tide_optim *o, int i);
 TIDE_API tide_tensor *tide_optim_state(tide_optim *o, int i, const char *name);
-TIDE_API tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *name, tide_tensor *value);
-/* Scales the gradients so that their common 2-norm is at most `limit`; returns the norm before (0-d), or NULL. */
+TIDE_API tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *name,
+                                        tide_tensor *value);
+/* Scales the gradients so that their common 2-norm is at most `limit`; returns the norm before (0-d), or NULL.
+ */
 TIDE_API tide_tensor *tide_clip_grad_norm(tide_context *cx, tide_tensor *const *params, int n, double limit);
 
-/* ---- compiled steps ----------------------------------------------------------------------------------------------- */
+/* ---- compiled steps
+ * ----------------------------------------------------------------------------------------------- */
 
-/* Between begin and end the operations are recorded; from the third time with the same key they are only matched, and
- * run as a plan when the step ends. The values in out[] are valid afterwards, other results of the step are not. */
+/* Between begin and end the operations are recorded; from the third time with the same key they are only
+ * matched, and run as a plan when the step ends. The values in out[] are valid afterwards, other results of the
+ * step are not. */
 TIDE_API tide_status tide_step_begin(tide_context *cx, const void *key, size_t nkey);
 TIDE_API tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout);
 TIDE_API tide_status tide_step_abort(tide_context *cx); /* instead of end, when the step failed half way */
 
 typedef struct tide_counters {
-    uint64_t calls;    /* operations executed at the door */
-    uint64_t matched;  /* operations only matched */
+    uint64_t calls;   /* operations executed at the door */
+    uint64_t matched; /* operations only matched */
     uint64_t launches, deopts, recordings;
-    uint64_t kernels;  /* programs and kernels run */
-    uint64_t programs; /* programs built */
-    uint64_t allocs;   /* calls of the host's allocator */
+    uint64_t kernels;    /* programs and kernels run */
+    uint64_t programs;   /* programs built */
+    uint64_t allocs;     /* calls of the host's allocator */
     const char *refused; /* why the last recorded step that cannot be followed cannot, or NULL */
 } tide_counters;
 TIDE_API void tide_count(tide_context *cx, tide_counters *out);

@@ -1,12 +1,14 @@
 /* Comparisons and logic. */
 #include "op/op.h"
 
-#define PROGRAM(name, expr) \
+#define PROGRAM(name, expr)                                                              \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y) { y[0] = expr; }
 
 /* masks are ordered as 0 < 1 */
-static tide_val ordered(tide_prog *p, tide_val v) { return p_type(p, v) == TIDE_RMASK ? p_cvt(p, v, TIDE_RI32) : v; }
+static tide_val ordered(tide_prog *p, tide_val v) {
+    return p_type(p, v) == TIDE_RMASK ? p_cvt(p, v, TIDE_RI32) : v;
+}
 static tide_val truth(tide_prog *p, tide_val v) { return p_cvt(p, v, TIDE_RMASK); }
 
 PROGRAM(eq, p_eq(p, x[0], x[1]))
@@ -22,7 +24,8 @@ PROGRAM(logical_not, p_not(p, truth(p, x[0])))
 
 tide_status rule_bits(tide_shapes *s);
 tide_status rule_bits(tide_shapes *s) {
-    if (tide_dtype_is_float((tide_dtype)s->out[0].dtype)) return tide_fail(s->cx, TIDE_EARG, "needs integers or bool, not floats");
+    if (tide_dtype_is_float((tide_dtype)s->out[0].dtype))
+        return tide_fail(s->cx, TIDE_EARG, "needs integers or bool, not floats");
     return rule_broadcast(s);
 }
 PROGRAM(bitwise_and, p_and(p, x[0], x[1]))
@@ -31,4 +34,5 @@ PROGRAM(bitwise_xor, p_xor(p, x[0], x[1]))
 PROGRAM(bitwise_not, p_not(p, x[0]))
 PROGRAM(isnan, p_type(p, x[0]) <= TIDE_RF64 ? p_isnan(p, x[0]) : p_const(p, TIDE_RMASK, 0))
 /* x - x is 0 for finite numbers only */
-PROGRAM(isfinite, p_type(p, x[0]) <= TIDE_RF64 ? p_eq(p, p_sub(p, x[0], x[0]), p_like(p, x[0], 0)) : p_const(p, TIDE_RMASK, 1))
+PROGRAM(isfinite, p_type(p, x[0]) <= TIDE_RF64 ? p_eq(p, p_sub(p, x[0], x[0]), p_like(p, x[0], 0))
+                                               : p_const(p, TIDE_RMASK, 1))

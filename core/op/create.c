@@ -4,11 +4,15 @@
 #include <inttypes.h>
 #include <math.h>
 
-#define PROGRAM(name) \
+#define PROGRAM(name)                                                                    \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name) tide_status name(tide_shapes *s); tide_status name(tide_shapes *s)
-#define COMPOSE(name) tide_status name##_compose(tide_context *cx, tide_call *call); tide_status name##_compose(tide_context *cx, tide_call *call)
+#define RULE(name)                    \
+    tide_status name(tide_shapes *s); \
+    tide_status name(tide_shapes *s)
+#define COMPOSE(name)                                              \
+    tide_status name##_compose(tide_context *cx, tide_call *call); \
+    tide_status name##_compose(tide_context *cx, tide_call *call)
 
 static tide_status sized(tide_shapes *s, const tide_shape *size, int64_t dtype) {
     if (size->n < 0) return tide_fail(s->cx, TIDE_EARG, "no shape is given");
@@ -18,16 +22,21 @@ static tide_status sized(tide_shapes *s, const tide_shape *size, int64_t dtype) 
 }
 
 /* A number attribute as a value of register type `type`. */
-static tide_val number(tide_prog *p, const tide_num *n, uint16_t offset, int type) { return p_slot(p, offset, n->kind == TIDE_FLOAT, type); }
+static tide_val number(tide_prog *p, const tide_num *n, uint16_t offset, int type) {
+    return p_slot(p, offset, n->kind == TIDE_FLOAT, type);
+}
 
 RULE(full_infer) {
     const tide_full_attr *a = s->attr;
-    int64_t d = a->fill_value.kind == TIDE_FLOAT ? TIDE_F32 : a->fill_value.kind == TIDE_INTEGER ? TIDE_I64 : TIDE_BOOL;
+    int64_t d = a->fill_value.kind == TIDE_FLOAT     ? TIDE_F32
+                : a->fill_value.kind == TIDE_INTEGER ? TIDE_I64
+                                                     : TIDE_BOOL;
     return sized(s, &a->size, a->dtype ? a->dtype : d);
 }
 PROGRAM(full) {
     const tide_full_attr *a = attr;
-    y[0] = number(p, &a->fill_value, offsetof(tide_full_attr, fill_value), a->fill_value.kind == TIDE_FLOAT ? TIDE_RF64 : TIDE_RI64);
+    y[0] = number(p, &a->fill_value, offsetof(tide_full_attr, fill_value),
+                  a->fill_value.kind == TIDE_FLOAT ? TIDE_RF64 : TIDE_RI64);
 }
 
 RULE(empty_infer) {
@@ -37,7 +46,8 @@ RULE(empty_infer) {
 tide_status empty_kernel(tide_context *cx, const tide_call *call);
 tide_status empty_kernel(tide_context *cx, const tide_call *call) { return TIDE_OK; }
 
-static tide_status filled(tide_context *cx, const tide_shape *size, tide_num value, int64_t dtype, tide_tensor **out) {
+static tide_status filled(tide_context *cx, const tide_shape *size, tide_num value, int64_t dtype,
+                          tide_tensor **out) {
     tide_full_attr f = {*size, value, dtype ? dtype : TIDE_F32};
     *out = tide_call1(cx, TIDE_OP_FULL, NULL, 0, &f);
     return *out ? TIDE_OK : tide_pending(cx);
@@ -49,22 +59,31 @@ static tide_shape shape_of(const tide_meta *m) {
     return s;
 }
 
-COMPOSE(zeros) { const tide_zeros_attr *a = call->attr; return filled(cx, &a->size, integer(0), a->dtype, &call->out[0]); }
-COMPOSE(ones) { const tide_ones_attr *a = call->attr; return filled(cx, &a->size, integer(1), a->dtype, &call->out[0]); }
+COMPOSE(zeros) {
+    const tide_zeros_attr *a = call->attr;
+    return filled(cx, &a->size, integer(0), a->dtype, &call->out[0]);
+}
+COMPOSE(ones) {
+    const tide_ones_attr *a = call->attr;
+    return filled(cx, &a->size, integer(1), a->dtype, &call->out[0]);
+}
 COMPOSE(zeros_like) {
     const tide_zeros_like_attr *a = call->attr;
     const tide_meta *m = &call->in[0]->meta;
-    return filled(cx, &(tide_shape[]){shape_of(m)}[0], integer(0), a->dtype ? a->dtype : m->dtype, &call->out[0]);
+    return filled(cx, &(tide_shape[]){shape_of(m)}[0], integer(0), a->dtype ? a->dtype : m->dtype,
+                  &call->out[0]);
 }
 COMPOSE(ones_like) {
     const tide_ones_like_attr *a = call->attr;
     const tide_meta *m = &call->in[0]->meta;
-    return filled(cx, &(tide_shape[]){shape_of(m)}[0], integer(1), a->dtype ? a->dtype : m->dtype, &call->out[0]);
+    return filled(cx, &(tide_shape[]){shape_of(m)}[0], integer(1), a->dtype ? a->dtype : m->dtype,
+                  &call->out[0]);
 }
 COMPOSE(full_like) {
     const tide_full_like_attr *a = call->attr;
     const tide_meta *m = &call->in[0]->meta;
-    return filled(cx, &(tide_shape[]){shape_of(m)}[0], a->fill_value, a->dtype ? a->dtype : m->dtype, &call->out[0]);
+    return filled(cx, &(tide_shape[]){shape_of(m)}[0], a->fill_value, a->dtype ? a->dtype : m->dtype,
+                  &call->out[0]);
 }
 
 /* ---- arange, eye ---- */
@@ -74,9 +93,12 @@ static double as_double(const tide_num *n) { return is_float(n) ? n->u.f : (doub
 
 RULE(arange_infer) {
     const tide_arange_attr *a = s->attr;
-    bool one = a->end_.kind == TIDE_NONE, floats = is_float(&a->start) || is_float(&a->step) || (!one && is_float(&a->end_));
-    double from = one ? 0 : as_double(&a->start), to = as_double(one ? &a->start : &a->end_), step = as_double(&a->step);
-    if (step == 0 || !isfinite(step) || !isfinite(from) || !isfinite(to)) return tide_fail(s->cx, TIDE_EARG, "start, end and step must be finite and step not 0");
+    bool one = a->end_.kind == TIDE_NONE,
+         floats = is_float(&a->start) || is_float(&a->step) || (!one && is_float(&a->end_));
+    double from = one ? 0 : as_double(&a->start), to = as_double(one ? &a->start : &a->end_),
+           step = as_double(&a->step);
+    if (step == 0 || !isfinite(step) || !isfinite(from) || !isfinite(to))
+        return tide_fail(s->cx, TIDE_EARG, "start, end and step must be finite and step not 0");
     double n;
     if (floats) {
         n = ceil((to - from) / step);
@@ -84,14 +106,18 @@ RULE(arange_infer) {
         int64_t i = one ? 0 : a->start.u.i, j = one ? a->start.u.i : a->end_.u.i, k = a->step.u.i;
         n = k > 0 ? (j > i ? (double)((j - i - 1) / k + 1) : 0) : (i > j ? (double)((i - j - 1) / -k + 1) : 0);
     }
-    if (n < 0) return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
+    if (n < 0)
+        return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
     if (n > 1e15) return tide_fail(s->cx, TIDE_EARG, "too many elements");
-    if ((step > 0 && to < from) || (step < 0 && to > from)) return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
+    if ((step > 0 && to < from) || (step < 0 && to > from))
+        return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
     return sized(s, &(tide_shape){1, {(int64_t)n}}, a->dtype ? a->dtype : floats ? TIDE_F32 : TIDE_I64);
 }
-PROGRAM(arange) { /* start + i * step, in int64 where the result is integer (step is cut too then), else in float64 */
+PROGRAM(arange) { /* start + i * step, in int64 where the result is integer (step is cut too then), else in
+                     float64 */
     const tide_arange_attr *a = attr;
-    bool one = a->end_.kind == TIDE_NONE, floats = is_float(&a->start) || is_float(&a->step) || (!one && is_float(&a->end_));
+    bool one = a->end_.kind == TIDE_NONE,
+         floats = is_float(&a->start) || is_float(&a->step) || (!one && is_float(&a->end_));
     if (a->dtype) floats = tide_dtype_is_float((tide_dtype)a->dtype);
     int type = floats ? TIDE_RF64 : TIDE_RI64;
     tide_val i = p_cvt(p, p_index(p, TIDE_P_INDEX_K, TIDE_KEPT), type);
@@ -131,7 +157,8 @@ static tide_val uniform(tide_prog *p, tide_val i, int type, uint16_t seed_at, ui
     }
     tide_val two = p_const(p, TIDE_RI64, 2), j = p_mul(p, i, two);
     tide_val hi = p_bin(p, TIDE_P_SHR, p_random(p, j, seed, call), p_const(p, TIDE_RI32, 5));
-    tide_val lo = p_bin(p, TIDE_P_SHR, p_random(p, p_add(p, j, p_const(p, TIDE_RI64, 1)), seed, call), p_const(p, TIDE_RI32, 6));
+    tide_val lo = p_bin(p, TIDE_P_SHR, p_random(p, p_add(p, j, p_const(p, TIDE_RI64, 1)), seed, call),
+                        p_const(p, TIDE_RI32, 6));
     hi = p_cvt(p, p_and(p, hi, p_const(p, TIDE_RI32, 0x7FFFFFF)), TIDE_RF64);
     lo = p_cvt(p, p_and(p, lo, p_const(p, TIDE_RI32, 0x3FFFFFF)), TIDE_RF64);
     return p_mul(p, p_add(p, p_mul(p, hi, p_const(p, TIDE_RF64, 0x1p26)), lo), p_const(p, TIDE_RF64, 0x1p-53));
@@ -140,9 +167,11 @@ static int register_type(int64_t dtype) { return dtype == TIDE_F64 ? TIDE_RF64 :
 
 /* Elements 2j and 2j+1 share the words 2j (the radius) and 2j+1 (the angle): r cos t and r sin t. */
 static tide_val normal(tide_prog *p, int type, uint16_t seed, uint16_t call) {
-    tide_val i = p_index(p, TIDE_P_INDEX_K, TIDE_KEPT), one = p_const(p, TIDE_RI64, 1), odd = p_and(p, i, one), even = p_sub(p, i, odd);
+    tide_val i = p_index(p, TIDE_P_INDEX_K, TIDE_KEPT), one = p_const(p, TIDE_RI64, 1), odd = p_and(p, i, one),
+             even = p_sub(p, i, odd);
     tide_val u = uniform(p, even, type, seed, call), v = uniform(p, p_add(p, even, one), type, seed, call);
-    tide_val r = p_sqrt(p, p_mul(p, p_const(p, type, -2), p_log(p, p_sub(p, p_const(p, type, 1), u)))); /* 1 - u lies in (0, 1] */
+    tide_val r = p_sqrt(p, p_mul(p, p_const(p, type, -2),
+                                 p_log(p, p_sub(p, p_const(p, type, 1), u)))); /* 1 - u lies in (0, 1] */
     tide_val t = p_mul(p, p_const(p, type, 6.28318530717958647692), v);
     return p_mul(p, r, p_select(p, p_eq(p, odd, one), p_sin(p, t), p_cos(p, t)));
 }
@@ -175,7 +204,8 @@ tide_status randperm_kernel(tide_context *cx, const tide_call *call) {
     const tide_randperm_attr *a = call->attr;
     int64_t *v = (int64_t *)(void *)tide_data(call->out[0]);
     for (int64_t i = 0; i < a->n; i++) v[i] = i;
-    for (int64_t i = a->n - 1; i > 0; i--) { /* 64 random bits against at most 2^40 places: the bias is below 2^-24 */
+    for (int64_t i = a->n - 1; i > 0;
+         i--) { /* 64 random bits against at most 2^40 places: the bias is below 2^-24 */
         uint32_t w[4];
         tide_philox((uint64_t)a->seed, (uint64_t)a->call, (uint64_t)i, w);
         int64_t k = (int64_t)((((uint64_t)w[0] << 32) | w[1]) % (uint64_t)(i + 1)), t = v[i];
@@ -189,7 +219,8 @@ tide_status randperm_kernel(tide_context *cx, const tide_call *call) {
 
 PROGRAM(fill) {
     const tide_fill_attr *a = attr;
-    y[0] = number(p, &a->value, offsetof(tide_fill_attr, value), a->value.kind == TIDE_FLOAT ? TIDE_RF64 : TIDE_RI64);
+    y[0] = number(p, &a->value, offsetof(tide_fill_attr, value),
+                  a->value.kind == TIDE_FLOAT ? TIDE_RF64 : TIDE_RI64);
 }
 RULE(copy_infer) {
     tide_meta m = *s->in[0];
@@ -197,7 +228,8 @@ RULE(copy_infer) {
     s->out[0] = *s->in[0];
     if (!e && !tide_same_shape(&m, s->in[0])) {
         char a[TIDE_SHAPE_TEXT], b[TIDE_SHAPE_TEXT];
-        e = tide_fail(s->cx, TIDE_EARG, "%s does not broadcast to %s", tide_shape_text(s->in[1], a), tide_shape_text(s->in[0], b));
+        e = tide_fail(s->cx, TIDE_EARG, "%s does not broadcast to %s", tide_shape_text(s->in[1], a),
+                      tide_shape_text(s->in[0], b));
     }
     return e;
 }

@@ -1,5 +1,5 @@
-/* The one door that every operation goes through: shapes are checked, outputs made, the work done, and the observers
- * told. Errors are raised here and carry the operation's name. */
+/* The one door that every operation goes through: shapes are checked, outputs made, the work done, and the
+ * observers told. Errors are raised here and carry the operation's name. */
 #include "op/front.h"
 
 static void closing(tide_context *cx) {
@@ -30,16 +30,24 @@ static tide_status check_inputs(tide_context *cx, const tide_op *op, const tide_
         if (!t) continue;
         if (t->cx != cx) return tide_fail(cx, TIDE_EARG, "argument %u belongs to another context", i + 1);
         if (t->flags & TIDE_DEAD)
-            return tide_fail(cx, TIDE_EARG, "argument %u was a temporary of a compiled step and is gone: return it from the step to keep it", i + 1);
+            return tide_fail(cx, TIDE_EARG,
+                             "argument %u was a temporary of a compiled step and is gone: return it from the "
+                             "step to keep it",
+                             i + 1);
     }
     if (op->infer == tide_vjp_infer || (op->flags & TIDE_F_LIST)) return TIDE_OK;
+    bool many = false;
     for (int a = 0; a < op->narg; a++) {
         const tide_arg *arg = &op->arg[a];
+        many |= arg->type == TIDE_ARG_TENSORS;
         if (arg->input < 0 || arg->optional || arg->type == TIDE_ARG_TENSORS) continue;
         if ((uint32_t)arg->input < call->nin && call->in[arg->input]) continue;
-        if (arg->type == TIDE_ARG_OPERAND && ((const tide_num *)((const char *)call->attr + arg->offset))->kind) continue;
+        if (arg->type == TIDE_ARG_OPERAND && ((const tide_num *)((const char *)call->attr + arg->offset))->kind)
+            continue;
         return tide_fail(cx, TIDE_EARG, "argument '%s' is missing", arg->name);
     }
+    if (!many && call->nin != op->nin)
+        return tide_fail(cx, TIDE_EARG, "takes %u inputs, not %u", op->nin, call->nin);
     return TIDE_OK;
 }
 
@@ -47,15 +55,18 @@ static tide_status check_inplace(tide_context *cx, const tide_call *call, const 
     const tide_tensor *t = call->in[0];
     if (!tide_same_shape(&t->meta, m)) {
         char a[TIDE_SHAPE_TEXT], b[TIDE_SHAPE_TEXT];
-        return tide_fail(cx, TIDE_EARG, "in place: the result %s does not fit into %s", tide_shape_text(m, a), tide_shape_text(&t->meta, b));
+        return tide_fail(cx, TIDE_EARG, "in place: the result %s does not fit into %s", tide_shape_text(m, a),
+                         tide_shape_text(&t->meta, b));
     }
     bool ff = tide_dtype_is_float((tide_dtype)m->dtype), tf = tide_dtype_is_float((tide_dtype)t->meta.dtype);
     if ((ff && !tf) || (tide_dtype_is_int((tide_dtype)m->dtype) && t->meta.dtype == TIDE_BOOL))
-        return tide_fail(cx, TIDE_EARG, "in place: a %s result cannot be stored in a %s tensor", tide_dtype_name((tide_dtype)m->dtype),
-                         tide_dtype_name((tide_dtype)t->meta.dtype));
+        return tide_fail(cx, TIDE_EARG, "in place: a %s result cannot be stored in a %s tensor",
+                         tide_dtype_name((tide_dtype)m->dtype), tide_dtype_name((tide_dtype)t->meta.dtype));
     for (int d = 0; d < t->meta.ndim; d++)
         if (t->stride[d] == 0 && t->meta.shape[d] > 1)
-            return tide_fail(cx, TIDE_EARG, "in place: the tensor is expanded, so one element stands for several; clone() it first");
+            return tide_fail(
+                cx, TIDE_EARG,
+                "in place: the tensor is expanded, so one element stands for several; clone() it first");
     return TIDE_OK;
 }
 
@@ -67,7 +78,10 @@ tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call) {
         if (!call->out[0]) call->out[0] = tide_tensor_view(call->in[0], &v.meta, v.stride, v.offset);
         return call->out[0] ? TIDE_OK : tide_pending(cx);
     }
-    if (op->flags & TIDE_F_LIST) return op->infer ? op->infer(&(tide_shapes){cx, call->attr, (int)call->nin, (int)call->nout, NULL, NULL}) : TIDE_OK;
+    if (op->flags & TIDE_F_LIST)
+        return op->infer
+                   ? op->infer(&(tide_shapes){cx, call->attr, (int)call->nin, (int)call->nout, NULL, NULL})
+                   : TIDE_OK;
     tide_frame f;
     const tide_meta **in = f.in, *many[64];
     if (call->nin > TIDE_MAXARGS) { /* cat and stack of many */
@@ -117,7 +131,8 @@ tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *c
     return e;
 }
 
-/* Programs read all inputs element by element as they write: an input that overlaps the result otherwise is copied. */
+/* Programs read all inputs element by element as they write: an input that overlaps the result otherwise is
+ * copied. */
 static bool overlaps(const tide_tensor *t, const tide_tensor *out) {
     return t && t != out && t->storage == out->storage &&
            (t->offset != out->offset || !tide_same_shape(&t->meta, &out->meta) ||
@@ -133,7 +148,10 @@ tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *c
         in[i] = call->in[i];
         if (!overlaps(in[i], call->in[0])) continue;
         copy[i] = tide_tensor_new(cx, &in[i]->meta);
-        if (!copy[i]) { e = tide_pending(cx); break; }
+        if (!copy[i]) {
+            e = tide_pending(cx);
+            break;
+        }
         tide_call k = {.op = TIDE_OP_CLONE, .nin = 1, .nout = 1, .in = &call->in[i], .out = &copy[i]};
         e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k);
         in[i] = copy[i];
@@ -167,7 +185,8 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
     if (cx->error) return cx->error;
     if (call->op >= TIDE_NOPS) return tide_fail(cx, TIDE_EARG, "no such operation");
     if (!*cx->alive || !cx->door) {
-        if (tide_forked(cx)) return tide_fail(cx, TIDE_EFORK, "this context was made before a fork; open a new one");
+        if (tide_forked(cx))
+            return tide_fail(cx, TIDE_EFORK, "this context was made before a fork; open a new one");
         tide_status e = tide_door_open(cx);
         if (e) return e;
     }
@@ -192,7 +211,8 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
     if (e) goto done;
     if (op->compose) {
         e = compose(cx, op, call);
-        if (!e && door->trace.after && door->depth == 0) e = door->trace.after(door->trace.state, cx, call, false);
+        if (!e && door->trace.after && door->depth == 0)
+            e = door->trace.after(door->trace.state, cx, call, false);
         goto done;
     }
     if (door->tape.before) { /* in-place rules */

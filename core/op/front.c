@@ -4,8 +4,13 @@
 tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr) {
     tide_tensor *out[TIDE_MAXARGS] = {NULL};
     const tide_op *o = &tide_op_table[op];
-    tide_call c = {.op = (uint16_t)op, .nin = (uint32_t)nin, .nout = o->nout, .in = (tide_tensor **)in, .out = out,
-                   .attr = attr ? attr : o->attr0, .nattr = o->nattr};
+    tide_call c = {.op = (uint16_t)op,
+                   .nin = (uint32_t)nin,
+                   .nout = o->nout,
+                   .in = (tide_tensor **)in,
+                   .out = out,
+                   .attr = attr ? attr : o->attr0,
+                   .nattr = o->nattr};
     if (tide_apply(cx, &c)) return NULL;
     for (int j = 1; j < o->nout; j++) tide_free(out[j]);
     return out[0];
@@ -18,10 +23,14 @@ tide_context *tide_front_context(tide_tensor *const *in, int n, int required) {
     return NULL;
 }
 
-tide_tensor *tide_front(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr, tide_tensor **shown) {
+tide_tensor *tide_front(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
+                        tide_tensor **shown) {
     const tide_op *o = &tide_op_table[op];
     if (!cx || tide_pending(cx) || tide_door_open(cx)) return NULL;
-    union { char bytes[512]; int64_t align; } copy;
+    union {
+        char bytes[512];
+        int64_t align;
+    } copy;
     if (o->flags & TIDE_F_RANDOM) { /* the last two attributes: seed and number of the call */
         memcpy(copy.bytes, attr ? attr : o->attr0, o->nattr);
         int64_t key[2] = {(int64_t)cx->seed, (int64_t)cx->rng_calls++};
@@ -29,8 +38,13 @@ tide_tensor *tide_front(tide_context *cx, int op, tide_tensor *const *in, int ni
         attr = copy.bytes;
     }
     tide_tensor *out[TIDE_MAXARGS] = {NULL};
-    tide_call c = {.op = (uint16_t)op, .nin = (uint32_t)nin, .nout = o->nout, .in = (tide_tensor **)in, .out = out,
-                   .attr = attr ? attr : o->attr0, .nattr = o->nattr};
+    tide_call c = {.op = (uint16_t)op,
+                   .nin = (uint32_t)nin,
+                   .nout = o->nout,
+                   .in = (tide_tensor **)in,
+                   .out = out,
+                   .attr = attr ? attr : o->attr0,
+                   .nattr = o->nattr};
     if (tide_apply(cx, &c)) return NULL;
     for (int j = o->nshown; j < o->nout; j++) tide_free(out[j]);
     for (int j = 0; j < o->nshown; j++) {
@@ -79,7 +93,8 @@ tide_status tide_read(tide_tensor *t, void *dst, size_t nbytes) {
 tide_status tide_write(tide_tensor *t, const void *src, size_t nbytes) {
     if (!t) return TIDE_EARG;
     tide_status e = tide_sync(t);
-    if (!e && t->cx->tensors->epoch && t->cx->tensors->sync) e = t->cx->tensors->sync(t->cx, NULL); /* matched reads have not run yet */
+    if (!e && t->cx->tensors->epoch && t->cx->tensors->sync)
+        e = t->cx->tensors->sync(t->cx, NULL); /* matched reads have not run yet */
     if (!e) e = sized(t, nbytes, "write");
     if (e || nbytes == 0) return e;
     t->storage->version++;

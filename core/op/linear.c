@@ -3,33 +3,41 @@
 #include "device/cpu/gemm.h"
 #include <inttypes.h>
 
-#define RULE(name) tide_status name(tide_shapes *s); tide_status name(tide_shapes *s)
-#define KERNEL(name) tide_status name##_kernel(tide_context *cx, const tide_call *call); tide_status name##_kernel(tide_context *cx, const tide_call *call)
-#define VJP(name) \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, tide_tensor **gx); \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, tide_tensor **gx)
+#define RULE(name)                    \
+    tide_status name(tide_shapes *s); \
+    tide_status name(tide_shapes *s)
+#define KERNEL(name)                                                    \
+    tide_status name##_kernel(tide_context *cx, const tide_call *call); \
+    tide_status name##_kernel(tide_context *cx, const tide_call *call)
+#define VJP(name)                                                                                          \
+    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
+                           tide_tensor **gx);                                                              \
+    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
+                           tide_tensor **gx)
 
 static tide_status mismatch(tide_context *cx, const tide_meta *a, const tide_meta *b, int64_t i, int64_t j) {
     char s[TIDE_SHAPE_TEXT], t[TIDE_SHAPE_TEXT];
-    return tide_fail(cx, TIDE_EARG, "%s x %s: inner sizes %" PRId64 " and %" PRId64 " differ", tide_shape_text(a, s), tide_shape_text(b, t), i, j);
+    return tide_fail(cx, TIDE_EARG, "%s x %s: inner sizes %" PRId64 " and %" PRId64 " differ",
+                     tide_shape_text(a, s), tide_shape_text(b, t), i, j);
 }
 
 static tide_status same_dtype(tide_context *cx, const tide_meta *a, const tide_meta *b) {
     if (a->dtype == TIDE_BOOL) return tide_fail(cx, TIDE_EARG, "bool tensors have no products");
     if (a->dtype == b->dtype) return TIDE_OK;
-    return tide_fail(cx, TIDE_EARG, "dtypes %s and %s differ", tide_dtype_name((tide_dtype)a->dtype), tide_dtype_name((tide_dtype)b->dtype));
+    return tide_fail(cx, TIDE_EARG, "dtypes %s and %s differ", tide_dtype_name((tide_dtype)a->dtype),
+                     tide_dtype_name((tide_dtype)b->dtype));
 }
 
 /* ---- the work ---- */
 
-#define INT_LOOPS(T) \
-    for (int64_t i = 0; i < g->m; i++) \
-        for (int64_t j = 0; j < g->n; j++) { \
-            const T *a = (const T *)g->a + (g->a_off ? g->a_off[z] : z * g->a_batch) + i * g->a_row; \
-            const T *b = (const T *)g->b + (g->b_off ? g->b_off[z] : z * g->b_batch) + j * g->b_col; \
-            uint64_t sum = bias ? (uint64_t)((const T *)g->bias)[j * g->bias_col] : 0; \
+#define INT_LOOPS(T)                                                                                         \
+    for (int64_t i = 0; i < g->m; i++)                                                                       \
+        for (int64_t j = 0; j < g->n; j++) {                                                                 \
+            const T *a = (const T *)g->a + (g->a_off ? g->a_off[z] : z * g->a_batch) + i * g->a_row;         \
+            const T *b = (const T *)g->b + (g->b_off ? g->b_off[z] : z * g->b_batch) + j * g->b_col;         \
+            uint64_t sum = bias ? (uint64_t)((const T *)g->bias)[j * g->bias_col] : 0;                       \
             for (int64_t k = 0; k < g->k; k++) sum += (uint64_t)a[k * g->a_col] * (uint64_t)b[k * g->b_row]; \
-            ((T *)g->c)[z * g->c_batch + i * g->c_row + j] = (T)sum; \
+            ((T *)g->c)[z * g->c_batch + i * g->c_row + j] = (T)sum;                                         \
         }
 
 static void integers(const tide_gemm *g) {
@@ -66,15 +74,30 @@ RULE(gemm_infer) {
 KERNEL(gemm) {
     const tide_gemm_attr *t = call->attr;
     const tide_tensor *a = call->in[0], *b = call->in[1], *c = call->out[0];
-    tide_gemm g = {.m = c->meta.shape[0], .n = c->meta.shape[1], .k = a->meta.shape[t->ta ? 0 : 1], .batch = 1, .dtype = a->meta.dtype,
-                   .a = tide_data(a), .a_row = a->stride[t->ta ? 1 : 0], .a_col = a->stride[t->ta ? 0 : 1],
-                   .b = tide_data(b), .b_row = b->stride[t->tb ? 1 : 0], .b_col = b->stride[t->tb ? 0 : 1],
-                   .c = tide_data(c), .c_row = c->stride[0]};
+    tide_gemm g = {.m = c->meta.shape[0],
+                   .n = c->meta.shape[1],
+                   .k = a->meta.shape[t->ta ? 0 : 1],
+                   .batch = 1,
+                   .dtype = a->meta.dtype,
+                   .a = tide_data(a),
+                   .a_row = a->stride[t->ta ? 1 : 0],
+                   .a_col = a->stride[t->ta ? 0 : 1],
+                   .b = tide_data(b),
+                   .b_row = b->stride[t->tb ? 1 : 0],
+                   .b_col = b->stride[t->tb ? 0 : 1],
+                   .c = tide_data(c),
+                   .c_row = c->stride[0]};
     return product(cx, &g);
 }
 static tide_status gemm(tide_context *cx, tide_tensor *a, tide_tensor *b, bool ta, bool tb, tide_tensor **out) {
     tide_gemm_attr t = {ta, tb};
-    tide_call c = {.op = TIDE_OP_GEMM, .nin = 2, .nout = 1, .in = (tide_tensor *[]){a, b}, .out = out, .attr = &t, .nattr = sizeof t};
+    tide_call c = {.op = TIDE_OP_GEMM,
+                   .nin = 2,
+                   .nout = 1,
+                   .in = (tide_tensor *[]){a, b},
+                   .out = out,
+                   .attr = &t,
+                   .nattr = sizeof t};
     return tide_apply(cx, &c);
 }
 VJP(gemm) {
@@ -82,7 +105,8 @@ VJP(gemm) {
     tide_tensor *a = call->in[0], *b = call->in[1], *g = gy[0];
     tide_status e = TIDE_OK;
     if (need & 1) e = t->ta ? gemm(cx, b, g, t->tb, true, &gx[0]) : gemm(cx, g, b, false, !t->tb, &gx[0]);
-    if (!e && (need & 2)) e = t->tb ? gemm(cx, g, a, true, t->ta, &gx[1]) : gemm(cx, a, g, !t->ta, false, &gx[1]);
+    if (!e && (need & 2))
+        e = t->tb ? gemm(cx, g, a, true, t->ta, &gx[1]) : gemm(cx, a, g, !t->ta, false, &gx[1]);
     return e;
 }
 
@@ -98,11 +122,14 @@ RULE(linear_infer) {
     int64_t in = w->shape[w->ndim - 1];
     if (x->shape[x->ndim - 1] != in) return mismatch(s->cx, x, w, x->shape[x->ndim - 1], in);
     s->out[0] = *x;
-    if (w->ndim == 2) s->out[0].shape[x->ndim - 1] = w->shape[0];
-    else s->out[0].ndim--;
+    if (w->ndim == 2)
+        s->out[0].shape[x->ndim - 1] = w->shape[0];
+    else
+        s->out[0].ndim--;
     if (b && !(w->ndim == 2 ? b->ndim == 1 && b->shape[0] == w->shape[0] : b->ndim == 0)) {
         char t[TIDE_SHAPE_TEXT], u[TIDE_SHAPE_TEXT];
-        return tide_fail(s->cx, TIDE_EARG, "bias %s does not fit weight %s", tide_shape_text(b, t), tide_shape_text(w, u));
+        return tide_fail(s->cx, TIDE_EARG, "bias %s does not fit weight %s", tide_shape_text(b, t),
+                         tide_shape_text(w, u));
     }
     return TIDE_OK;
 }
@@ -113,17 +140,21 @@ static bool rows(const tide_tensor *t, int64_t *m, int64_t *row) {
     *row = 0;
     for (int d = t->meta.ndim - 2; d >= 0; d--) {
         if (t->meta.shape[d] != 1) {
-            if (*m == 1) *row = t->stride[d];
-            else if (t->stride[d] != *m * *row) return false;
+            if (*m == 1)
+                *row = t->stride[d];
+            else if (t->stride[d] != *m * *row)
+                return false;
         }
         *m *= t->meta.shape[d];
     }
     return true;
 }
 
-static const uint8_t activation[] = {[TIDE_LINEAR_NONE] = TIDE_ACT_NONE, [TIDE_LINEAR_RELU] = TIDE_ACT_RELU, [TIDE_LINEAR_GELU] = TIDE_ACT_GELU,
-                                     [TIDE_LINEAR_GELU_TANH] = TIDE_ACT_GELU_TANH, [TIDE_LINEAR_SILU] = TIDE_ACT_SILU,
-                                     [TIDE_LINEAR_TANH] = TIDE_ACT_TANH, [TIDE_LINEAR_SIGMOID] = TIDE_ACT_SIGMOID};
+static const uint8_t activation[] = {
+    [TIDE_LINEAR_NONE] = TIDE_ACT_NONE,      [TIDE_LINEAR_RELU] = TIDE_ACT_RELU,
+    [TIDE_LINEAR_GELU] = TIDE_ACT_GELU,      [TIDE_LINEAR_GELU_TANH] = TIDE_ACT_GELU_TANH,
+    [TIDE_LINEAR_SILU] = TIDE_ACT_SILU,      [TIDE_LINEAR_TANH] = TIDE_ACT_TANH,
+    [TIDE_LINEAR_SIGMOID] = TIDE_ACT_SIGMOID};
 
 KERNEL(linear) {
     const tide_linear_attr *l = call->attr;
@@ -156,11 +187,14 @@ KERNEL(linear) {
 
 /* The gradient before the activation, from the one after it. */
 static tide_tensor *before_activation(tide_context *cx, const tide_call *call, tide_tensor *gy) {
-    static const uint16_t op[] = {[TIDE_LINEAR_RELU] = TIDE_OP_RELU, [TIDE_LINEAR_GELU] = TIDE_OP_GELU, [TIDE_LINEAR_GELU_TANH] = TIDE_OP_GELU,
-                                  [TIDE_LINEAR_SILU] = TIDE_OP_SILU, [TIDE_LINEAR_TANH] = TIDE_OP_TANH, [TIDE_LINEAR_SIGMOID] = TIDE_OP_SIGMOID};
+    static const uint16_t op[] = {
+        [TIDE_LINEAR_RELU] = TIDE_OP_RELU,      [TIDE_LINEAR_GELU] = TIDE_OP_GELU,
+        [TIDE_LINEAR_GELU_TANH] = TIDE_OP_GELU, [TIDE_LINEAR_SILU] = TIDE_OP_SILU,
+        [TIDE_LINEAR_TANH] = TIDE_OP_TANH,      [TIDE_LINEAR_SIGMOID] = TIDE_OP_SIGMOID};
     const tide_linear_attr *l = call->attr;
     if (l->activation == TIDE_LINEAR_NONE) return tide_keep(gy);
-    bool from_input = l->activation == TIDE_LINEAR_GELU || l->activation == TIDE_LINEAR_GELU_TANH || l->activation == TIDE_LINEAR_SILU;
+    bool from_input = l->activation == TIDE_LINEAR_GELU || l->activation == TIDE_LINEAR_GELU_TANH ||
+                      l->activation == TIDE_LINEAR_SILU;
     tide_tensor *z = NULL, *g = NULL;
     if (from_input) {
         tide_linear_attr plain = {TIDE_LINEAR_NONE};
@@ -169,7 +203,13 @@ static tide_tensor *before_activation(tide_context *cx, const tide_call *call, t
     }
     tide_gelu_attr form = {l->activation == TIDE_LINEAR_GELU_TANH ? TIDE_GELU_TANH : TIDE_GELU_NONE};
     bool gelu = op[l->activation] == TIDE_OP_GELU;
-    tide_call f = {.op = op[l->activation], .nin = 1, .nout = 1, .in = &z, .out = call->out, .attr = gelu ? &form : NULL, .nattr = gelu ? sizeof form : 0};
+    tide_call f = {.op = op[l->activation],
+                   .nin = 1,
+                   .nout = 1,
+                   .in = &z,
+                   .out = call->out,
+                   .attr = gelu ? &form : NULL,
+                   .nattr = gelu ? sizeof form : 0};
     tide_meta metas[2] = {gy->meta, gy->meta};
     tide_vjp(cx, &tide_op_table[f.op], &f, metas, &gy, 1, &g);
     tide_free(z);
@@ -218,7 +258,8 @@ VJP(linear) {
     if (!e && b && (need & 4)) {
         tide_sum_attr a = *(const tide_sum_attr *)tide_op_table[TIDE_OP_SUM].attr0;
         a.dim = b->meta.ndim ? (tide_dims){1, {0}} : (tide_dims){0, {0}};
-        tide_call c = {.op = TIDE_OP_SUM, .nin = 1, .nout = 1, .in = &g2, .out = &gx[2], .attr = &a, .nattr = sizeof a};
+        tide_call c = {
+            .op = TIDE_OP_SUM, .nin = 1, .nout = 1, .in = &g2, .out = &gx[2], .attr = &a, .nattr = sizeof a};
         e = tide_apply(cx, &c);
     }
     tide_free(g), tide_free(g2), tide_free(w2), tide_free(x2);
@@ -265,9 +306,18 @@ KERNEL(matmul) {
     tide_status e = batch_shape(cx, &ma, &mb, &batch);
     if (e) return e;
     int na = a->meta.ndim, nb = b->meta.ndim;
-    tide_gemm g = {.m = ma.shape[ma.ndim - 2], .n = mb.shape[mb.ndim - 1], .k = ma.shape[ma.ndim - 1], .batch = tide_numel(&batch), .dtype = a->meta.dtype,
-                   .a = tide_data(a), .a_row = na > 1 ? a->stride[na - 2] : 0, .a_col = a->stride[na - 1],
-                   .b = tide_data(b), .b_row = nb > 1 ? b->stride[nb - 2] : b->stride[0], .b_col = nb > 1 ? b->stride[nb - 1] : 0, .c = tide_data(c)};
+    tide_gemm g = {.m = ma.shape[ma.ndim - 2],
+                   .n = mb.shape[mb.ndim - 1],
+                   .k = ma.shape[ma.ndim - 1],
+                   .batch = tide_numel(&batch),
+                   .dtype = a->meta.dtype,
+                   .a = tide_data(a),
+                   .a_row = na > 1 ? a->stride[na - 2] : 0,
+                   .a_col = a->stride[na - 1],
+                   .b = tide_data(b),
+                   .b_row = nb > 1 ? b->stride[nb - 2] : b->stride[0],
+                   .b_col = nb > 1 ? b->stride[nb - 1] : 0,
+                   .c = tide_data(c)};
     g.c_row = g.n;
     g.c_batch = g.m * g.n;
     if (g.batch == 0) return TIDE_OK;
@@ -336,7 +386,9 @@ VJP(matmul) {
     for (int i = 0; i < 2 && !e; i++) {
         if (!(need >> i & 1)) continue;
         t = transposed(cx, i == 0 ? B : A);
-        r = t ? tide_call1(cx, TIDE_OP_MATMUL, i == 0 ? (tide_tensor *const[]){G, t} : (tide_tensor *const[]){t, G}, 2, NULL) : NULL;
+        r = t ? tide_call1(cx, TIDE_OP_MATMUL,
+                           i == 0 ? (tide_tensor *const[]){G, t} : (tide_tensor *const[]){t, G}, 2, NULL)
+              : NULL;
         m = reduced_to(cx, r, i == 0 ? &A->meta : &B->meta);
         gx[i] = m ? ((i == 0 ? va : vb) ? shaped(cx, m, i == 0 ? &a->meta : &b->meta) : tide_keep(m)) : NULL;
         if (!gx[i]) e = tide_pending(cx);
@@ -348,8 +400,10 @@ VJP(matmul) {
 
 static tide_status product_of(tide_context *cx, tide_call *call, int ndim) {
     if (call->in[0]->meta.ndim != ndim || call->in[1]->meta.ndim != ndim)
-        return tide_fail(cx, TIDE_EARG, "takes two tensors of %d dims, not %d and %d", ndim, call->in[0]->meta.ndim, call->in[1]->meta.ndim);
-    if (ndim == 3 && call->in[0]->meta.shape[0] != call->in[1]->meta.shape[0]) return tide_fail(cx, TIDE_EARG, "the stacks differ in size");
+        return tide_fail(cx, TIDE_EARG, "takes two tensors of %d dims, not %d and %d", ndim,
+                         call->in[0]->meta.ndim, call->in[1]->meta.ndim);
+    if (ndim == 3 && call->in[0]->meta.shape[0] != call->in[1]->meta.shape[0])
+        return tide_fail(cx, TIDE_EARG, "the stacks differ in size");
     call->out[0] = tide_call1(cx, TIDE_OP_MATMUL, call->in, 2, NULL);
     return call->out[0] ? TIDE_OK : tide_pending(cx);
 }

@@ -1,11 +1,15 @@
 /* Losses: one program each, from the numbers that come in to the one that comes out. */
 #include "op/op.h"
 
-#define PROGRAM(name) \
+#define PROGRAM(name)                                                                    \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name) tide_status name(tide_shapes *s); tide_status name(tide_shapes *s)
-#define SPACE(name) tide_status name##_space(const tide_shapes *s, tide_space *out); tide_status name##_space(const tide_shapes *s, tide_space *out)
+#define RULE(name)                    \
+    tide_status name(tide_shapes *s); \
+    tide_status name(tide_shapes *s)
+#define SPACE(name)                                                  \
+    tide_status name##_space(const tide_shapes *s, tide_space *out); \
+    tide_status name##_space(const tide_shapes *s, tide_space *out)
 
 /* ---- cross_entropy: K = everything but the classes, R = the classes ---- */
 
@@ -25,23 +29,32 @@ RULE(cross_entropy_infer) {
     char u[TIDE_SHAPE_TEXT], v[TIDE_SHAPE_TEXT];
     bool prob = probabilities(s);
     if (!prob && t->dtype != TIDE_I64 && t->dtype != TIDE_U8)
-        return tide_fail(s->cx, TIDE_EARG, "target holds class numbers (int64) or probabilities, not %s", tide_dtype_name((tide_dtype)t->dtype));
+        return tide_fail(s->cx, TIDE_EARG, "target holds class numbers (int64) or probabilities, not %s",
+                         tide_dtype_name((tide_dtype)t->dtype));
     if (!tide_same_shape(t, prob ? x : &rest))
-        return tide_fail(s->cx, TIDE_EARG, "target has shape %s; input %s wants %s", tide_shape_text(t, u), tide_shape_text(x, v),
-                         prob ? "the same" : "the same without its classes");
-    if (prob && t->dtype != x->dtype) return tide_fail(s->cx, TIDE_EARG, "input is %s, the probabilities are %s", tide_dtype_name((tide_dtype)x->dtype), tide_dtype_name((tide_dtype)t->dtype));
-    if (w && (w->ndim != 1 || w->shape[0] != x->shape[c])) return tide_fail(s->cx, TIDE_EARG, "weight has shape %s for %lld classes", tide_shape_text(w, u), (long long)x->shape[c]);
-    if (!(a->label_smoothing >= 0 && a->label_smoothing <= 1)) return tide_fail(s->cx, TIDE_EARG, "label_smoothing must lie in [0, 1], not %g", a->label_smoothing);
+        return tide_fail(s->cx, TIDE_EARG, "target has shape %s; input %s wants %s", tide_shape_text(t, u),
+                         tide_shape_text(x, v), prob ? "the same" : "the same without its classes");
+    if (prob && t->dtype != x->dtype)
+        return tide_fail(s->cx, TIDE_EARG, "input is %s, the probabilities are %s",
+                         tide_dtype_name((tide_dtype)x->dtype), tide_dtype_name((tide_dtype)t->dtype));
+    if (w && (w->ndim != 1 || w->shape[0] != x->shape[c]))
+        return tide_fail(s->cx, TIDE_EARG, "weight has shape %s for %lld classes", tide_shape_text(w, u),
+                         (long long)x->shape[c]);
+    if (!(a->label_smoothing >= 0 && a->label_smoothing <= 1))
+        return tide_fail(s->cx, TIDE_EARG, "label_smoothing must lie in [0, 1], not %g", a->label_smoothing);
     s->out[0] = rest;
     if (a->reduction != TIDE_CROSS_ENTROPY_NONE) s->out[0].ndim = 0;
-    s->out[1] = (tide_meta){.ndim = 0, .dtype = x->dtype == TIDE_F64 ? TIDE_F64 : TIDE_F32, .device = x->device};
+    s->out[1] =
+        (tide_meta){.ndim = 0, .dtype = x->dtype == TIDE_F64 ? TIDE_F64 : TIDE_F32, .device = x->device};
     return TIDE_OK;
 }
 
 SPACE(cross_entropy) {
     const tide_meta *x = s->in[0];
     int c = class_dim(x);
-    bool prob = probabilities(s), none = s->out[0].ndim > 0 || ((const tide_cross_entropy_attr *)s->attr)->reduction == TIDE_CROSS_ENTROPY_NONE;
+    bool prob = probabilities(s),
+         none = s->out[0].ndim > 0 ||
+                ((const tide_cross_entropy_attr *)s->attr)->reduction == TIDE_CROSS_ENTROPY_NONE;
     out->ndim = (int8_t)x->ndim;
     out->reduced = (uint8_t)(1u << c);
     memcpy(out->size, x->shape, sizeof out->size);
@@ -67,7 +80,8 @@ PROGRAM(cross_entropy) {
     tide_val logs = p_log(p, p_sum_r(p, p_exp(p, d))); /* -log_softmax is logs - d */
     tide_val w = x[2] != TIDE_NOVAL ? p_cvt(p, x[2], type) : TIDE_NOVAL;
     tide_val count = p_cvt(p, p_index(p, TIDE_P_SIZE_R, TIDE_ONE), type);
-    tide_val smooth = p_div(p, p_const(p, type, a->label_smoothing), count), sharp = p_const(p, type, 1 - a->label_smoothing);
+    tide_val smooth = p_div(p, p_const(p, type, a->label_smoothing), count),
+             sharp = p_const(p, type, 1 - a->label_smoothing);
     tide_val loss, share;
     if (p_type(p, x[1]) <= TIDE_RF64) {
         tide_val t = p_cvt(p, x[1], type);
@@ -128,5 +142,6 @@ PROGRAM(mse_loss) {
     y[0] = p_mul(p, d, d);
     if (a->reduction == TIDE_MSE_LOSS_NONE) return;
     y[0] = p_sum_r(p, y[0]);
-    if (a->reduction == TIDE_MSE_LOSS_MEAN) y[0] = p_div(p, y[0], p_cvt(p, p_index(p, TIDE_P_SIZE_R, TIDE_ONE), p_type(p, d)));
+    if (a->reduction == TIDE_MSE_LOSS_MEAN)
+        y[0] = p_div(p, y[0], p_cvt(p, p_index(p, TIDE_P_SIZE_R, TIDE_ONE), p_type(p, d)));
 }

@@ -1,5 +1,6 @@
-/* Floor 4: what an operation is. Each operation is a row of core/op/FAMILY.lua (name, arguments, doc, samples) and a
- * few C functions in core/op/FAMILY.c, found by name: NAME_infer, NAME_program ... generate.lua makes the table. */
+/* Floor 4: what an operation is. Each operation is a row of core/op/FAMILY.lua (name, arguments, doc, samples)
+ * and a few C functions in core/op/FAMILY.c, found by name: NAME_infer, NAME_program ... generate.lua makes the
+ * table. */
 #ifndef TIDE_OP_H
 #define TIDE_OP_H
 
@@ -10,25 +11,37 @@
 /* ---- arguments, as the user gives them ---- */
 
 typedef enum {
-    TIDE_ARG_TENSOR, TIDE_ARG_OPERAND /* a tensor or a number */, TIDE_ARG_TENSORS, TIDE_ARG_NUMBER, TIDE_ARG_FLOAT, TIDE_ARG_INT,
-    TIDE_ARG_BOOL, TIDE_ARG_DIM, TIDE_ARG_DIMS, TIDE_ARG_SHAPE, TIDE_ARG_PAIR /* an int or two */, TIDE_ARG_POSITION,
-    TIDE_ARG_DTYPE, TIDE_ARG_ENUM
+    TIDE_ARG_TENSOR,
+    TIDE_ARG_OPERAND /* a tensor or a number */,
+    TIDE_ARG_TENSORS,
+    TIDE_ARG_NUMBER,
+    TIDE_ARG_FLOAT,
+    TIDE_ARG_INT,
+    TIDE_ARG_BOOL,
+    TIDE_ARG_DIM,
+    TIDE_ARG_DIMS,
+    TIDE_ARG_SHAPE,
+    TIDE_ARG_PAIR /* an int or two */,
+    TIDE_ARG_POSITION,
+    TIDE_ARG_DTYPE,
+    TIDE_ARG_ENUM
 } tide_argtype;
 
 typedef struct tide_arg {
     const char *name;
-    uint8_t type;         /* tide_argtype */
-    bool optional;        /* may be left out: the default is in the attributes' initial bytes, or no tensor */
-    bool keyword;         /* only by name, in the table of options */
-    bool slot;            /* may differ from run to run of a plan */
-    bool raw;             /* a program's operand that keeps its own dtype */
-    int8_t input;         /* which input, -1: an attribute only */
-    uint16_t offset;      /* of the attribute, or of an operand's number */
-    const char *choices;  /* of an enum: "none|mean|sum" */
-    const char *dflt;     /* as written, NULL: none */
+    uint8_t type;        /* tide_argtype */
+    bool optional;       /* may be left out: the default is in the attributes' initial bytes, or no tensor */
+    bool keyword;        /* only by name, in the table of options */
+    bool slot;           /* may differ from run to run of a plan */
+    bool raw;            /* a program's operand that keeps its own dtype */
+    int8_t input;        /* which input, -1: an attribute only */
+    uint16_t offset;     /* of the attribute, or of an operand's number */
+    const char *choices; /* of an enum: "none|mean|sum" */
+    const char *dflt;    /* as written, NULL: none */
 } tide_arg;
 
-/* How the arguments of a program lie over its iteration space: space dim -> the argument's dim, -1: does not vary. */
+/* How the arguments of a program lie over its iteration space: space dim -> the argument's dim, -1: does not
+ * vary. */
 typedef struct tide_space {
     int8_t ndim;
     uint8_t reduced; /* bit d: dim d is reduced */
@@ -37,13 +50,17 @@ typedef struct tide_space {
 } tide_space;
 
 /* A view: the same storage seen otherwise. */
-typedef struct tide_seen { tide_meta meta; int64_t stride[TIDE_MAXDIM]; int64_t offset; } tide_seen;
+typedef struct tide_seen {
+    tide_meta meta;
+    int64_t stride[TIDE_MAXDIM];
+    int64_t offset;
+} tide_seen;
 
 enum {
-    TIDE_F_VIEW = 1,     /* out[0] shares in[0]'s storage */
-    TIDE_F_MUTATES = 2,  /* writes into inputs: bits of `writes` */
-    TIDE_F_LIST = 4,     /* inputs and outputs are `group` lists of equal length, laid out list after list */
-    TIDE_F_SYNC = 8,     /* needs data on the host: ends following */
+    TIDE_F_VIEW = 1,      /* out[0] shares in[0]'s storage */
+    TIDE_F_MUTATES = 2,   /* writes into inputs: bits of `writes` */
+    TIDE_F_LIST = 4,      /* inputs and outputs are `group` lists of equal length, laid out list after list */
+    TIDE_F_SYNC = 8,      /* needs data on the host: ends following */
     TIDE_F_FLOATING = 16, /* program operands are promoted to a floating dtype */
     TIDE_F_PROMOTES = 32, /* program operands are promoted to a common dtype */
     TIDE_F_BOOL = 64,     /* the result is bool whatever the operands */
@@ -64,11 +81,11 @@ typedef struct tide_op {
     uint8_t nin, nout, nshown; /* outputs after the first `nshown` are kept for the gradient only */
     uint8_t narg;
     uint16_t flags, nattr;
-    uint32_t writes; /* bit i: input i is written */
-    uint8_t group;   /* TIDE_F_LIST: number of lists among the inputs */
+    uint32_t writes;      /* bit i: input i is written */
+    uint8_t group;        /* TIDE_F_LIST: number of lists among the inputs */
     bool method, inplace; /* t:name(), t:name_() */
     const tide_arg *arg;
-    const void *attr0; /* the attributes' initial bytes: defaults */
+    const void *attr0;    /* the attributes' initial bytes: defaults */
     const uint16_t *slot; /* offsets of 8-byte numbers that may vary in a plan */
     uint8_t nslot;
 
@@ -79,10 +96,14 @@ typedef struct tide_op {
     tide_status (*kernel)(tide_context *cx, const tide_call *call);
     tide_status (*view)(tide_context *cx, const tide_call *call, tide_seen *out);
 
-    tide_status (*space)(const tide_shapes *s, tide_space *out); /* of a program; NULL: broadcast, nothing reduced */
-    /* The gradient. NULL everywhere: derived from the program. y[], gy[]: TIDE_NOVAL where not saved or not given. */
-    void (*vjp_program)(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy, tide_val *gx);
-    tide_status (*vjp)(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, tide_tensor **gx);
+    tide_status (*space)(const tide_shapes *s,
+                         tide_space *out); /* of a program; NULL: broadcast, nothing reduced */
+    /* The gradient. NULL everywhere: derived from the program. y[], gy[]: TIDE_NOVAL where not saved or not
+     * given. */
+    void (*vjp_program)(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y,
+                        const tide_val *gy, tide_val *gx);
+    tide_status (*vjp)(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need,
+                       tide_tensor **gx);
     uint32_t saves_in, saves_out; /* with vjp: which inputs and outputs it reads */
     const char *nograd;           /* why there is no gradient, NULL: there is one */
 } tide_op;
@@ -91,14 +112,16 @@ extern const tide_op tide_op_table[TIDE_NOPS];
 const tide_op *tide_op_named(const char *name); /* NULL: none */
 
 /* ---- rules.c: shape rules that many share ---- */
-tide_status rule_broadcast(tide_shapes *s);     /* all operands broadcast; the dtype by the operation's flags */
-tide_status rule_like_first(tide_shapes *s);    /* every output as in[0] */
+tide_status rule_broadcast(tide_shapes *s);  /* all operands broadcast; the dtype by the operation's flags */
+tide_status rule_like_first(tide_shapes *s); /* every output as in[0] */
 tide_status space_broadcast(const tide_shapes *s, tide_space *out);
-tide_dtype tide_result_dtype(const tide_op *op, const tide_shapes *s); /* promotion over tensors, 0-d tensors and numbers */
-/* Space of a reduction of in[0] over `dims` (n <= 0: all). Outputs are as large as the input (`whole`) or have lost the
- * reduced dims, or kept them with size 1. */
+tide_dtype tide_result_dtype(const tide_op *op,
+                             const tide_shapes *s); /* promotion over tensors, 0-d tensors and numbers */
+/* Space of a reduction of in[0] over `dims` (n <= 0: all). Outputs are as large as the input (`whole`) or have
+ * lost the reduced dims, or kept them with size 1. */
 tide_status space_reduce(const tide_shapes *s, const tide_dims *dims, bool whole, tide_space *out);
-tide_status meta_reduce(tide_context *cx, const tide_meta *in, const tide_dims *dims, bool keepdim, tide_meta *out);
+tide_status meta_reduce(tide_context *cx, const tide_meta *in, const tide_dims *dims, bool keepdim,
+                        tide_meta *out);
 tide_status tide_dims_mask(tide_context *cx, const tide_dims *dims, int ndim, uint8_t *mask);
 tide_status want_float(tide_context *cx, const tide_meta *m, const char *what);
 
@@ -119,18 +142,21 @@ typedef struct tide_observer {
 struct tide_variant;
 
 typedef struct tide_door {
-    tide_observer tape, trace; /* fixed places: an observer that is not there has NULLs */
-    int depth;                 /* compositions open now */
+    tide_observer tape, trace;   /* fixed places: an observer that is not there has NULLs */
+    int depth;                   /* compositions open now */
     struct tide_variant **table; /* programs by key */
     int64_t nvariant, cvariant;
     struct tide_variant *last[TIDE_NOPS];
-    struct { uint64_t calls, kernels, launches, variants; } count;
+    struct {
+        uint64_t calls, kernels, launches, variants;
+    } count;
 } tide_door;
 
 tide_status tide_door_open(tide_context *cx); /* idempotent; opens the tensor floor too */
 /* The lower half of the door: runs a program, kernel or view whose outputs exist. */
 tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call);
-tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call); /* execute, safe against overlaps in place */
+tide_status tide_perform(tide_context *cx, const tide_op *op,
+                         const tide_call *call); /* execute, safe against overlaps in place */
 /* Allocates outputs that are not there yet. */
 tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call);
 
@@ -142,58 +168,77 @@ typedef struct tide_variant {
     tide_pieces pieces;
     void *compiled[8]; /* one a piece, made by the device */
     uint64_t uses;     /* of a vjp: forward inputs and outputs that it reads */
-    struct { uint32_t want; uint64_t uses; } saves[4]; /* what the tape keeps for the gradient of this program */
+    struct {
+        uint32_t want;
+        uint64_t uses;
+    } saves[4]; /* what the tape keeps for the gradient of this program */
     uint8_t nsaves;
     uint8_t key[];
 } tide_variant;
 
 /* Shapes as infer and space see them, from a call. */
-typedef struct tide_frame { tide_shapes s; const tide_meta *in[TIDE_MAXARGS]; tide_meta out[TIDE_MAXARGS]; } tide_frame;
+typedef struct tide_frame {
+    tide_shapes s;
+    const tide_meta *in[TIDE_MAXARGS];
+    tide_meta out[TIDE_MAXARGS];
+} tide_frame;
 void tide_frame_of(tide_context *cx, const tide_op *op, const tide_call *call, tide_frame *f);
 
-/* The attributes of TIDE_OP_VJP: this head, the forward attributes (to 8 bytes), the metas of its inputs and outputs. */
+/* The attributes of TIDE_OP_VJP: this head, the forward attributes (to 8 bytes), the metas of its inputs and
+ * outputs. */
 typedef struct tide_vjp_head {
-    uint16_t op, nattr;  /* of the forward call */
+    uint16_t op, nattr; /* of the forward call */
     uint8_t nin, nout;
-    uint8_t reduced;     /* a pointwise forward operation: the dims that its gradients are summed over */
+    uint8_t reduced; /* a pointwise forward operation: the dims that its gradients are summed over */
     uint8_t pad;
-    uint32_t want, seeded, wide; /* wide: gradients that still vary along dims their input lacks: summed afterwards */
-    uint32_t given;      /* forward inputs that were there */
-    uint64_t uses;       /* forward inputs and outputs passed: 0 until known */
+    uint32_t want, seeded,
+        wide;       /* wide: gradients that still vary along dims their input lacks: summed afterwards */
+    uint32_t given; /* forward inputs that were there */
+    uint64_t uses;  /* forward inputs and outputs passed: 0 until known */
 } tide_vjp_head;
 
-tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_call *call, const tide_space *space);
+tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_call *call,
+                              const tide_space *space);
 tide_variant *tide_variant_vjp(tide_context *cx, const tide_vjp_head *head);
 tide_status tide_space_of(const tide_op *op, const tide_shapes *s, tide_space *space);
-/* The program of an operation over arguments of the given dtypes and spaces (inputs, then outputs); simplified. */
+/* The program of an operation over arguments of the given dtypes and spaces (inputs, then outputs); simplified.
+ */
 tide_prog *tide_op_program(tide_context *cx, const tide_op *op, const tide_shapes *s, const tide_space *space);
 uint8_t tide_arg_space(const tide_space *space, int arg); /* ONE, KEPT, REDUCED or POINT */
-void tide_key_attr(const tide_op *op, const void *attr, size_t nattr, uint8_t *out); /* attributes with their slots zeroed */
+void tide_key_attr(const tide_op *op, const void *attr, size_t nattr,
+                   uint8_t *out); /* attributes with their slots zeroed */
 /* Which forward inputs and outputs the gradient of a call reads: bit i input i, bit 32+j output j. */
-tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want, uint64_t *uses);
+tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
+                       uint64_t *uses);
 tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_call *call);
 /* The same for a call that runs again and again over the same shapes, no list: filled at the first run. */
-typedef struct tide_ready { tide_variant *variant; tide_space space; } tide_ready;
+typedef struct tide_ready {
+    tide_variant *variant;
+    tide_space space;
+} tide_ready;
 tide_status tide_run_ready(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
 void tide_variants_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */
 
-/* Gradients of a call's inputs `want` from those of its outputs (NULL: none). Unwanted gx stay NULL; gx[i] may come
- * set to a tensor to write into. metas: of all inputs and outputs of the forward call. */
-tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas, tide_tensor *const *gy,
-                     uint32_t want, tide_tensor **gx);
+/* Gradients of a call's inputs `want` from those of its outputs (NULL: none). Unwanted gx stay NULL; gx[i] may
+ * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. */
+tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
+                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx);
 
 static inline const tide_vjp_head *tide_vjp_head_of(const tide_call *call) { return call->attr; }
-const void *tide_vjp_attr(const tide_vjp_head *head);        /* the forward attributes */
-const tide_meta *tide_vjp_metas(const tide_vjp_head *head);  /* the forward metas */
-tide_status tide_vjp_space(tide_context *cx, const tide_vjp_head *head, tide_space *out);   /* over the vjp's own arguments */
-tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced, uint64_t *uses); /* 0: its own */
+const void *tide_vjp_attr(const tide_vjp_head *head);       /* the forward attributes */
+const tide_meta *tide_vjp_metas(const tide_vjp_head *head); /* the forward metas */
+tide_status tide_vjp_space(tide_context *cx, const tide_vjp_head *head,
+                           tide_space *out); /* over the vjp's own arguments */
+tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced,
+                            uint64_t *uses); /* 0: its own */
 tide_status tide_vjp_infer(tide_shapes *s);
 
 /* ---- call.c: calling operations from C ---- */
 tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr);
-#define OP1(cx, OP, attr, ...) \
-    tide_call1(cx, OP, (tide_tensor *const[]){__VA_ARGS__}, (int)(sizeof((tide_tensor *const[]){__VA_ARGS__}) / sizeof(tide_tensor *)), attr)
+#define OP1(cx, OP, attr, ...)                              \
+    tide_call1(cx, OP, (tide_tensor *const[]){__VA_ARGS__}, \
+               (int)(sizeof((tide_tensor *const[]){__VA_ARGS__}) / sizeof(tide_tensor *)), attr)
 
 #endif

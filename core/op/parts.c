@@ -7,6 +7,9 @@ const char *tide_parts(tide_context *cx) {
     static const char *const isa[] = {"baseline", "avx2", "avx512"};
     char onednn[160];
     tide_dnnl_text(cx, onednn, sizeof onednn);
-    snprintf(cx->error_text, sizeof cx->error_text, "instruction set: %s\nthreads: %d\noneDNN: %s\nCUDA: kernel texts only (checked with NVRTC and an emulator by the tests)\n", isa[cx->isa], cx->threads, onednn);
+    snprintf(cx->error_text, sizeof cx->error_text,
+             "instruction set: %s\nthreads: %d\noneDNN: %s\nCUDA: kernel texts only (checked with NVRTC and an "
+             "emulator by the tests)\n",
+             isa[cx->isa], cx->threads, onednn);
     return cx->error_text;
 }

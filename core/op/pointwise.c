@@ -3,7 +3,9 @@
 #include <math.h>
 
 #define PROGRAM(name) void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define BINARY(name, expr) PROGRAM(name); PROGRAM(name) { y[0] = expr; }
+#define BINARY(name, expr) \
+    PROGRAM(name);         \
+    PROGRAM(name) { y[0] = expr; }
 #define UNARY(name, expr) BINARY(name, expr)
 #define VALUE(v) p_like(p, x[0], v)
 
@@ -24,7 +26,8 @@ PROGRAM(add) {
 
 tide_status sub_infer(tide_shapes *s);
 tide_status sub_infer(tide_shapes *s) {
-    if (s->out[0].dtype == TIDE_BOOL) return tide_fail(s->cx, TIDE_EARG, "bool tensors have no difference; use logical_xor");
+    if (s->out[0].dtype == TIDE_BOOL)
+        return tide_fail(s->cx, TIDE_EARG, "bool tensors have no difference; use logical_xor");
     return rule_broadcast(s);
 }
 PROGRAM(sub);
@@ -38,16 +41,24 @@ BINARY(mul, p_type(p, x[0]) == TIDE_RMASK ? p_and(p, x[0], x[1]) : p_mul(p, x[0]
 tide_status div_infer(tide_shapes *s);
 tide_status div_infer(tide_shapes *s) {
     const tide_div_attr *a = s->attr;
-    if (a->rounding_mode == TIDE_DIV_NONE && !tide_dtype_is_float((tide_dtype)s->out[0].dtype)) s->out[0].dtype = TIDE_F32;
-    if (s->out[0].dtype == TIDE_BOOL) return tide_fail(s->cx, TIDE_EARG, "bool tensors have no integer quotient");
+    if (a->rounding_mode == TIDE_DIV_NONE && !tide_dtype_is_float((tide_dtype)s->out[0].dtype))
+        s->out[0].dtype = TIDE_F32;
+    if (s->out[0].dtype == TIDE_BOOL)
+        return tide_fail(s->cx, TIDE_EARG, "bool tensors have no integer quotient");
     return rule_broadcast(s);
 }
 PROGRAM(div);
 PROGRAM(div) {
     const tide_div_attr *a = attr;
     tide_val u = x[0], v = x[1];
-    if (a->rounding_mode == TIDE_DIV_FLOOR) { y[0] = p_floordiv(p, u, v); return; }
-    if (a->rounding_mode == TIDE_DIV_TRUNC) { y[0] = integral(p, u) ? p_div(p, u, v) : p_trunc(p, p_div(p, u, v)); return; }
+    if (a->rounding_mode == TIDE_DIV_FLOOR) {
+        y[0] = p_floordiv(p, u, v);
+        return;
+    }
+    if (a->rounding_mode == TIDE_DIV_TRUNC) {
+        y[0] = integral(p, u) ? p_div(p, u, v) : p_trunc(p, p_div(p, u, v));
+        return;
+    }
     if (integral(p, u)) u = p_cvt(p, u, TIDE_RF32), v = p_cvt(p, v, TIDE_RF32);
     y[0] = p_div(p, u, v);
 }
@@ -59,7 +70,8 @@ tide_status pow_infer(tide_shapes *s);
 tide_status pow_infer(tide_shapes *s) {
     const tide_pow_attr *a = s->attr;
     if (s->out[0].dtype == TIDE_BOOL) return tide_fail(s->cx, TIDE_EARG, "bool tensors have no powers");
-    if (a->exponent.kind == TIDE_INTEGER && a->exponent.u.i < 0 && !tide_dtype_is_float((tide_dtype)s->out[0].dtype))
+    if (a->exponent.kind == TIDE_INTEGER && a->exponent.u.i < 0 &&
+        !tide_dtype_is_float((tide_dtype)s->out[0].dtype))
         return tide_fail(s->cx, TIDE_EARG, "integers to a negative power are not integers; use a float tensor");
     return rule_broadcast(s);
 }
@@ -70,7 +82,8 @@ BINARY(minimum, p_type(p, x[0]) == TIDE_RMASK ? p_and(p, x[0], x[1]) : p_min(p, 
 tide_status clamp_infer(tide_shapes *s);
 tide_status clamp_infer(tide_shapes *s) {
     const tide_clamp_attr *a = s->attr;
-    if (!s->in[1] && !s->in[2] && !a->min.kind && !a->max.kind) return tide_fail(s->cx, TIDE_EARG, "neither min nor max is given");
+    if (!s->in[1] && !s->in[2] && !a->min.kind && !a->max.kind)
+        return tide_fail(s->cx, TIDE_EARG, "neither min nor max is given");
     if (s->out[0].dtype == TIDE_BOOL) return tide_fail(s->cx, TIDE_EARG, "bool tensors cannot be clamped");
     return rule_broadcast(s);
 }
@@ -79,7 +92,8 @@ PROGRAM(clamp);
 PROGRAM(clamp) {
     const tide_clamp_attr *a = attr;
     tide_val v = x[0];
-    bool numbers = (x[1] == TIDE_NOVAL || a->min.kind) && (x[2] == TIDE_NOVAL || a->max.kind) && !integral(p, v);
+    bool numbers =
+        (x[1] == TIDE_NOVAL || a->min.kind) && (x[2] == TIDE_NOVAL || a->max.kind) && !integral(p, v);
     if (numbers) {
         tide_val held = p_hold(p, v);
         if (x[1] != TIDE_NOVAL) held = p_max(p, held, x[1]);
@@ -102,8 +116,11 @@ BINARY(where, p_select(p, p_cvt(p, x[0], TIDE_RMASK), x[1], x[2]))
 tide_status masked_fill_infer(tide_shapes *s);
 tide_status masked_fill_infer(tide_shapes *s) {
     tide_meta m = *s->in[0];
-    if (s->in[1]->dtype != TIDE_BOOL) return tide_fail(s->cx, TIDE_EARG, "mask must be bool, not %s", tide_dtype_name((tide_dtype)s->in[1]->dtype));
-    if (s->in[2] && s->in[2]->ndim) return tide_fail(s->cx, TIDE_EARG, "value must be a number or a 0-d tensor");
+    if (s->in[1]->dtype != TIDE_BOOL)
+        return tide_fail(s->cx, TIDE_EARG, "mask must be bool, not %s",
+                         tide_dtype_name((tide_dtype)s->in[1]->dtype));
+    if (s->in[2] && s->in[2]->ndim)
+        return tide_fail(s->cx, TIDE_EARG, "value must be a number or a 0-d tensor");
     tide_status e = tide_broadcast(s->cx, &m, s->in[1]);
     s->out[0] = m;
     return e;
@@ -113,8 +130,12 @@ BINARY(masked_fill, p_select(p, x[1], p_cvt(p, x[2], p_type(p, x[0])), x[0]))
 UNARY(neg, p_neg(p, x[0]))
 UNARY(abs, p_abs(p, x[0]))
 /* NaN has no sign: 0 */
-UNARY(sign, p_type(p, x[0]) == TIDE_RMASK ? x[0] : p_sub(p, p_cvt(p, p_lt(p, VALUE(0), x[0]), p_type(p, x[0])), p_cvt(p, p_lt(p, x[0], VALUE(0)), p_type(p, x[0]))))
-static tide_val numeric(tide_prog *p, tide_val v) { return p_type(p, v) == TIDE_RMASK ? p_cvt(p, v, TIDE_RI64) : v; }
+UNARY(sign, p_type(p, x[0]) == TIDE_RMASK ? x[0]
+                                          : p_sub(p, p_cvt(p, p_lt(p, VALUE(0), x[0]), p_type(p, x[0])),
+                                                  p_cvt(p, p_lt(p, x[0], VALUE(0)), p_type(p, x[0]))))
+static tide_val numeric(tide_prog *p, tide_val v) {
+    return p_type(p, v) == TIDE_RMASK ? p_cvt(p, v, TIDE_RI64) : v;
+}
 tide_status square_infer(tide_shapes *s);
 tide_status square_infer(tide_shapes *s) {
     s->out[0] = *s->in[0];
@@ -133,10 +154,14 @@ PROGRAM(round);
 PROGRAM(round) {
     const tide_round_attr *a = attr;
     tide_val scale = VALUE(pow(10, (double)(a->decimals < 0 ? -a->decimals : a->decimals)));
-    if (integral(p, x[0])) y[0] = x[0];
-    else if (a->decimals == 0) y[0] = p_un(p, TIDE_P_ROUND, x[0]);
-    else if (a->decimals > 0) y[0] = p_div(p, p_un(p, TIDE_P_ROUND, p_mul(p, x[0], scale)), scale);
-    else y[0] = p_mul(p, p_un(p, TIDE_P_ROUND, p_div(p, x[0], scale)), scale);
+    if (integral(p, x[0]))
+        y[0] = x[0];
+    else if (a->decimals == 0)
+        y[0] = p_un(p, TIDE_P_ROUND, x[0]);
+    else if (a->decimals > 0)
+        y[0] = p_div(p, p_un(p, TIDE_P_ROUND, p_mul(p, x[0], scale)), scale);
+    else
+        y[0] = p_mul(p, p_un(p, TIDE_P_ROUND, p_div(p, x[0], scale)), scale);
 }
 UNARY(reciprocal, p_div(p, VALUE(1), x[0]))
 UNARY(exp, p_exp(p, x[0]))
@@ -153,8 +178,10 @@ UNARY(sigmoid, p_sigmoid(p, x[0]))
 UNARY(silu, p_mul(p, x[0], p_sigmoid(p, x[0])))
 
 UNARY(relu, p_type(p, x[0]) == TIDE_RMASK ? x[0] : p_max(p, x[0], VALUE(0)))
-void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy, tide_val *gx);
-void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy, tide_val *gx) {
+void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy,
+                      tide_val *gx);
+void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy,
+                      tide_val *gx) {
     tide_val zero = p_like(p, y[0], 0);
     gx[0] = p_select(p, p_le(p, y[0], zero), zero, gy[0]); /* NaN passes */
 }
@@ -194,14 +221,20 @@ tide_status dropout_infer(tide_shapes *s) {
 PROGRAM(dropout);
 PROGRAM(dropout) {
     const tide_dropout_attr *a = attr;
-    if (!a->training) { y[0] = x[0]; return; }
+    if (!a->training) {
+        y[0] = x[0];
+        return;
+    }
     int type = p_type(p, x[0]);
     tide_val i = p_index(p, TIDE_P_INDEX_K, TIDE_KEPT);
-    tide_val bits = p_random(p, i, p_slot_index(p, offsetof(tide_dropout_attr, seed), false), p_slot_index(p, offsetof(tide_dropout_attr, call), false));
+    tide_val bits = p_random(p, i, p_slot_index(p, offsetof(tide_dropout_attr, seed), false),
+                             p_slot_index(p, offsetof(tide_dropout_attr, call), false));
     tide_val rate = p_slot(p, offsetof(tide_dropout_attr, p), true, TIDE_RF32);
     tide_val high = p_bin(p, TIDE_P_SHR, bits, p_const(p, TIDE_RI32, 8));
-    tide_val u = p_mul(p, p_cvt(p, p_and(p, high, p_const(p, TIDE_RI32, 0xFFFFFF)), TIDE_RF32), p_const(p, TIDE_RF32, 0x1p-24));
+    tide_val u = p_mul(p, p_cvt(p, p_and(p, high, p_const(p, TIDE_RI32, 0xFFFFFF)), TIDE_RF32),
+                       p_const(p, TIDE_RF32, 0x1p-24));
     tide_val one = p_const(p, TIDE_RF32, 1);
-    tide_val scale = p_select(p, p_lt(p, rate, one), p_div(p, one, p_sub(p, one, rate)), p_const(p, TIDE_RF32, 0));
+    tide_val scale =
+        p_select(p, p_lt(p, rate, one), p_div(p, one, p_sub(p, one, rate)), p_const(p, TIDE_RF32, 0));
     y[0] = p_select(p, p_le(p, rate, u), p_mul(p, x[0], p_cvt(p, scale, type)), p_like(p, x[0], 0));
 }

@@ -1,13 +1,17 @@
 /* Reductions over any subset of dims. All rows of the family begin their attributes with `dim`. */
 #include "op/op.h"
 
-#define PROGRAM(name) \
+#define PROGRAM(name)                                                                    \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name) tide_status name(tide_shapes *s); tide_status name(tide_shapes *s)
-#define VJP(name) \
-    void name##_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy, tide_val *gx); \
-    void name##_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy, tide_val *gx)
+#define RULE(name)                    \
+    tide_status name(tide_shapes *s); \
+    tide_status name(tide_shapes *s)
+#define VJP(name)                                                                                 \
+    void name##_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, \
+                            const tide_val *gy, tide_val *gx);                                    \
+    void name##_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, \
+                            const tide_val *gy, tide_val *gx)
 
 _Static_assert(offsetof(tide_sum_attr, dim) == 0 && offsetof(tide_softmax_attr, dim) == 0, "dim comes first");
 
@@ -16,13 +20,17 @@ tide_status reduce_space(const tide_shapes *s, tide_space *out) { return space_r
 tide_status soft_space(const tide_shapes *s, tide_space *out);
 tide_status soft_space(const tide_shapes *s, tide_space *out) { return space_reduce(s, s->attr, true, out); }
 
-static tide_status out_meta(tide_shapes *s, bool keepdim) { return meta_reduce(s->cx, s->in[0], s->attr, keepdim, &s->out[0]); }
+static tide_status out_meta(tide_shapes *s, bool keepdim) {
+    return meta_reduce(s->cx, s->in[0], s->attr, keepdim, &s->out[0]);
+}
 
 RULE(sum_infer) {
     const tide_sum_attr *a = s->attr;
     tide_status e = out_meta(s, a->keepdim);
-    if (a->dtype) s->out[0].dtype = (uint8_t)a->dtype;
-    else if (!tide_dtype_is_float((tide_dtype)s->in[0]->dtype)) s->out[0].dtype = TIDE_I64;
+    if (a->dtype)
+        s->out[0].dtype = (uint8_t)a->dtype;
+    else if (!tide_dtype_is_float((tide_dtype)s->in[0]->dtype))
+        s->out[0].dtype = TIDE_I64;
     return e;
 }
 /* Sums in the type of the result: `dtype` converts first; integers sum as int64. */
@@ -49,7 +57,8 @@ static tide_status not_empty(tide_shapes *s) {
     uint8_t mask;
     tide_status e = tide_dims_mask(s->cx, s->attr, s->in[0]->ndim, &mask);
     for (int d = 0; d < s->in[0]->ndim && !e; d++)
-        if ((mask >> d & 1) && s->in[0]->shape[d] == 0) e = tide_fail(s->cx, TIDE_EARG, "nothing to choose from: dim %d has size 0", d + 1);
+        if ((mask >> d & 1) && s->in[0]->shape[d] == 0)
+            e = tide_fail(s->cx, TIDE_EARG, "nothing to choose from: dim %d has size 0", d + 1);
     return e;
 }
 
@@ -91,8 +100,14 @@ PROGRAM(amax) { y[0] = extreme(p, x[0], true); }
 PROGRAM(amin) { y[0] = extreme(p, x[0], false); }
 PROGRAM(argmax) { y[0] = argument(p, x[0], true); }
 PROGRAM(argmin) { y[0] = argument(p, x[0], false); }
-PROGRAM(max_dim) { y[0] = extreme(p, x[0], true); y[1] = argument(p, x[0], true); }
-PROGRAM(min_dim) { y[0] = extreme(p, x[0], false); y[1] = argument(p, x[0], false); }
+PROGRAM(max_dim) {
+    y[0] = extreme(p, x[0], true);
+    y[1] = argument(p, x[0], true);
+}
+PROGRAM(min_dim) {
+    y[0] = extreme(p, x[0], false);
+    y[1] = argument(p, x[0], false);
+}
 VJP(extreme_dim) {
     tide_val here = p_eq(p, y[1], p_index(p, TIDE_P_INDEX_R, TIDE_REDUCED));
     gx[0] = p_select(p, here, gy[0], p_like(p, gy[0], 0));
@@ -105,7 +120,8 @@ RULE(var_infer) {
 
 /* Two passes: the mean, then the squared distances from it (the textbook formula that does not cancel). */
 static tide_val variance(tide_prog *p, tide_val x, uint16_t correction, tide_val *mean) {
-    tide_val n = count(p, p_type(p, x)), m = p_div(p, p_sum_r(p, x), n), d = p_sub(p, x, m), zero = p_like(p, x, 0);
+    tide_val n = count(p, p_type(p, x)), m = p_div(p, p_sum_r(p, x), n), d = p_sub(p, x, m),
+             zero = p_like(p, x, 0);
     tide_val dof = p_sub(p, n, p_slot(p, correction, true, p_type(p, x)));
     if (mean) *mean = m;
     return p_div(p, p_sum_r(p, p_mul(p, d, d)), p_select(p, p_lt(p, dof, zero), zero, dof));
@@ -120,7 +136,8 @@ RULE(var_mean_infer) {
 }
 PROGRAM(var_mean) { y[0] = variance(p, x[0], offsetof(tide_var_mean_attr, correction), &y[1]); }
 
-/* The largest is only there against overflow: to the derivative it is a constant. Infinite ones are left out. */
+/* The largest is only there against overflow: to the derivative it is a constant. Infinite ones are left out.
+ */
 static tide_val shifted(tide_prog *p, tide_val x, tide_val *shift) {
     tide_val m = p_hold(p, p_max_r(p, x)), zero = p_like(p, x, 0);
     *shift = p_select(p, p_eq(p, p_sub(p, m, m), zero), m, zero);

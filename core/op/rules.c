@@ -22,7 +22,10 @@ tide_dtype tide_result_dtype(const tide_op *op, const tide_shapes *s) {
             *into = tide_dtype_promote(*into, (tide_dtype)m->dtype);
         } else if (arg->type == TIDE_ARG_OPERAND) {
             const tide_num *n = (const tide_num *)((const char *)s->attr + arg->offset);
-            tide_dtype d = n->kind == TIDE_FLOAT ? TIDE_F32 : n->kind == TIDE_INTEGER ? TIDE_I64 : n->kind == TIDE_BOOLEAN ? TIDE_BOOL : 0;
+            tide_dtype d = n->kind == TIDE_FLOAT     ? TIDE_F32
+                           : n->kind == TIDE_INTEGER ? TIDE_I64
+                           : n->kind == TIDE_BOOLEAN ? TIDE_BOOL
+                                                     : 0;
             number = tide_dtype_promote(number, d);
         }
     }
@@ -65,7 +68,9 @@ tide_status space_broadcast(const tide_shapes *s, tide_space *out) {
         const tide_meta *x = a < s->nin ? s->in[a] : &s->out[a - s->nin];
         int shift = x ? m->ndim - x->ndim : 0;
         for (int d = 0; d < TIDE_MAXDIM; d++)
-            out->map[a][d] = (int8_t)(x && d >= shift && d < m->ndim && (x->shape[d - shift] == m->shape[d]) ? d - shift : -1);
+            out->map[a][d] =
+                (int8_t)(x && d >= shift && d < m->ndim && (x->shape[d - shift] == m->shape[d]) ? d - shift
+                                                                                                : -1);
     }
     return TIDE_OK;
 }
@@ -86,15 +91,18 @@ tide_status tide_dims_mask(tide_context *cx, const tide_dims *dims, int ndim, ui
     return TIDE_OK;
 }
 
-tide_status meta_reduce(tide_context *cx, const tide_meta *in, const tide_dims *dims, bool keepdim, tide_meta *out) {
+tide_status meta_reduce(tide_context *cx, const tide_meta *in, const tide_dims *dims, bool keepdim,
+                        tide_meta *out) {
     uint8_t mask;
     tide_status e = tide_dims_mask(cx, dims, in->ndim, &mask);
     if (e) return e;
     tide_meta m = *in;
     m.ndim = 0;
     for (int d = 0; d < in->ndim; d++) {
-        if (!(mask >> d & 1)) m.shape[m.ndim++] = in->shape[d];
-        else if (keepdim) m.shape[m.ndim++] = 1;
+        if (!(mask >> d & 1))
+            m.shape[m.ndim++] = in->shape[d];
+        else if (keepdim)
+            m.shape[m.ndim++] = 1;
     }
     *out = m;
     return TIDE_OK;

@@ -1,15 +1,17 @@
 /* Optimizer steps: the same formulas, in the same order of roundings, as PyTorch's. */
 #include "op/op.h"
 
-#define PROGRAM(name) \
+#define PROGRAM(name)                                                                    \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
     void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
 #define SLOT(op, field) p_slot(p, offsetof(tide_##op##_attr, field), true, type)
 
 /* lr, weight_decay and maximize come first in every step's attributes */
-_Static_assert(offsetof(tide_sgd_attr, lr) == offsetof(tide_adam_attr, lr) && offsetof(tide_sgd_attr, maximize) == offsetof(tide_adam_attr, maximize),
+_Static_assert(offsetof(tide_sgd_attr, lr) == offsetof(tide_adam_attr, lr) &&
+                   offsetof(tide_sgd_attr, maximize) == offsetof(tide_adam_attr, maximize),
                "steps share the start of their attributes");
-_Static_assert(sizeof(tide_adam_attr) == sizeof(tide_adam_amsgrad_attr), "adam's two forms share their attributes");
+_Static_assert(sizeof(tide_adam_attr) == sizeof(tide_adam_amsgrad_attr),
+               "adam's two forms share their attributes");
 
 static tide_val gradient(tide_prog *p, const void *attr, const tide_val *x, int type) {
     const tide_sgd_attr *a = attr;
@@ -30,7 +32,9 @@ PROGRAM(sgd) {
     const tide_sgd_attr *a = attr;
     int type = p_type(p, x[0]);
     tide_val g = decayed(p, attr, gradient(p, attr, x, type), x[0], type), m = SLOT(sgd, momentum);
-    tide_val b = a->first ? g : p_add(p, p_mul(p, m, x[2]), p_mul(p, p_sub(p, p_const(p, type, 1), SLOT(sgd, dampening)), g));
+    tide_val b = a->first ? g
+                          : p_add(p, p_mul(p, m, x[2]),
+                                  p_mul(p, p_sub(p, p_const(p, type, 1), SLOT(sgd, dampening)), g));
     tide_val d = a->nesterov ? p_add(p, g, p_mul(p, m, b)) : b;
     y[0] = p_sub(p, x[0], p_mul(p, SLOT(sgd, lr), d));
     y[1] = b;
@@ -41,7 +45,8 @@ static void adam_program_of(tide_prog *p, const void *attr, const tide_val *x, t
     const tide_adam_attr *a = attr;
     int type = p_type(p, x[0]);
     tide_val one = p_const(p, type, 1), param = x[0], g = gradient(p, attr, x, type);
-    if (a->decoupled && a->decays) param = p_mul(p, param, p_sub(p, one, p_mul(p, SLOT(adam, lr), SLOT(adam, weight_decay))));
+    if (a->decoupled && a->decays)
+        param = p_mul(p, param, p_sub(p, one, p_mul(p, SLOT(adam, lr), SLOT(adam, weight_decay))));
     if (!a->decoupled) g = decayed(p, attr, g, param, type);
     tide_val b1 = SLOT(adam, beta1), b2 = SLOT(adam, beta2);
     tide_val m = p_add(p, x[2], p_mul(p, p_sub(p, g, x[2]), p_sub(p, one, b1)));
@@ -63,7 +68,8 @@ static tide_status all_reduced(const tide_shapes *s, tide_space *out) {
     return space_reduce(s, &all, false, out);
 }
 static tide_status scalars(tide_shapes *s) {
-    for (int j = 0; j < s->nout; j++) s->out[j] = (tide_meta){.dtype = s->in[0]->dtype, .device = s->in[0]->device};
+    for (int j = 0; j < s->nout; j++)
+        s->out[j] = (tide_meta){.dtype = s->in[0]->dtype, .device = s->in[0]->device};
     return TIDE_OK;
 }
 tide_status sum_squares_infer(tide_shapes *s);

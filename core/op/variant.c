@@ -1,11 +1,12 @@
-/* Variants: an operation's program for given attributes and dtypes, derived, simplified, cut, and compiled by the
- * device once; and running one over a call's tensors. */
+/* Variants: an operation's program for given attributes and dtypes, derived, simplified, cut, and compiled by
+ * the device once; and running one over a call's tensors. */
 #include "op/op.h"
 #include "device/cpu/cpu.h"
 
 void tide_frame_of(tide_context *cx, const tide_op *op, const tide_call *call, tide_frame *f) {
     f->s = (tide_shapes){cx, call->attr, (int)call->nin, (int)call->nout, f->in, f->out};
-    for (uint32_t i = 0; i < call->nin && i < TIDE_MAXARGS; i++) f->in[i] = call->in[i] ? &call->in[i]->meta : NULL;
+    for (uint32_t i = 0; i < call->nin && i < TIDE_MAXARGS; i++)
+        f->in[i] = call->in[i] ? &call->in[i]->meta : NULL;
     for (uint32_t j = 0; j < call->nout && j < TIDE_MAXARGS; j++)
         if (call->out[j]) f->out[j] = call->out[j]->meta;
 }
@@ -13,7 +14,8 @@ void tide_frame_of(tide_context *cx, const tide_op *op, const tide_call *call, t
 uint8_t tide_arg_space(const tide_space *space, int arg) {
     uint8_t bits = 0;
     for (int d = 0; d < space->ndim; d++)
-        if (space->map[arg][d] >= 0) bits |= space->reduced >> d & 1 ? TIDE_REDUCED : space->reduced ? TIDE_KEPT : TIDE_POINT;
+        if (space->map[arg][d] >= 0)
+            bits |= space->reduced >> d & 1 ? TIDE_REDUCED : space->reduced ? TIDE_KEPT : TIDE_POINT;
     return bits;
 }
 
@@ -37,8 +39,10 @@ void tide_key_attr(const tide_op *op, const void *attr, size_t nattr, uint8_t *o
 
 /* ---- building ---- */
 
-/* Loads operand `arg` as the program sees it: a tensor or a number, in the common type where the operation promotes. */
-static tide_val operand(tide_prog *p, const tide_op *op, const tide_shapes *s, const tide_space *space, const tide_arg *arg, int type) {
+/* Loads operand `arg` as the program sees it: a tensor or a number, in the common type where the operation
+ * promotes. */
+static tide_val operand(tide_prog *p, const tide_op *op, const tide_shapes *s, const tide_space *space,
+                        const tide_arg *arg, int type) {
     int i = arg->input;
     if (s->in[i]) {
         tide_val v = p_arg(p, (tide_dtype)s->in[i]->dtype, tide_arg_space(space, i));
@@ -51,7 +55,8 @@ static tide_val operand(tide_prog *p, const tide_op *op, const tide_shapes *s, c
 }
 
 /* Inputs that are given are declared in order, so that argument numbers follow from `s`. */
-static void arguments(tide_prog *p, const tide_op *op, const tide_shapes *s, const tide_space *space, tide_val *x) {
+static void arguments(tide_prog *p, const tide_op *op, const tide_shapes *s, const tide_space *space,
+                      tide_val *x) {
     int type = op->flags & (TIDE_F_PROMOTES | TIDE_F_FLOATING) ? tide_reg_of(tide_result_dtype(op, s)) : -1;
     for (int a = 0; a < op->narg; a++)
         if (op->arg[a].input >= 0) x[op->arg[a].input] = operand(p, op, s, space, &op->arg[a], type);
@@ -71,7 +76,8 @@ tide_prog *tide_op_program(tide_context *cx, const tide_op *op, const tide_shape
     op->program(p, s->attr, x, y);
     int nout = op->flags & TIDE_F_LIST ? op->nout : s->nout;
     for (int j = 0; j < nout; j++) {
-        int at = p_out(p, (tide_dtype)s->out[j].dtype, space->reduced ? tide_arg_space(space, s->nin + j) : TIDE_POINT);
+        int at = p_out(p, (tide_dtype)s->out[j].dtype,
+                       space->reduced ? tide_arg_space(space, s->nin + j) : TIDE_POINT);
         p_store(p, y[j], at);
     }
     if (p->failed || tide_prog_simplify(p)) {
@@ -141,7 +147,8 @@ void tide_variants_free(tide_context *cx) {
     tide_release(cx, door->table, (size_t)door->cvariant * sizeof *door->table);
 }
 
-static tide_variant *make(tide_context *cx, const uint8_t *key, uint32_t nkey, uint32_t h, tide_prog *prog, uint64_t uses) {
+static tide_variant *make(tide_context *cx, const uint8_t *key, uint32_t nkey, uint32_t h, tide_prog *prog,
+                          uint64_t uses) {
     if (!prog) return NULL;
     tide_variant *v = tide_alloc0(cx, sizeof *v + nkey);
     if (!v) {
@@ -162,7 +169,8 @@ static tide_variant *make(tide_context *cx, const uint8_t *key, uint32_t nkey, u
 
 enum { KEY_MAX = 4096 };
 
-/* Bytes that decide a program: the operation, its attributes without slots, dtypes and spaces of all arguments. */
+/* Bytes that decide a program: the operation, its attributes without slots, dtypes and spaces of all arguments.
+ */
 static uint32_t start_key(uint8_t *key, uint16_t op) {
     memset(key, 0, 8);
     memcpy(key, &op, 2);
@@ -174,21 +182,24 @@ static uint32_t end_key(uint8_t *key, uint32_t n) {
     return n;
 }
 
-tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_call *call, const tide_space *space) {
+tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_call *call,
+                              const tide_space *space) {
     if (op->infer == tide_vjp_infer) return tide_variant_vjp(cx, call->attr);
     uint8_t key[KEY_MAX];
     uint32_t n = start_key(key, call->op);
     tide_key_attr(op, call->attr, call->nattr, key + n);
     n += (uint32_t)call->nattr;
     bool list = op->flags & TIDE_F_LIST;
-    int nin = list ? op->group : (int)call->nin, nout = list ? op->nout : (int)call->nout, count = list ? (int)call->nin / op->group : 1;
+    int nin = list ? op->group : (int)call->nin, nout = list ? op->nout : (int)call->nout,
+        count = list ? (int)call->nin / op->group : 1;
     tide_frame f;
     f.s = (tide_shapes){cx, call->attr, nin, nout, f.in, f.out};
     for (int i = 0; i < nin; i++) {
         const tide_tensor *t = call->in[i * count];
         f.in[i] = t ? &t->meta : NULL;
         key[n++] = t ? t->meta.dtype : 0;
-        key[n++] = t ? tide_arg_space(space, i) | (t->meta.ndim ? 8 : 0) : 4; /* 0-d tensors promote otherwise */
+        key[n++] =
+            t ? tide_arg_space(space, i) | (t->meta.ndim ? 8 : 0) : 4; /* 0-d tensors promote otherwise */
     }
     for (int j = 0; j < nout; j++) {
         f.out[j] = call->out[j * count]->meta;
@@ -250,12 +261,13 @@ static int64_t axis_size(const tide_space *space, bool reduced) {
 }
 
 static int64_t temp_count(const tide_space *space, int bits) {
-    return (bits & TIDE_KEPT ? axis_size(space, false) : 1) * (bits & TIDE_REDUCED ? axis_size(space, true) : 1);
+    return (bits & TIDE_KEPT ? axis_size(space, false) : 1) *
+           (bits & TIDE_REDUCED ? axis_size(space, true) : 1);
 }
 
 /* Binds one piece to the tensors of item `item` of the call. */
-static void bind(const tide_variant *v, int piece, const tide_space *space, const tide_call *call, int nin, int count, int item,
-                 void *const *temp, tide_iter *it) {
+static void bind(const tide_variant *v, int piece, const tide_space *space, const tide_call *call, int nin,
+                 int count, int item, void *const *temp, tide_iter *it) {
     const tide_piece *pc = &v->pieces.piece[piece];
     it->nk = it->nr = 0;
     it->K = it->R = 1;
@@ -276,7 +288,10 @@ static void bind(const tide_variant *v, int piece, const tide_space *space, cons
         if (g < ninputs) {
             at = -1;
             for (int i = 0, k = 0; i < nin; i++)
-                if (call->in[i * count + item] && k++ == g) { at = i; break; }
+                if (call->in[i * count + item] && k++ == g) {
+                    at = i;
+                    break;
+                }
             tensor[a] = call->in[at * count + item];
         } else {
             at = nin + g - ninputs;
@@ -290,20 +305,24 @@ static void bind(const tide_variant *v, int piece, const tide_space *space, cons
         bool to_r = r != pc->swapped;
         if (pc->drop_k && !to_r) continue;
         int at = to_r ? it->nr++ : it->nk++;
-        if (to_r) it->r[at] = space->size[d], it->R *= space->size[d];
-        else it->k[at] = space->size[d], it->K *= space->size[d];
+        if (to_r)
+            it->r[at] = space->size[d], it->R *= space->size[d];
+        else
+            it->k[at] = space->size[d], it->K *= space->size[d];
         for (int a = 0; a < it->narg; a++) {
             int64_t stride = 0;
             if (tensor[a]) {
                 int m = space->map[map_of[a]][d];
-                if (m >= 0 && tensor[a]->meta.shape[m] != 1) stride = tensor[a]->stride[m] * (int64_t)tide_dtype_size((tide_dtype)tensor[a]->meta.dtype);
+                if (m >= 0 && tensor[a]->meta.shape[m] != 1)
+                    stride = tensor[a]->stride[m] * (int64_t)tide_dtype_size((tide_dtype)tensor[a]->meta.dtype);
             } else { /* a temporary: contiguous over the dims of its space */
                 int g = v->pieces.arg_of[piece][a] - v->prog->narg;
                 int bits = v->pieces.temp[g].space;
                 if (bits & (r ? TIDE_REDUCED : TIDE_KEPT)) {
                     stride = (int64_t)tide_dtype_size((tide_dtype)v->pieces.temp[g].dtype);
                     for (int e = d + 1; e < space->ndim; e++)
-                        if (bits & (space->reduced >> e & 1 ? TIDE_REDUCED : TIDE_KEPT)) stride *= space->size[e];
+                        if (bits & (space->reduced >> e & 1 ? TIDE_REDUCED : TIDE_KEPT))
+                            stride *= space->size[e];
                 }
             }
             *(to_r ? &it->arg[a].sr[at] : &it->arg[a].sk[at]) = stride;
@@ -321,28 +340,36 @@ static bool flat(const tide_call *call, int64_t *n) {
     const tide_tensor *first = call->out[0];
     *n = tide_numel(&first->meta);
     for (uint32_t i = 0; i < call->nin; i++)
-        if (call->in[i] && (!tide_same_shape(&call->in[i]->meta, &first->meta) || !tide_is_contiguous(call->in[i]))) return false;
+        if (call->in[i] &&
+            (!tide_same_shape(&call->in[i]->meta, &first->meta) || !tide_is_contiguous(call->in[i])))
+            return false;
     for (uint32_t j = 0; j < call->nout; j++)
-        if (!tide_same_shape(&call->out[j]->meta, &first->meta) || !tide_is_contiguous(call->out[j])) return false;
+        if (!tide_same_shape(&call->out[j]->meta, &first->meta) || !tide_is_contiguous(call->out[j]))
+            return false;
     return true;
 }
 
 /* All pieces over all items of a call whose spaces and variant are known. */
-static tide_status run_items(tide_context *cx, tide_variant *v, const tide_space *space, const tide_call *call, int nin, int count, tide_iter *it) {
+static tide_status run_items(tide_context *cx, tide_variant *v, const tide_space *space, const tide_call *call,
+                             int nin, int count, tide_iter *it) {
     uint64_t slot[TIDE_MAXSLOTS];
     void *temp[16] = {NULL};
     tide_status s = TIDE_OK;
     read_slots(v->prog, call->attr, slot);
     for (int t = 0; t < v->pieces.ntemp && !s; t++) { /* lists have no temporaries: their pieces never cut */
-        temp[t] = tide_alloc(cx, (size_t)temp_count(&space[0], v->pieces.temp[t].space) * tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
+        temp[t] = tide_alloc(cx, (size_t)temp_count(&space[0], v->pieces.temp[t].space) *
+                                     tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
         if (!temp[t]) s = TIDE_EMEM;
     }
     for (int p = 0; p < v->pieces.npiece && !s; p++) {
-        for (int item = 0; item < count; item++) bind(v, p, &space[item], call, nin, count, item, temp, &it[item]);
+        for (int item = 0; item < count; item++)
+            bind(v, p, &space[item], call, nin, count, item, temp, &it[item]);
         s = tide_cpu_program(cx, &v->compiled[p], v->pieces.piece[p].prog, count, it, slot);
     }
     for (int t = 0; t < v->pieces.ntemp; t++)
-        tide_release(cx, temp[t], (size_t)temp_count(&space[0], v->pieces.temp[t].space) * tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
+        tide_release(cx, temp[t],
+                     (size_t)temp_count(&space[0], v->pieces.temp[t].space) *
+                         tide_dtype_size((tide_dtype)v->pieces.temp[t].dtype));
     return s;
 }
 
@@ -378,14 +405,19 @@ tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_cal
             it.k[0] = n;
             it.narg = 0;
             for (uint32_t i = 0; i < call->nin; i++)
-                if (call->in[i]) it.arg[it.narg].base = tide_data(call->in[i]), it.arg[it.narg++].sk[0] = (int64_t)tide_dtype_size((tide_dtype)call->in[i]->meta.dtype);
+                if (call->in[i])
+                    it.arg[it.narg].base = tide_data(call->in[i]),
+                    it.arg[it.narg++].sk[0] = (int64_t)tide_dtype_size((tide_dtype)call->in[i]->meta.dtype);
             for (uint32_t j = 0; j < call->nout; j++)
-                it.arg[it.narg].base = tide_data(call->out[j]), it.arg[it.narg++].sk[0] = (int64_t)tide_dtype_size((tide_dtype)call->out[j]->meta.dtype);
+                it.arg[it.narg].base = tide_data(call->out[j]),
+                it.arg[it.narg++].sk[0] = (int64_t)tide_dtype_size((tide_dtype)call->out[j]->meta.dtype);
             read_slots(v->prog, call->attr, slot);
-            if (v->prog->narg == v->pieces.piece[0].prog->narg) return tide_cpu_program(cx, &v->compiled[0], v->pieces.piece[0].prog, 1, &it, slot);
+            if (v->prog->narg == v->pieces.piece[0].prog->narg)
+                return tide_cpu_program(cx, &v->compiled[0], v->pieces.piece[0].prog, 1, &it, slot);
         }
     }
-    int nin = list ? op->group : (int)call->nin, nout = list ? op->nout : (int)call->nout, count = list ? (int)call->nin / op->group : 1;
+    int nin = list ? op->group : (int)call->nin, nout = list ? op->nout : (int)call->nout,
+        count = list ? (int)call->nin / op->group : 1;
     if (count == 0) return TIDE_OK;
     tide_iter local[4], *it = local;
     tide_space *space, one;
@@ -401,7 +433,8 @@ tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_cal
     for (int item = 0; item < count && !s; item++) {
         tide_frame f;
         f.s = (tide_shapes){cx, call->attr, nin, nout, f.in, f.out};
-        for (int i = 0; i < nin; i++) f.in[i] = call->in[i * count + item] ? &call->in[i * count + item]->meta : NULL;
+        for (int i = 0; i < nin; i++)
+            f.in[i] = call->in[i * count + item] ? &call->in[i * count + item]->meta : NULL;
         for (int j = 0; j < nout; j++) f.out[j] = call->out[j * count + item]->meta;
         s = tide_space_of(op, &f.s, &space[item]);
     }

@@ -2,14 +2,16 @@
 #include "op/op.h"
 #include <inttypes.h>
 
-#define VIEW(name) \
+#define VIEW(name)                                                                    \
     tide_status name##_view(tide_context *cx, const tide_call *call, tide_seen *out); \
     tide_status name##_view(tide_context *cx, const tide_call *call, tide_seen *out)
-#define VJP(name) \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, tide_tensor **gx); \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, tide_tensor **gx)
+#define VJP(name)                                                                                          \
+    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
+                           tide_tensor **gx);                                                              \
+    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
+                           tide_tensor **gx)
 #define GIVE(expr) \
-    gx[0] = expr; \
+    gx[0] = expr;  \
     return gx[0] ? TIDE_OK : tide_pending(cx)
 
 static void same(const tide_call *call, tide_seen *out) {
@@ -30,18 +32,25 @@ static tide_status resolve(tide_context *cx, const tide_meta *in, const tide_sha
     int64_t n = tide_numel(in), known = 1;
     int open = -1;
     *out = *in;
-    if (want->n < 0 || want->n > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "a shape has 0 to %d sizes", TIDE_MAXDIM);
+    if (want->n < 0 || want->n > TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "a shape has 0 to %d sizes", TIDE_MAXDIM);
     out->ndim = (int32_t)want->n;
     for (int d = 0; d < want->n; d++) {
         out->shape[d] = want->v[d];
-        if (want->v[d] == -1 && open < 0) { open = d; continue; }
-        if (want->v[d] < 0) return tide_fail(cx, TIDE_EARG, "a size is %" PRId64 "; only one may be -1", want->v[d]);
+        if (want->v[d] == -1 && open < 0) {
+            open = d;
+            continue;
+        }
+        if (want->v[d] < 0)
+            return tide_fail(cx, TIDE_EARG, "a size is %" PRId64 "; only one may be -1", want->v[d]);
         if (__builtin_mul_overflow(known, want->v[d], &known)) known = -1;
     }
-    if (open >= 0 && known > 0 && n % known == 0) out->shape[open] = n / known;
+    if (open >= 0 && known > 0 && n % known == 0)
+        out->shape[open] = n / known;
     else if (open >= 0 || known != n) {
         char a[TIDE_SHAPE_TEXT], b[TIDE_SHAPE_TEXT];
-        return tide_fail(cx, TIDE_EARG, "%s with %" PRId64 " elements does not fit into %s", tide_shape_text(in, a), n, tide_shape_text(out, b));
+        return tide_fail(cx, TIDE_EARG, "%s with %" PRId64 " elements does not fit into %s",
+                         tide_shape_text(in, a), n, tide_shape_text(out, b));
     }
     return TIDE_OK;
 }
@@ -78,7 +87,8 @@ VIEW(view) {
     if (e) return e;
     if (strides_for(call->in[0], &out->meta, out->stride)) return TIDE_OK;
     char t[TIDE_SHAPE_TEXT];
-    return tide_fail(cx, TIDE_EARG, "%s cannot be seen so without copying; use reshape", tide_shape_text(&call->in[0]->meta, t));
+    return tide_fail(cx, TIDE_EARG, "%s cannot be seen so without copying; use reshape",
+                     tide_shape_text(&call->in[0]->meta, t));
 }
 VJP(view) { GIVE(reshape_to(cx, gy[0], &call->in[0]->meta)); }
 
@@ -101,7 +111,8 @@ tide_status reshape_compose(tide_context *cx, tide_call *call) {
 
 tide_status contiguous_compose(tide_context *cx, tide_call *call);
 tide_status contiguous_compose(tide_context *cx, tide_call *call) {
-    call->out[0] = tide_is_contiguous(call->in[0]) ? tide_keep(call->in[0]) : tide_call1(cx, TIDE_OP_CLONE, call->in, 1, NULL);
+    call->out[0] = tide_is_contiguous(call->in[0]) ? tide_keep(call->in[0])
+                                                   : tide_call1(cx, TIDE_OP_CLONE, call->in, 1, NULL);
     return call->out[0] ? TIDE_OK : tide_pending(cx);
 }
 
@@ -172,11 +183,13 @@ VIEW(unsqueeze) {
     const tide_unsqueeze_attr *a = call->attr;
     const tide_tensor *t = call->in[0];
     int dim;
-    if (t->meta.ndim == TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims", TIDE_MAXDIM);
+    if (t->meta.ndim == TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims", TIDE_MAXDIM);
     tide_status e = tide_wrap_dim(cx, a->dim, t->meta.ndim + 1, &dim);
     if (e) return e;
     same(call, out);
-    for (int d = t->meta.ndim; d > dim; d--) out->meta.shape[d] = t->meta.shape[d - 1], out->stride[d] = t->stride[d - 1];
+    for (int d = t->meta.ndim; d > dim; d--)
+        out->meta.shape[d] = t->meta.shape[d - 1], out->stride[d] = t->stride[d - 1];
     out->meta.shape[dim] = 1;
     out->stride[dim] = dim < t->meta.ndim ? t->stride[dim] * t->meta.shape[dim] : 1;
     out->meta.ndim++;
@@ -188,14 +201,16 @@ VIEW(expand) {
     const tide_expand_attr *a = call->attr;
     const tide_tensor *t = call->in[0];
     int shift = (int)a->size.n - t->meta.ndim;
-    if (shift < 0 || a->size.n > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "%d sizes for a tensor of %d dims", (int)a->size.n, t->meta.ndim);
+    if (shift < 0 || a->size.n > TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "%d sizes for a tensor of %d dims", (int)a->size.n, t->meta.ndim);
     same(call, out);
     out->meta.ndim = (int32_t)a->size.n;
     for (int d = 0; d < a->size.n; d++) {
         int64_t want = a->size.v[d], have = d < shift ? 1 : t->meta.shape[d - shift];
         if (want == -1 && d >= shift) want = have;
         if (want < 0 || (have != want && have != 1))
-            return tide_fail(cx, TIDE_EARG, "size %" PRId64 " of dim %d cannot become %" PRId64, have, d + 1, want);
+            return tide_fail(cx, TIDE_EARG, "size %" PRId64 " of dim %d cannot become %" PRId64, have, d + 1,
+                             want);
         out->meta.shape[d] = want;
         out->stride[d] = d < shift || have != want ? 0 : t->stride[d - shift];
     }
@@ -221,12 +236,14 @@ VJP(expand) {
 static tide_status position(tide_context *cx, int64_t at, int64_t size, bool end, int64_t *out) {
     int64_t i = at < 0 ? at + size : at;
     if (i < 0 || i > size || (i == size && !end))
-        return tide_fail(cx, TIDE_EARG, "position %" PRId64 " is out of range for a dim of size %" PRId64, at < 0 ? at : at + 1, size);
+        return tide_fail(cx, TIDE_EARG, "position %" PRId64 " is out of range for a dim of size %" PRId64,
+                         at < 0 ? at : at + 1, size);
     *out = i;
     return TIDE_OK;
 }
 
-static tide_status sliced(tide_context *cx, const tide_call *call, int64_t dim, int64_t start, int64_t length, int64_t step, tide_seen *out) {
+static tide_status sliced(tide_context *cx, const tide_call *call, int64_t dim, int64_t start, int64_t length,
+                          int64_t step, tide_seen *out) {
     int d;
     int64_t i;
     tide_status e = tide_wrap_dim(cx, dim, call->in[0]->meta.ndim, &d);
@@ -237,14 +254,17 @@ static tide_status sliced(tide_context *cx, const tide_call *call, int64_t dim, 
     e = position(cx, start, size, true, &i);
     if (e) return e;
     if (step < 1 || length < 0 || (length > 0 && i + (length - 1) * step >= size))
-        return tide_fail(cx, TIDE_EARG, "%" PRId64 " positions from %" PRId64 " do not fit into a dim of size %" PRId64, length, i + 1, size);
+        return tide_fail(cx, TIDE_EARG,
+                         "%" PRId64 " positions from %" PRId64 " do not fit into a dim of size %" PRId64,
+                         length, i + 1, size);
     out->meta.shape[d] = length;
     out->offset += i * out->stride[d];
     out->stride[d] *= step;
     return TIDE_OK;
 }
 
-static tide_tensor *unsliced(tide_context *cx, tide_tensor *g, const tide_meta *m, int64_t dim, int64_t start, int64_t step) {
+static tide_tensor *unsliced(tide_context *cx, tide_tensor *g, const tide_meta *m, int64_t dim, int64_t start,
+                             int64_t step) {
     int d = (int)(dim < 0 ? dim + m->ndim : dim);
     tide_unslice_attr a = {d, start < 0 ? start + m->shape[d] : start, step, m->shape[d]};
     return tide_call1(cx, TIDE_OP_UNSLICE, &g, 1, &a);
@@ -278,7 +298,8 @@ VIEW(select) {
     e = position(cx, a->index, out->meta.shape[d], false, &i);
     if (e) return e;
     out->offset += i * out->stride[d];
-    for (int k = d; k + 1 < out->meta.ndim; k++) out->meta.shape[k] = out->meta.shape[k + 1], out->stride[k] = out->stride[k + 1];
+    for (int k = d; k + 1 < out->meta.ndim; k++)
+        out->meta.shape[k] = out->meta.shape[k + 1], out->stride[k] = out->stride[k + 1];
     out->meta.ndim--;
     return TIDE_OK;
 }

@@ -1,6 +1,6 @@
-/* The derivative of any program operation, as one operation: TIDE_OP_VJP. Its attributes name the forward call; its
- * inputs are the forward tensors that the derivative reads and the gradients of the outputs; its outputs the gradients
- * of the inputs. Its own derivative is again a TIDE_OP_VJP. */
+/* The derivative of any program operation, as one operation: TIDE_OP_VJP. Its attributes name the forward call;
+ * its inputs are the forward tensors that the derivative reads and the gradients of the outputs; its outputs
+ * the gradients of the inputs. Its own derivative is again a TIDE_OP_VJP. */
 #include "op/op.h"
 
 static size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
@@ -13,7 +13,11 @@ static size_t blob_size(const tide_vjp_head *head) {
     return sizeof *head + round8(head->nattr) + (size_t)(head->nin + head->nout) * sizeof(tide_meta);
 }
 
-typedef struct { tide_shapes s; const tide_meta *in[TIDE_MAXARGS]; tide_meta out[TIDE_MAXARGS]; } shapes_t;
+typedef struct {
+    tide_shapes s;
+    const tide_meta *in[TIDE_MAXARGS];
+    tide_meta out[TIDE_MAXARGS];
+} shapes_t;
 
 static void forward_shapes(tide_context *cx, const tide_vjp_head *head, shapes_t *f) {
     const tide_meta *m = tide_vjp_metas(head);
@@ -30,7 +34,8 @@ static uint8_t missing(const tide_space *sp, int arg) {
     return m;
 }
 
-/* The forward space, with the dims that this gradient sums over as the reduced ones where the forward reduces none. */
+/* The forward space, with the dims that this gradient sums over as the reduced ones where the forward reduces
+ * none. */
 static tide_status forward_space(tide_context *cx, const tide_vjp_head *head, shapes_t *f, tide_space *sp) {
     forward_shapes(cx, head, f);
     tide_status e = tide_space_of(&tide_op_table[head->op], &f->s, sp);
@@ -38,7 +43,8 @@ static tide_status forward_space(tide_context *cx, const tide_vjp_head *head, sh
     return e;
 }
 
-/* A gradient that is wide keeps, within each axis along which its input varies at all, the dims that the input lacks. */
+/* A gradient that is wide keeps, within each axis along which its input varies at all, the dims that the input
+ * lacks. */
 static void widen(tide_space *sp, int8_t *map, int *ndim_out) {
     bool axis[2] = {false, false};
     for (int d = 0; d < sp->ndim; d++)
@@ -91,8 +97,9 @@ tide_status tide_vjp_infer(tide_shapes *s) {
     return TIDE_OK;
 }
 
-/* The forward program over the forward space, then derived; an operation's own vjp_program instead where it has one.
- * A derivative that is derived again has the reduced dims of that: the gradients of what it broadcasts are sums. */
+/* The forward program over the forward space, then derived; an operation's own vjp_program instead where it has
+ * one. A derivative that is derived again has the reduced dims of that: the gradients of what it broadcasts are
+ * sums. */
 tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced, uint64_t *uses) {
     const tide_op *op = &tide_op_table[head->op];
     shapes_t f;
@@ -114,18 +121,26 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
     if (op->vjp_program) {
         q = tide_prog_new(cx);
         tide_val x[TIDE_MAXARGS], y[TIDE_MAXARGS], gy[TIDE_MAXARGS], gx[TIDE_MAXARGS];
-        memset(x, 0xFF, sizeof x), memset(y, 0xFF, sizeof y), memset(gy, 0xFF, sizeof gy), memset(gx, 0xFF, sizeof gx);
+        memset(x, 0xFF, sizeof x), memset(y, 0xFF, sizeof y), memset(gy, 0xFF, sizeof gy),
+            memset(gx, 0xFF, sizeof gx);
         if (q) {
             used = 0;
             for (int i = 0; i < head->nin; i++)
-                if (f.in[i] && (op->saves_in >> i & 1)) x[i] = p_arg(q, (tide_dtype)f.in[i]->dtype, tide_arg_space(&sp, i)), used |= 1ull << i;
+                if (f.in[i] && (op->saves_in >> i & 1))
+                    x[i] = p_arg(q, (tide_dtype)f.in[i]->dtype, tide_arg_space(&sp, i)), used |= 1ull << i;
             for (int j = 0; j < head->nout; j++)
-                if (op->saves_out >> j & 1) y[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j)), used |= 1ull << (32 + j);
+                if (op->saves_out >> j & 1)
+                    y[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j)),
+                    used |= 1ull << (32 + j);
             for (int j = 0; j < head->nout; j++)
-                if (head->seeded >> j & 1) gy[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j));
+                if (head->seeded >> j & 1)
+                    gy[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j));
             op->vjp_program(q, tide_vjp_attr(head), x, y, gy, gx);
             for (int i = 0; i < head->nin; i++)
-                if (head->want >> i & 1) p_store(q, gx[i], p_out(q, (tide_dtype)f.in[i]->dtype, sp.reduced ? tide_arg_space(&sp, i) : TIDE_POINT));
+                if (head->want >> i & 1)
+                    p_store(
+                        q, gx[i],
+                        p_out(q, (tide_dtype)f.in[i]->dtype, sp.reduced ? tide_arg_space(&sp, i) : TIDE_POINT));
             if (q->failed || tide_prog_simplify(q)) tide_prog_free(q), q = NULL;
             *uses = used;
         }
@@ -145,8 +160,13 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
 
 /* ---- calling it ---- */
 
-static tide_vjp_head *blob(tide_context *cx, const tide_call *call, const tide_meta *metas, uint32_t given, size_t *size) {
-    tide_vjp_head h = {.op = call->op, .nattr = (uint16_t)call->nattr, .nin = (uint8_t)call->nin, .nout = (uint8_t)call->nout, .given = given};
+static tide_vjp_head *blob(tide_context *cx, const tide_call *call, const tide_meta *metas, uint32_t given,
+                           size_t *size) {
+    tide_vjp_head h = {.op = call->op,
+                       .nattr = (uint16_t)call->nattr,
+                       .nin = (uint8_t)call->nin,
+                       .nout = (uint8_t)call->nout,
+                       .given = given};
     *size = blob_size(&h);
     tide_vjp_head *b = tide_alloc0(cx, *size);
     if (!b) return NULL;
@@ -156,8 +176,8 @@ static tide_vjp_head *blob(tide_context *cx, const tide_call *call, const tide_m
     return b;
 }
 
-/* The inputs to be differentiated by one program: all of them, but for pointwise operations only those that are summed
- * over the same dims. Takes them from *want; sets head->want, reduced and wide. */
+/* The inputs to be differentiated by one program: all of them, but for pointwise operations only those that are
+ * summed over the same dims. Takes them from *want; sets head->want, reduced and wide. */
 static tide_status next_group(tide_context *cx, const tide_op *op, tide_vjp_head *head, uint32_t *want) {
     shapes_t f;
     tide_space sp;
@@ -185,7 +205,8 @@ static tide_status next_group(tide_context *cx, const tide_op *op, tide_vjp_head
     return TIDE_OK;
 }
 
-tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want, uint64_t *uses) {
+tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
+                       uint64_t *uses) {
     tide_meta metas[2 * TIDE_MAXARGS];
     uint32_t given = 0;
     *uses = 0;
@@ -205,15 +226,18 @@ tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *cal
         for (int j = 0; j < shown; j++)
             if (!tide_dtype_is_float((tide_dtype)metas[call->nin + (uint32_t)j].dtype)) b->seeded &= ~(1u << j);
         tide_variant *v = e ? NULL : tide_variant_vjp(cx, b);
-        if (!v) e = tide_pending(cx);
-        else *uses |= v->uses;
+        if (!v)
+            e = tide_pending(cx);
+        else
+            *uses |= v->uses;
     }
     tide_release(cx, b, size);
     return e;
 }
 
 /* Sums a wide gradient down to the shape of its input. */
-static tide_tensor *sum_to(tide_context *cx, tide_tensor *g, const tide_space *sp, int arg, const tide_meta *m) {
+static tide_tensor *sum_to(tide_context *cx, tide_tensor *g, const tide_space *sp, int arg,
+                           const tide_meta *m) {
     tide_sum_attr a = *(const tide_sum_attr *)tide_op_table[TIDE_OP_SUM].attr0;
     a.dim.n = 0;
     a.keepdim = 1;
@@ -228,8 +252,8 @@ static tide_tensor *sum_to(tide_context *cx, tide_tensor *g, const tide_space *s
     return out;
 }
 
-tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas, tide_tensor *const *gy,
-                     uint32_t want, tide_tensor **gx) {
+tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
+                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx) {
     if (op->vjp) return op->vjp(cx, forward, gy, want, gx);
     uint32_t given = 0;
     for (uint32_t i = 0; i < forward->nin; i++)
@@ -244,7 +268,10 @@ tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forwa
         b->uses = 0;
         e = next_group(cx, op, b, &want);
         tide_variant *v = e ? NULL : tide_variant_vjp(cx, b);
-        if (!v) { e = tide_pending(cx); break; }
+        if (!v) {
+            e = tide_pending(cx);
+            break;
+        }
         b->uses = v->uses;
         tide_tensor *in[2 * TIDE_MAXARGS], *out[TIDE_MAXARGS];
         int nin = 0, nout = 0;
@@ -256,7 +283,13 @@ tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forwa
             if (gy[j]) in[nin++] = gy[j];
         for (uint32_t i = 0; i < forward->nin; i++)
             if (b->want >> i & 1) out[nout++] = b->wide >> i & 1 ? NULL : gx[i];
-        tide_call c = {.op = TIDE_OP_VJP, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .in = in, .out = out, .attr = b, .nattr = size};
+        tide_call c = {.op = TIDE_OP_VJP,
+                       .nin = (uint32_t)nin,
+                       .nout = (uint32_t)nout,
+                       .in = in,
+                       .out = out,
+                       .attr = b,
+                       .nattr = size};
         e = tide_apply(cx, &c);
         if (e) break;
         shapes_t f;

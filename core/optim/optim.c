@@ -4,7 +4,10 @@
 
 enum { MAXSTATE = 3, MAXLISTS = 2 + MAXSTATE };
 
-typedef struct { int64_t steps; tide_tensor *state[MAXSTATE]; } slot_t;
+typedef struct {
+    int64_t steps;
+    tide_tensor *state[MAXSTATE];
+} slot_t;
 
 struct tide_optim {
     tide_context *cx;
@@ -15,20 +18,31 @@ struct tide_optim {
     tide_tensor **call; /* room for the lists of one step: inputs, then outputs */
 };
 
-static const char *const state_name[2][MAXSTATE] = {{"momentum_buffer", "", ""}, {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}};
+static const char *const state_name[2][MAXSTATE] = {{"momentum_buffer", "", ""},
+                                                    {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}};
 
-static int states(const tide_optim_config *c) { return c->kind == TIDE_SGD ? c->momentum != 0 : c->amsgrad ? 3 : 2; }
+static int states(const tide_optim_config *c) {
+    return c->kind == TIDE_SGD ? c->momentum != 0 : c->amsgrad ? 3 : 2;
+}
 
 tide_optim_config tide_optim_defaults(tide_optim_kind kind) {
-    return (tide_optim_config){.kind = kind, .lr = 1e-3, .weight_decay = kind == TIDE_ADAMW ? 1e-2 : 0, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    return (tide_optim_config){.kind = kind,
+                               .lr = 1e-3,
+                               .weight_decay = kind == TIDE_ADAMW ? 1e-2 : 0,
+                               .beta1 = 0.9,
+                               .beta2 = 0.999,
+                               .eps = 1e-8};
 }
 
 static tide_status check(tide_context *cx, const tide_optim_config *c) {
     if (!(c->lr >= 0)) return tide_fail(cx, TIDE_EARG, "optim: lr must not be negative: %g", c->lr);
-    if (!(c->weight_decay >= 0)) return tide_fail(cx, TIDE_EARG, "optim: weight_decay must not be negative: %g", c->weight_decay);
+    if (!(c->weight_decay >= 0))
+        return tide_fail(cx, TIDE_EARG, "optim: weight_decay must not be negative: %g", c->weight_decay);
     if (c->kind == TIDE_SGD) {
-        if (!(c->momentum >= 0)) return tide_fail(cx, TIDE_EARG, "optim: momentum must not be negative: %g", c->momentum);
-        if (c->nesterov && (c->momentum == 0 || c->dampening != 0)) return tide_fail(cx, TIDE_EARG, "optim: nesterov needs a momentum and no dampening");
+        if (!(c->momentum >= 0))
+            return tide_fail(cx, TIDE_EARG, "optim: momentum must not be negative: %g", c->momentum);
+        if (c->nesterov && (c->momentum == 0 || c->dampening != 0))
+            return tide_fail(cx, TIDE_EARG, "optim: nesterov needs a momentum and no dampening");
         return TIDE_OK;
     }
     if (!(c->beta1 >= 0 && c->beta1 < 1) || !(c->beta2 >= 0 && c->beta2 < 1))
@@ -37,14 +51,18 @@ static tide_status check(tide_context *cx, const tide_optim_config *c) {
     return TIDE_OK;
 }
 
-tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n, const tide_optim_config *config) {
+tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
+                           const tide_optim_config *config) {
     if (tide_pending(cx) || tide_tape_open(cx) || check(cx, config)) return NULL;
     if (n < 1) return tide_fail(cx, TIDE_EARG, "optim: no parameters"), NULL;
     for (int i = 0; i < n; i++) {
         if (!params[i] || params[i]->node || !tide_dtype_is_float((tide_dtype)params[i]->meta.dtype))
             return tide_fail(cx, TIDE_EARG, "optim: parameter %d is not a floating leaf", i + 1), NULL;
         for (int k = 0; k < i; k++)
-            if (params[k] == params[i]) return tide_fail(cx, TIDE_EARG, "optim: parameters %d and %d are the same tensor", k + 1, i + 1), NULL;
+            if (params[k] == params[i])
+                return tide_fail(cx, TIDE_EARG, "optim: parameters %d and %d are the same tensor", k + 1,
+                                 i + 1),
+                       NULL;
     }
     tide_optim *o = tide_alloc0(cx, sizeof *o);
     if (!o) return NULL;
@@ -105,7 +123,12 @@ tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *
     if (k < 0 || !value) return tide_fail(cx, TIDE_EARG, "optim: no state '%s'", name);
     tide_status e = make_state(o, i, k);
     tide_tensor *out = NULL;
-    tide_call c = {.op = TIDE_OP_COPY, .flags = TIDE_INPLACE, .nin = 2, .nout = 1, .in = (tide_tensor *[]){o->slot[i].state[k], value}, .out = &out};
+    tide_call c = {.op = TIDE_OP_COPY,
+                   .flags = TIDE_INPLACE,
+                   .nin = 2,
+                   .nout = 1,
+                   .in = (tide_tensor *[]){o->slot[i].state[k], value},
+                   .out = &out};
     return e ? e : tide_apply(cx, &c);
 }
 
@@ -127,13 +150,22 @@ static tide_status update(tide_optim *o, int64_t steps) {
         if (!p->grad || p->grad_absent || o->slot[i].steps != steps) continue;
         out[at] = in[at] = p;
         in[count + at] = p->grad;
-        for (int k = 0; k < nstate; k++) out[(1 + k) * count + at] = in[(2 + k) * count + at] = o->slot[i].state[k];
+        for (int k = 0; k < nstate; k++)
+            out[(1 + k) * count + at] = in[(2 + k) * count + at] = o->slot[i].state[k];
         at++;
     }
-    union { tide_sgd_plain_attr plain; tide_sgd_attr sgd; tide_adam_attr adam; } a;
+    union {
+        tide_sgd_plain_attr plain;
+        tide_sgd_attr sgd;
+        tide_adam_attr adam;
+    } a;
     memset(&a, 0, sizeof a);
     a.plain = (tide_sgd_plain_attr){c->lr, c->weight_decay, c->maximize, c->weight_decay != 0};
-    tide_call call = {.nin = (uint32_t)(lists * count), .nout = (uint32_t)((1 + nstate) * count), .in = in, .out = out, .attr = &a};
+    tide_call call = {.nin = (uint32_t)(lists * count),
+                      .nout = (uint32_t)((1 + nstate) * count),
+                      .in = in,
+                      .out = out,
+                      .attr = &a};
     if (c->kind == TIDE_SGD && !nstate) {
         call.op = TIDE_OP_SGD_PLAIN;
         call.nattr = sizeof a.plain;
@@ -157,14 +189,16 @@ static tide_status update(tide_optim *o, int64_t steps) {
     }
     tide_status e = tide_apply(o->cx, &call);
     for (int i = 0; i < o->n && !e; i++)
-        if (o->param[i]->grad && !o->param[i]->grad_absent && o->slot[i].steps == steps) o->slot[i].steps = -1 - (steps + 1); /* done */
+        if (o->param[i]->grad && !o->param[i]->grad_absent && o->slot[i].steps == steps)
+            o->slot[i].steps = -1 - (steps + 1); /* done */
     return e;
 }
 
 tide_status tide_optim_step(tide_optim *o) {
     tide_status e = check(o->cx, &o->config);
     for (int i = 0; i < o->n && !e; i++) /* usually all have the same number of steps: one operation */
-        if (o->param[i]->grad && !o->param[i]->grad_absent && o->slot[i].steps >= 0) e = update(o, o->slot[i].steps);
+        if (o->param[i]->grad && !o->param[i]->grad_absent && o->slot[i].steps >= 0)
+            e = update(o, o->slot[i].steps);
     for (int i = 0; i < o->n; i++)
         if (o->slot[i].steps < 0) o->slot[i].steps = -1 - o->slot[i].steps;
     return e;
@@ -174,7 +208,8 @@ tide_tensor *tide_clip_grad_norm(tide_context *cx, tide_tensor *const *params, i
     if (tide_pending(cx) || tide_tape_open(cx)) return NULL;
     int was = tide_set_grad_enabled(cx, 0), count = 0;
     size_t bytes = (size_t)(n > 0 ? n : 1) * 4 * sizeof(tide_tensor *);
-    tide_tensor **m = tide_alloc0(cx, bytes), **square = m, **in = m + n, **out = m + 3 * n, *all = NULL, *factor[2] = {NULL};
+    tide_tensor **m = tide_alloc0(cx, bytes), **square = m, **in = m + n, **out = m + 3 * n, *all = NULL,
+                *factor[2] = {NULL};
     tide_status e = m ? TIDE_OK : TIDE_EMEM;
     for (int i = 0; i < n && !e; i++) {
         if (!params[i] || !params[i]->grad || params[i]->grad_absent) continue;
@@ -185,13 +220,29 @@ tide_tensor *tide_clip_grad_norm(tide_context *cx, tide_tensor *const *params, i
     }
     if (!e && count) {
         tide_stack_attr s = {0};
-        tide_call stack = {.op = TIDE_OP_STACK, .nin = (uint32_t)count, .nout = 1, .in = square, .out = &all, .attr = &s, .nattr = sizeof s};
+        tide_call stack = {.op = TIDE_OP_STACK,
+                           .nin = (uint32_t)count,
+                           .nout = 1,
+                           .in = square,
+                           .out = &all,
+                           .attr = &s,
+                           .nattr = sizeof s};
         e = tide_apply(cx, &stack);
         tide_clip_factor_attr c = {limit};
-        tide_call clip = {.op = TIDE_OP_CLIP_FACTOR, .nin = 1, .nout = 2, .in = &all, .out = factor, .attr = &c, .nattr = sizeof c};
+        tide_call clip = {.op = TIDE_OP_CLIP_FACTOR,
+                          .nin = 1,
+                          .nout = 2,
+                          .in = &all,
+                          .out = factor,
+                          .attr = &c,
+                          .nattr = sizeof c};
         if (!e) e = tide_apply(cx, &clip);
         for (int i = 0; i < count; i++) in[count + i] = factor[1];
-        tide_call scale = {.op = TIDE_OP_SCALE_ALL, .nin = (uint32_t)(2 * count), .nout = (uint32_t)count, .in = in, .out = out};
+        tide_call scale = {.op = TIDE_OP_SCALE_ALL,
+                           .nin = (uint32_t)(2 * count),
+                           .nout = (uint32_t)count,
+                           .in = in,
+                           .out = out};
         if (!e) e = tide_apply(cx, &scale);
     } else if (!e) {
         tide_full_attr f = {{0, {0}}, {{.i = 0}, TIDE_INTEGER, 0}, TIDE_F32};

@@ -1,5 +1,6 @@
-/* Writing programs: every p_ function appends an instruction, works out its type and space, and refuses what does
- * not fit. Equal sources (constants, slots, indices) are shared at once; the rest is left to simplify.c. */
+/* Writing programs: every p_ function appends an instruction, works out its type and space, and refuses what
+ * does not fit. Equal sources (constants, slots, indices) are shared at once; the rest is left to simplify.c.
+ */
 #include "program/program.h"
 
 #define X(name, n, kind) #name,
@@ -16,7 +17,9 @@ int tide_reg_of(tide_dtype dtype) {
     switch (dtype) {
     case TIDE_F64: return TIDE_RF64;
     case TIDE_I64: return TIDE_RI64;
-    case TIDE_I32: case TIDE_I8: case TIDE_U8: return TIDE_RI32;
+    case TIDE_I32:
+    case TIDE_I8:
+    case TIDE_U8: return TIDE_RI32;
     case TIDE_BOOL: return TIDE_RMASK;
     default: return TIDE_RF32;
     }
@@ -73,7 +76,10 @@ tide_val p_arg(tide_prog *p, tide_dtype dtype, int space) {
     p->arg[p->narg].dtype = (uint8_t)dtype;
     p->arg[p->narg].space = (uint8_t)space;
     p->nin++;
-    return emit(p, (tide_insn){.op = TIDE_P_LOAD, .type = (uint8_t)tide_reg_of(dtype), .space = (uint8_t)space, .a = p->narg++});
+    return emit(p, (tide_insn){.op = TIDE_P_LOAD,
+                               .type = (uint8_t)tide_reg_of(dtype),
+                               .space = (uint8_t)space,
+                               .a = p->narg++});
 }
 
 int p_out(tide_prog *p, tide_dtype dtype, int space) {
@@ -92,13 +98,21 @@ void p_store(tide_prog *p, tide_val v, int arg) {
         wrong(p, "a stored value varies along an axis that its output does not have");
         return;
     }
-    emit(p, (tide_insn){.op = TIDE_P_STORE, .type = p->insn[v].type, .space = p->arg[arg].space, .a = v, .b = (uint16_t)arg});
+    emit(p, (tide_insn){.op = TIDE_P_STORE,
+                        .type = p->insn[v].type,
+                        .space = p->arg[arg].space,
+                        .a = v,
+                        .b = (uint16_t)arg});
 }
 
 tide_val p_const(tide_prog *p, int type, double v) {
     uint64_t bits = 0;
     switch (type) {
-    case TIDE_RF32: { float f = (float)v; memcpy(&bits, &f, sizeof f); break; }
+    case TIDE_RF32: {
+        float f = (float)v;
+        memcpy(&bits, &f, sizeof f);
+        break;
+    }
     case TIDE_RF64: memcpy(&bits, &v, sizeof v); break;
     case TIDE_RI32: bits = (uint32_t)(int32_t)(int64_t)v; break;
     case TIDE_RI64: bits = (uint64_t)(int64_t)v; break;
@@ -112,7 +126,8 @@ tide_val p_const(tide_prog *p, int type, double v) {
         if (p->failed) return TIDE_NOVAL;
         p->konst[p->nkonst++] = bits;
     }
-    return source(p, (tide_insn){.op = TIDE_P_CONST, .type = (uint8_t)type, .space = TIDE_ONE, .a = (uint16_t)k});
+    return source(p,
+                  (tide_insn){.op = TIDE_P_CONST, .type = (uint8_t)type, .space = TIDE_ONE, .a = (uint16_t)k});
 }
 
 tide_val p_like(tide_prog *p, tide_val x, double v) { return p_const(p, p_type(p, x), v); }
@@ -127,7 +142,8 @@ int p_slot_index(tide_prog *p, uint16_t offset, bool is_float) {
 
 tide_val p_slot(tide_prog *p, uint16_t offset, bool is_float, int type) {
     int i = p_slot_index(p, offset, is_float);
-    return source(p, (tide_insn){.op = TIDE_P_SLOT, .type = (uint8_t)type, .space = TIDE_ONE, .a = (uint16_t)i});
+    return source(p,
+                  (tide_insn){.op = TIDE_P_SLOT, .type = (uint8_t)type, .space = TIDE_ONE, .a = (uint16_t)i});
 }
 
 static bool is_float(int type) { return type == TIDE_RF32 || type == TIDE_RF64; }
@@ -135,13 +151,34 @@ static bool is_float(int type) { return type == TIDE_RF32 || type == TIDE_RF64; 
 /* Which register types an instruction takes. */
 static bool takes(int op, int type) {
     switch (op) {
-    case TIDE_P_HOLD: case TIDE_P_NOT: case TIDE_P_EQ: case TIDE_P_NE: return op != TIDE_P_NOT || !is_float(type);
-    case TIDE_P_AND: case TIDE_P_OR: case TIDE_P_XOR: return !is_float(type);
-    case TIDE_P_SHL: case TIDE_P_SHR: return type == TIDE_RI32 || type == TIDE_RI64;
-    case TIDE_P_NEG: case TIDE_P_ABS: case TIDE_P_SIGN: case TIDE_P_ADD: case TIDE_P_SUB: case TIDE_P_MUL: case TIDE_P_DIV:
-    case TIDE_P_FLOORDIV: case TIDE_P_MOD: case TIDE_P_FMOD: case TIDE_P_POW: case TIDE_P_MIN: case TIDE_P_MAX:
-    case TIDE_P_LT: case TIDE_P_LE: case TIDE_P_SUM: case TIDE_P_PROD: case TIDE_P_MAXR: case TIDE_P_MINR:
-        return type != TIDE_RMASK;
+    case TIDE_P_HOLD:
+    case TIDE_P_NOT:
+    case TIDE_P_EQ:
+    case TIDE_P_NE: return op != TIDE_P_NOT || !is_float(type);
+    case TIDE_P_AND:
+    case TIDE_P_OR:
+    case TIDE_P_XOR: return !is_float(type);
+    case TIDE_P_SHL:
+    case TIDE_P_SHR: return type == TIDE_RI32 || type == TIDE_RI64;
+    case TIDE_P_NEG:
+    case TIDE_P_ABS:
+    case TIDE_P_SIGN:
+    case TIDE_P_ADD:
+    case TIDE_P_SUB:
+    case TIDE_P_MUL:
+    case TIDE_P_DIV:
+    case TIDE_P_FLOORDIV:
+    case TIDE_P_MOD:
+    case TIDE_P_FMOD:
+    case TIDE_P_POW:
+    case TIDE_P_MIN:
+    case TIDE_P_MAX:
+    case TIDE_P_LT:
+    case TIDE_P_LE:
+    case TIDE_P_SUM:
+    case TIDE_P_PROD:
+    case TIDE_P_MAXR:
+    case TIDE_P_MINR: return type != TIDE_RMASK;
     default: return is_float(type);
     }
 }
@@ -150,7 +187,9 @@ tide_val p_un(tide_prog *p, int op, tide_val a) {
     if (!valid(p, a)) return TIDE_NOVAL;
     tide_insn i = p->insn[a];
     if (!takes(op, i.type)) return wrong(p, "operand type does not fit");
-    return emit(p, (tide_insn){.op = (uint8_t)op, .type = op == TIDE_P_ISNAN ? TIDE_RMASK : i.type, .space = i.space, .a = a});
+    return emit(
+        p, (tide_insn){
+               .op = (uint8_t)op, .type = op == TIDE_P_ISNAN ? TIDE_RMASK : i.type, .space = i.space, .a = a});
 }
 
 tide_val p_bin(tide_prog *p, int op, tide_val a, tide_val b) {
@@ -165,7 +204,10 @@ tide_val p_select(tide_prog *p, tide_val m, tide_val a, tide_val b) {
     if (!valid(p, m) || !valid(p, a) || !valid(p, b)) return TIDE_NOVAL;
     tide_insn i = p->insn[m], x = p->insn[a], y = p->insn[b];
     if (i.type != TIDE_RMASK || x.type != y.type) return wrong(p, "select: operand types do not fit");
-    return emit(p, (tide_insn){.op = TIDE_P_SELECT, .type = x.type, .space = i.space | x.space | y.space, .a = m, .b = a, .c = b});
+    return emit(
+        p,
+        (tide_insn){
+            .op = TIDE_P_SELECT, .type = x.type, .space = i.space | x.space | y.space, .a = m, .b = a, .c = b});
 }
 
 tide_val p_cvt(tide_prog *p, tide_val a, int type) {
@@ -174,17 +216,26 @@ tide_val p_cvt(tide_prog *p, tide_val a, int type) {
 }
 
 tide_val p_round_to(tide_prog *p, tide_val a, tide_dtype dtype) {
-    if (!valid(p, a) || dtype == TIDE_F32 || dtype == TIDE_F64 || dtype == TIDE_I64 || dtype == TIDE_I32 || dtype == TIDE_BOOL)
+    if (!valid(p, a) || dtype == TIDE_F32 || dtype == TIDE_F64 || dtype == TIDE_I64 || dtype == TIDE_I32 ||
+        dtype == TIDE_BOOL)
         return a;
     if (p->insn[a].type != tide_reg_of(dtype)) return wrong(p, "round_to: operand type does not fit");
-    return emit(p, (tide_insn){.op = TIDE_P_ROUND_TO, .type = p->insn[a].type, .space = p->insn[a].space, .aux = (uint8_t)dtype, .a = a});
+    return emit(p, (tide_insn){.op = TIDE_P_ROUND_TO,
+                               .type = p->insn[a].type,
+                               .space = p->insn[a].space,
+                               .aux = (uint8_t)dtype,
+                               .a = a});
 }
 
 tide_val p_reduce(tide_prog *p, int op, tide_val a, int axis) {
     if (!valid(p, a)) return TIDE_NOVAL;
     tide_insn i = p->insn[a];
     if (!takes(op, i.type)) return wrong(p, "reduction: operand type does not fit");
-    return emit(p, (tide_insn){.op = (uint8_t)op, .type = i.type, .space = (uint8_t)(i.space & ~axis), .aux = (uint8_t)axis, .a = a});
+    return emit(p, (tide_insn){.op = (uint8_t)op,
+                               .type = i.type,
+                               .space = (uint8_t)(i.space & ~axis),
+                               .aux = (uint8_t)axis,
+                               .a = a});
 }
 
 tide_val p_index(tide_prog *p, int op, int space) {
@@ -193,14 +244,27 @@ tide_val p_index(tide_prog *p, int op, int space) {
 
 tide_val p_random(tide_prog *p, tide_val index, int key_slot, int hi_slot) {
     if (!valid(p, index)) return TIDE_NOVAL;
-    return emit(p, (tide_insn){.op = TIDE_P_RANDOM, .type = TIDE_RI32, .space = p->insn[index].space, .a = index,
-                               .b = (uint16_t)key_slot, .c = (uint16_t)hi_slot});
+    return emit(p, (tide_insn){.op = TIDE_P_RANDOM,
+                               .type = TIDE_RI32,
+                               .space = p->insn[index].space,
+                               .a = index,
+                               .b = (uint16_t)key_slot,
+                               .c = (uint16_t)hi_slot});
 }
 
 void p_check(tide_prog *p, tide_val mask, const char *text) {
     if (!valid(p, mask)) return;
-    if (p->insn[mask].type != TIDE_RMASK) { wrong(p, "check: not a mask"); return; }
-    if (p->ncheck >= TIDE_MAXCHECKS) { wrong(p, "too many checks"); return; }
+    if (p->insn[mask].type != TIDE_RMASK) {
+        wrong(p, "check: not a mask");
+        return;
+    }
+    if (p->ncheck >= TIDE_MAXCHECKS) {
+        wrong(p, "too many checks");
+        return;
+    }
     p->check[p->ncheck] = text;
-    emit(p, (tide_insn){.op = TIDE_P_CHECK, .type = TIDE_RMASK, .space = p->insn[mask].space, .a = mask, .b = p->ncheck++});
+    emit(
+        p,
+        (tide_insn){
+            .op = TIDE_P_CHECK, .type = TIDE_RMASK, .space = p->insn[mask].space, .a = mask, .b = p->ncheck++});
 }

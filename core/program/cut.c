@@ -1,8 +1,8 @@
 /* Cuts a program into pieces that each reduce over one axis only.
  *
- * Every value gets a phase. A phase has a kind: which axis its reductions run over, and whether their operands vary
- * along that axis alone (thin). Values of earlier phases that a later phase needs are stored in temporaries if they
- * are KEPT, REDUCED or ONE; POINT values are computed again. */
+ * Every value gets a phase. A phase has a kind: which axis its reductions run over, and whether their operands
+ * vary along that axis alone (thin). Values of earlier phases that a later phase needs are stored in
+ * temporaries if they are KEPT, REDUCED or ONE; POINT values are computed again. */
 #include "program/program.h"
 
 enum { THIN = 4 };
@@ -11,8 +11,8 @@ enum { THIN = 4 };
 typedef struct {
     const tide_prog *p;
     tide_pieces *out;
-    int8_t *phase; /* of each value; FREE: depends on no reduction */
-    uint8_t *in;   /* in the piece being made */
+    int8_t *phase;  /* of each value; FREE: depends on no reduction */
+    uint8_t *in;    /* in the piece being made */
     uint8_t *where; /* spilled value -> argument of the whole program + 1 */
     tide_val *map;
     int nphase;
@@ -34,7 +34,8 @@ static tide_status find_phases(cut_t *c) {
             if (ph < 0) ph = 0;
             while (ph < c->nphase && c->kind[ph] != kind) ph++;
             if (ph == c->nphase) {
-                if (ph == 8) return tide_fail(p->cx, TIDE_EARG, "program: too many reductions over alternating axes");
+                if (ph == 8)
+                    return tide_fail(p->cx, TIDE_EARG, "program: too many reductions over alternating axes");
                 c->kind[c->nphase++] = (uint8_t)kind;
             }
         }
@@ -46,7 +47,8 @@ static tide_status find_phases(cut_t *c) {
 
 /* Is v computed inside phase ph's piece, or loaded from a temporary? */
 static bool inside(const cut_t *c, tide_val v, int ph) {
-    return c->phase[v] == FREE || c->phase[v] == ph || (c->p->insn[v].space == TIDE_POINT && tide_insn_kind[c->p->insn[v].op] != 'R');
+    return c->phase[v] == FREE || c->phase[v] == ph ||
+           (c->p->insn[v].space == TIDE_POINT && tide_insn_kind[c->p->insn[v].op] != 'R');
 }
 
 static void need(cut_t *c, tide_val v, int ph) {
@@ -60,7 +62,9 @@ static void need(cut_t *c, tide_val v, int ph) {
     if (n > 2) need(c, i->c, ph);
 }
 
-static int phase_of_effect(const cut_t *c, const tide_insn *i) { return c->phase[i->a] == FREE ? 0 : c->phase[i->a]; }
+static int phase_of_effect(const cut_t *c, const tide_insn *i) {
+    return c->phase[i->a] == FREE ? 0 : c->phase[i->a];
+}
 
 /* Marks what phase ph needs: its effects, and the values that later phases take from it. */
 static void mark(cut_t *c, int ph) {
@@ -142,13 +146,21 @@ static tide_status make_piece(cut_t *c, int ph) {
         if (n > 0) i.a = c->map[i.a];
         if (n > 1) i.b = c->map[i.b];
         if (n > 2) i.c = c->map[i.c];
+        if (i.op == TIDE_P_HOLD) { /* nothing derives a piece */
+            c->map[v] = i.a;
+            continue;
+        }
         i.space = (uint8_t)turn(i.space, swapped);
         if (tide_insn_kind[i.op] == 'R') i.aux = TIDE_AXIS_R;
         if (swapped) {
-            if (i.op == TIDE_P_INDEX_K) i.op = TIDE_P_INDEX_R;
-            else if (i.op == TIDE_P_INDEX_R) i.op = TIDE_P_INDEX_K;
-            else if (i.op == TIDE_P_SIZE_K) i.op = TIDE_P_SIZE_R;
-            else if (i.op == TIDE_P_SIZE_R) i.op = TIDE_P_SIZE_K;
+            if (i.op == TIDE_P_INDEX_K)
+                i.op = TIDE_P_INDEX_R;
+            else if (i.op == TIDE_P_INDEX_R)
+                i.op = TIDE_P_INDEX_K;
+            else if (i.op == TIDE_P_SIZE_K)
+                i.op = TIDE_P_SIZE_R;
+            else if (i.op == TIDE_P_SIZE_R)
+                i.op = TIDE_P_SIZE_K;
         }
         if (i.op == TIDE_P_CONST) {
             q->failed = tide_grow(q->cx, (void **)&q->konst, &q->kcapacity, q->nkonst + 1, sizeof *q->konst);

@@ -1,6 +1,6 @@
-/* The derivative of a program by reverse mode on its SSA: a program again, so gradients of gradients derive again.
- * Ties and edges are PyTorch's: max and min over an axis share the gradient among equals; maximum and minimum split it
- * in half; abs and sign have 0 at 0. */
+/* The derivative of a program by reverse mode on its SSA: a program again, so gradients of gradients derive
+ * again. Ties and edges are PyTorch's: max and min over an axis share the gradient among equals; maximum and
+ * minimum split it in half; abs and sign have 0 at 0. */
 #include "program/program.h"
 
 typedef struct {
@@ -20,22 +20,34 @@ static tide_val fwd(derive_t *d, tide_val v) {
     tide_prog *q = d->q;
     tide_val r;
     switch (i->op) {
-    case TIDE_P_LOAD: r = (tide_val)i->a; break; /* the loads are the first instructions of q, one an argument */
+    case TIDE_P_LOAD:
+        r = (tide_val)i->a;
+        break; /* the loads are the first instructions of q, one an argument */
     case TIDE_P_CONST: {
         double x = 0;
         uint64_t bits = d->p->konst[i->a];
-        if (i->type == TIDE_RF32) { float f; memcpy(&f, &bits, sizeof f); x = f; }
-        else if (i->type == TIDE_RF64) memcpy(&x, &bits, sizeof x);
-        else if (i->type == TIDE_RI32) x = (int32_t)bits;
-        else x = (double)(int64_t)bits;
+        if (i->type == TIDE_RF32) {
+            float f;
+            memcpy(&f, &bits, sizeof f);
+            x = f;
+        } else if (i->type == TIDE_RF64)
+            memcpy(&x, &bits, sizeof x);
+        else if (i->type == TIDE_RI32)
+            x = (int32_t)bits;
+        else
+            x = (double)(int64_t)bits;
         r = p_const(q, i->type, x);
         break;
     }
     case TIDE_P_SLOT: r = p_slot(q, d->p->slot[i->a].offset, d->p->slot[i->a].is_float, i->type); break;
-    case TIDE_P_INDEX_K: case TIDE_P_INDEX_R: case TIDE_P_SIZE_K: case TIDE_P_SIZE_R: r = p_index(q, i->op, i->space); break;
+    case TIDE_P_INDEX_K:
+    case TIDE_P_INDEX_R:
+    case TIDE_P_SIZE_K:
+    case TIDE_P_SIZE_R: r = p_index(q, i->op, i->space); break;
     case TIDE_P_RANDOM: {
         const tide_slot *b = &d->p->slot[i->b], *c = &d->p->slot[i->c];
-        r = p_random(q, fwd(d, i->a), p_slot_index(q, b->offset, b->is_float), p_slot_index(q, c->offset, c->is_float));
+        r = p_random(q, fwd(d, i->a), p_slot_index(q, b->offset, b->is_float),
+                     p_slot_index(q, c->offset, c->is_float));
         break;
     }
     case TIDE_P_CVT: r = p_cvt(q, fwd(d, i->a), i->type); break;
@@ -46,8 +58,10 @@ static tide_val fwd(derive_t *d, tide_val v) {
         break;
     }
     default:
-        if (tide_insn_kind[i->op] == 'R') r = p_reduce(q, i->op, fwd(d, i->a), i->aux);
-        else if (tide_insn_nargs[i->op] == 1) r = p_un(q, i->op, fwd(d, i->a));
+        if (tide_insn_kind[i->op] == 'R')
+            r = p_reduce(q, i->op, fwd(d, i->a), i->aux);
+        else if (tide_insn_nargs[i->op] == 1)
+            r = p_un(q, i->op, fwd(d, i->a));
         else {
             tide_val a = fwd(d, i->a), b = fwd(d, i->b);
             r = p_bin(q, i->op, a, b);
@@ -89,7 +103,11 @@ static void step(derive_t *d, tide_val v) {
         break;
     }
     case TIDE_P_SQRT: add(d, i->a, p_div(q, g, p_mul(q, K(2), Y)), s); break;
-    case TIDE_P_RSQRT: { tide_val y = Y; add(d, i->a, p_mul(q, p_mul(q, K(-0.5), g), p_mul(q, y, p_mul(q, y, y))), s); break; }
+    case TIDE_P_RSQRT: {
+        tide_val y = Y;
+        add(d, i->a, p_mul(q, p_mul(q, K(-0.5), g), p_mul(q, y, p_mul(q, y, y))), s);
+        break;
+    }
     case TIDE_P_EXP: add(d, i->a, p_mul(q, g, Y), s); break;
     case TIDE_P_EXPM1: add(d, i->a, p_mul(q, g, p_add(q, Y, K(1))), s); break;
     case TIDE_P_EXP2: add(d, i->a, p_mul(q, p_mul(q, g, Y), K(0.69314718055994530942)), s); break;
@@ -99,23 +117,58 @@ static void step(derive_t *d, tide_val v) {
     case TIDE_P_LOG10: add(d, i->a, p_div(q, g, p_mul(q, A, K(2.30258509299404568402))), s); break;
     case TIDE_P_SIN: add(d, i->a, p_mul(q, g, p_cos(q, A)), s); break;
     case TIDE_P_COS: add(d, i->a, p_neg(q, p_mul(q, g, p_sin(q, A))), s); break;
-    case TIDE_P_TAN: { tide_val y = Y; add(d, i->a, p_mul(q, g, p_add(q, K(1), p_mul(q, y, y))), s); break; }
-    case TIDE_P_ASIN: { tide_val a = A; add(d, i->a, p_mul(q, g, p_rsqrt(q, p_sub(q, K(1), p_mul(q, a, a)))), s); break; }
-    case TIDE_P_ACOS: { tide_val a = A; add(d, i->a, p_neg(q, p_mul(q, g, p_rsqrt(q, p_sub(q, K(1), p_mul(q, a, a))))), s); break; }
-    case TIDE_P_ATAN: { tide_val a = A; add(d, i->a, p_div(q, g, p_add(q, p_mul(q, a, a), K(1))), s); break; }
-    case TIDE_P_SINH: add(d, i->a, p_mul(q, g, p_un(q, TIDE_P_COSH, A)), s); break;
-    case TIDE_P_COSH: add(d, i->a, p_mul(q, g, p_un(q, TIDE_P_SINH, A)), s); break;
-    case TIDE_P_TANH: { tide_val y = Y; add(d, i->a, p_mul(q, g, p_sub(q, K(1), p_mul(q, y, y))), s); break; }
-    case TIDE_P_SIGMOID: { tide_val y = Y; add(d, i->a, p_mul(q, g, p_mul(q, p_sub(q, K(1), y), y)), s); break; }
-    case TIDE_P_ERF: case TIDE_P_ERFC: {
-        tide_val a = A, e = p_exp(q, p_neg(q, p_mul(q, a, a)));
-        add(d, i->a, p_mul(q, g, p_mul(q, K(i->op == TIDE_P_ERF ? 1.12837916709551257390 : -1.12837916709551257390), e)), s);
+    case TIDE_P_TAN: {
+        tide_val y = Y;
+        add(d, i->a, p_mul(q, g, p_add(q, K(1), p_mul(q, y, y))), s);
         break;
     }
-    case TIDE_P_CVT: if (differentiable(d->p, i->a)) add(d, i->a, p_cvt(q, g, d->p->insn[i->a].type), s); break;
+    case TIDE_P_ASIN: {
+        tide_val a = A;
+        add(d, i->a, p_mul(q, g, p_rsqrt(q, p_sub(q, K(1), p_mul(q, a, a)))), s);
+        break;
+    }
+    case TIDE_P_ACOS: {
+        tide_val a = A;
+        add(d, i->a, p_neg(q, p_mul(q, g, p_rsqrt(q, p_sub(q, K(1), p_mul(q, a, a))))), s);
+        break;
+    }
+    case TIDE_P_ATAN: {
+        tide_val a = A;
+        add(d, i->a, p_div(q, g, p_add(q, p_mul(q, a, a), K(1))), s);
+        break;
+    }
+    case TIDE_P_SINH: add(d, i->a, p_mul(q, g, p_un(q, TIDE_P_COSH, A)), s); break;
+    case TIDE_P_COSH: add(d, i->a, p_mul(q, g, p_un(q, TIDE_P_SINH, A)), s); break;
+    case TIDE_P_TANH: {
+        tide_val y = Y;
+        add(d, i->a, p_mul(q, g, p_sub(q, K(1), p_mul(q, y, y))), s);
+        break;
+    }
+    case TIDE_P_SIGMOID: {
+        tide_val y = Y;
+        add(d, i->a, p_mul(q, g, p_mul(q, p_sub(q, K(1), y), y)), s);
+        break;
+    }
+    case TIDE_P_ERF:
+    case TIDE_P_ERFC: {
+        tide_val a = A, e = p_exp(q, p_neg(q, p_mul(q, a, a)));
+        add(d, i->a,
+            p_mul(q, g, p_mul(q, K(i->op == TIDE_P_ERF ? 1.12837916709551257390 : -1.12837916709551257390), e)),
+            s);
+        break;
+    }
+    case TIDE_P_CVT:
+        if (differentiable(d->p, i->a)) add(d, i->a, p_cvt(q, g, d->p->insn[i->a].type), s);
+        break;
     case TIDE_P_ROUND_TO: add(d, i->a, g, s); break;
-    case TIDE_P_ADD: add(d, i->a, g, s); add(d, i->b, g, s); break;
-    case TIDE_P_SUB: add(d, i->a, g, s); add(d, i->b, p_neg(q, g), s); break;
+    case TIDE_P_ADD:
+        add(d, i->a, g, s);
+        add(d, i->b, g, s);
+        break;
+    case TIDE_P_SUB:
+        add(d, i->a, g, s);
+        add(d, i->b, p_neg(q, g), s);
+        break;
     case TIDE_P_MUL:
         add(d, i->a, p_mul(q, g, B), s);
         add(d, i->b, p_mul(q, g, A), s);
@@ -134,7 +187,8 @@ static void step(derive_t *d, tide_val v) {
         add(d, i->b, p_mul(q, g, p_select(q, flat, zero, p_mul(q, Y, p_log(q, a)))), s);
         break;
     }
-    case TIDE_P_MOD: case TIDE_P_FMOD: {
+    case TIDE_P_MOD:
+    case TIDE_P_FMOD: {
         tide_val r = p_div(q, A, B);
         add(d, i->a, g, s);
         add(d, i->b, p_neg(q, p_mul(q, g, i->op == TIDE_P_MOD ? p_floor(q, r) : p_trunc(q, r))), s);
@@ -147,7 +201,8 @@ static void step(derive_t *d, tide_val v) {
         break;
     }
     case TIDE_P_COPYSIGN: add(d, i->a, p_mul(q, g, p_mul(q, p_sign(q, A), p_sign(q, Y))), s); break;
-    case TIDE_P_MAX: case TIDE_P_MIN: { /* the loser gets nothing; with NaN both count as not losing */
+    case TIDE_P_MAX:
+    case TIDE_P_MIN: { /* the loser gets nothing; with NaN both count as not losing */
         tide_val a = A, b = B, ties = p_eq(q, a, b);
         bool max = i->op == TIDE_P_MAX;
         tide_val a_loses = max ? p_lt(q, a, b) : p_lt(q, b, a), b_loses = max ? p_lt(q, b, a) : p_lt(q, a, b);
@@ -168,12 +223,17 @@ static void step(derive_t *d, tide_val v) {
         add(d, c, g, s);
         break;
     }
-    case TIDE_P_SUM: case TIDE_P_MAXR: case TIDE_P_MINR: case TIDE_P_PROD: {
+    case TIDE_P_SUM:
+    case TIDE_P_MAXR:
+    case TIDE_P_MINR:
+    case TIDE_P_PROD: {
         int over = d->p->insn[i->a].space;
         tide_val c = g;
         if (!(over & i->aux)) { /* the operand does not vary along the axis: it counted once an element */
             if (i->op == TIDE_P_SUM)
-                c = p_mul(q, g, p_cvt(q, p_index(q, i->aux == TIDE_AXIS_R ? TIDE_P_SIZE_R : TIDE_P_SIZE_K, TIDE_ONE), i->type));
+                c = p_mul(q, g,
+                          p_cvt(q, p_index(q, i->aux == TIDE_AXIS_R ? TIDE_P_SIZE_R : TIDE_P_SIZE_K, TIDE_ONE),
+                                i->type));
         } else if (i->op == TIDE_P_PROD) {
             c = p_mul(q, g, p_div(q, Y, A));
         } else if (i->op != TIDE_P_SUM) { /* equals share; NaN equals NaN */
@@ -205,8 +265,10 @@ static uint64_t compact(const tide_prog *p, tide_prog *q) {
         shift[a] = gone;
         if (keep) {
             q->arg[a - gone] = q->arg[a];
-            if (a < p->nin) uses |= 1ull << a;
-            else if (a < nfwd) uses |= 1ull << (32 + a - p->nin);
+            if (a < p->nin)
+                uses |= 1ull << a;
+            else if (a < nfwd)
+                uses |= 1ull << (32 + a - p->nin);
         } else {
             gone++;
         }
@@ -227,7 +289,10 @@ tide_prog *tide_prog_derive(const tide_prog *p, uint32_t want, uint32_t seeded, 
     tide_prog *q = tide_prog_new(cx);
     size_t size = (size_t)p->n * 3 * sizeof(tide_val);
     tide_val *table = q ? tide_alloc(cx, size) : NULL;
-    if (!table) { tide_prog_free(q); return NULL; }
+    if (!table) {
+        tide_prog_free(q);
+        return NULL;
+    }
     memset(table, 0xFF, size);
     derive_t d = {p, q, table, table + p->n, table + 2 * p->n};
 
@@ -246,7 +311,8 @@ tide_prog *tide_prog_derive(const tide_prog *p, uint32_t want, uint32_t seeded, 
         const tide_insn *of = &p->insn[i->a];
         int dtype = p->arg[i->b].dtype;
         bool exact = dtype == TIDE_F32 || dtype == TIDE_F64 || dtype == TIDE_I64;
-        if (exact && of->space == p->arg[i->b].space && tide_insn_kind[of->op] != 'S') d.saved[i->a] = load[i->b];
+        if (exact && of->space == p->arg[i->b].space && tide_insn_kind[of->op] != 'S')
+            d.saved[i->a] = load[i->b];
     }
     for (int64_t v = 0; v < p->n; v++) {
         const tide_insn *i = &p->insn[v];
@@ -265,7 +331,10 @@ tide_prog *tide_prog_derive(const tide_prog *p, uint32_t want, uint32_t seeded, 
     for (int i = 0; i < p->nin; i++) /* inputs that the simplified program does not even load */
         if (want >> i & 1) p_store(q, p_const(q, tide_reg_of((tide_dtype)p->arg[i].dtype), 0), gx[i]);
     tide_release(cx, table, size);
-    if (q->failed || tide_prog_simplify(q)) { tide_prog_free(q); return NULL; }
+    if (q->failed || tide_prog_simplify(q)) {
+        tide_prog_free(q);
+        return NULL;
+    }
     *uses = compact(p, q);
     return q;
 }

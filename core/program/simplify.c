@@ -1,5 +1,6 @@
-/* Makes a program smaller without changing a bit of its results: constants, common subexpressions, identities that
- * hold for every value (x + 0 is not one of them: it turns -0 into 0), HOLD, and code that nothing uses. */
+/* Makes a program smaller without changing a bit of its results: constants, common subexpressions, identities
+ * that hold for every value (x + 0 is not one of them: it turns -0 into 0), and code that nothing uses. HOLD
+ * stays: what is simplified may still be derived. */
 #include "program/program.h"
 
 static bool is_const(const tide_prog *p, tide_val v, double want) {
@@ -9,7 +10,13 @@ static bool is_const(const tide_prog *p, tide_val v, double want) {
     float f;
     double d;
     switch (i->type) {
-    case TIDE_RF32: f = (float)want; return (uint32_t)bits == ({ uint32_t w; memcpy(&w, &f, 4); w; });
+    case TIDE_RF32:
+        f = (float)want;
+        return (uint32_t)bits == ({
+                   uint32_t w;
+                   memcpy(&w, &f, 4);
+                   w;
+               });
     case TIDE_RF64: d = want; return !memcmp(&bits, &d, 8);
     case TIDE_RI32: return (int32_t)bits == (int32_t)want;
     case TIDE_RI64: return (int64_t)bits == (int64_t)want;
@@ -24,7 +31,10 @@ static bool const_value(const tide_prog *p, tide_val v, double *out) {
     uint64_t bits = p->konst[i->a];
     float f;
     switch (i->type) {
-    case TIDE_RF32: memcpy(&f, &bits, sizeof f); *out = f; break;
+    case TIDE_RF32:
+        memcpy(&f, &bits, sizeof f);
+        *out = f;
+        break;
     case TIDE_RF64: memcpy(out, &bits, sizeof *out); break;
     case TIDE_RI32: *out = (int32_t)bits; break;
     case TIDE_RI64: *out = (double)(int64_t)bits; return (int64_t)*out == (int64_t)bits;
@@ -37,10 +47,10 @@ static bool const_value(const tide_prog *p, tide_val v, double *out) {
 static tide_val identity(tide_prog *p, const tide_insn *i) {
     double x, y;
     switch (i->op) {
-    case TIDE_P_HOLD: return i->a;
     case TIDE_P_CVT:
         if (p->insn[i->a].type == i->type) return i->a;
-        if (const_value(p, i->a, &x) && x == x && x > -1e9 && x < 1e9 && (i->type <= TIDE_RF64 || x == (double)(int64_t)x))
+        if (const_value(p, i->a, &x) && x == x && x > -1e9 && x < 1e9 &&
+            (i->type <= TIDE_RF64 || x == (double)(int64_t)x))
             return p_const(p, i->type, x);
         return TIDE_NOVAL;
     case TIDE_P_NEG:
@@ -54,7 +64,8 @@ static tide_val identity(tide_prog *p, const tide_insn *i) {
     case TIDE_P_MUL:
         if (is_const(p, i->b, 1)) return i->a;
         if (is_const(p, i->a, 1)) return i->b;
-        if (i->type == TIDE_RF64 && const_value(p, i->a, &x) && const_value(p, i->b, &y)) return p_const(p, i->type, x * y);
+        if (i->type == TIDE_RF64 && const_value(p, i->a, &x) && const_value(p, i->b, &y))
+            return p_const(p, i->type, x * y);
         return TIDE_NOVAL;
     case TIDE_P_DIV: return is_const(p, i->b, 1) ? i->a : TIDE_NOVAL;
     case TIDE_P_SELECT:
@@ -62,11 +73,13 @@ static tide_val identity(tide_prog *p, const tide_insn *i) {
         return is_const(p, i->a, 1) ? i->b : is_const(p, i->a, 0) ? i->c : TIDE_NOVAL;
     case TIDE_P_AND:
         if (i->a == i->b) return i->a;
-        if (i->type == TIDE_RMASK) return is_const(p, i->a, 1) ? i->b : is_const(p, i->b, 1) ? i->a : TIDE_NOVAL;
+        if (i->type == TIDE_RMASK)
+            return is_const(p, i->a, 1) ? i->b : is_const(p, i->b, 1) ? i->a : TIDE_NOVAL;
         return TIDE_NOVAL;
     case TIDE_P_OR:
         if (i->a == i->b) return i->a;
-        if (i->type == TIDE_RMASK) return is_const(p, i->a, 0) ? i->b : is_const(p, i->b, 0) ? i->a : TIDE_NOVAL;
+        if (i->type == TIDE_RMASK)
+            return is_const(p, i->a, 0) ? i->b : is_const(p, i->b, 0) ? i->a : TIDE_NOVAL;
         return TIDE_NOVAL;
     default: return TIDE_NOVAL;
     }
@@ -106,7 +119,8 @@ tide_status tide_prog_simplify(tide_prog *p) {
         map[v] = same;
     }
     if (!p->failed) {
-        /* Backward: what no effect needs goes. (identity() may have appended constants: at most one an instruction.) */
+        /* Backward: what no effect needs goes. (identity() may have appended constants: at most one an
+         * instruction.) */
         tide_release(cx, old, (size_t)n * sizeof *old);
         tide_release(cx, map, (size_t)size);
         n = p->n;

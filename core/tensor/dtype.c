@@ -1,8 +1,12 @@
 /* The nine dtypes: sizes, names, promotion. */
 #include "tensor/tensor.h"
 
-static const struct { uint8_t size; const char *name; } dtypes[TIDE_NDTYPE] = {
-    {0, "?"}, {4, "float32"}, {8, "float64"}, {2, "float16"}, {2, "bfloat16"}, {8, "int64"}, {4, "int32"}, {1, "int8"}, {1, "uint8"}, {1, "bool"},
+static const struct {
+    uint8_t size;
+    const char *name;
+} dtypes[TIDE_NDTYPE] = {
+    {0, "?"},     {4, "float32"}, {8, "float64"}, {2, "float16"}, {2, "bfloat16"},
+    {8, "int64"}, {4, "int32"},   {1, "int8"},    {1, "uint8"},   {1, "bool"},
 };
 
 size_t tide_dtype_size(tide_dtype d) { return dtypes[d < TIDE_NDTYPE ? d : 0].size; }
@@ -17,8 +21,8 @@ tide_dtype tide_dtype_named(const char *name) {
 bool tide_dtype_is_float(tide_dtype d) { return d >= TIDE_F32 && d <= TIDE_BF16; }
 bool tide_dtype_is_int(tide_dtype d) { return d >= TIDE_I64 && d <= TIDE_U8; }
 
-/* PyTorch's lattice: floats over integers over bool; float16 with bfloat16 gives float32, uint8 with int8 int16 there,
- * which Tide does not have, so int32. */
+/* PyTorch's lattice: floats over integers over bool; float16 with bfloat16 gives float32, uint8 with int8 int16
+ * there, which Tide does not have, so int32. */
 tide_dtype tide_dtype_promote(tide_dtype a, tide_dtype b) {
     if (a == b || b == 0) return a;
     if (a == 0 || a == TIDE_BOOL) return b;

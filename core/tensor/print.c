@@ -7,7 +7,11 @@
 
 enum { THRESHOLD = 1000, EDGE = 3, WIDTH = 80 };
 
-typedef struct { char *at; size_t left, want; int column; } out_t;
+typedef struct {
+    char *at;
+    size_t left, want;
+    int column;
+} out_t;
 
 static void put(out_t *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void put(out_t *o, const char *format, ...) {
@@ -29,28 +33,48 @@ static double half(uint16_t h) {
     return h >> 15 ? -v : v;
 }
 
-typedef struct { bool is_int; double f; int64_t i; } value_t;
+typedef struct {
+    bool is_int;
+    double f;
+    int64_t i;
+} value_t;
 
 static value_t value_at(const tide_tensor *t, int64_t offset) {
-    const char *p = (const char *)t->storage->data + offset * (int64_t)tide_dtype_size((tide_dtype)t->meta.dtype);
+    const char *p =
+        (const char *)t->storage->data + offset * (int64_t)tide_dtype_size((tide_dtype)t->meta.dtype);
     value_t v = {true, 0, 0};
     uint16_t h;
     uint32_t w;
     float f;
     switch (t->meta.dtype) {
     case TIDE_F32: memcpy(&f, p, 4); return (value_t){false, f, 0};
-    case TIDE_F64: memcpy(&v.f, p, 8); v.is_int = false; return v;
+    case TIDE_F64:
+        memcpy(&v.f, p, 8);
+        v.is_int = false;
+        return v;
     case TIDE_F16: memcpy(&h, p, 2); return (value_t){false, half(h), 0};
-    case TIDE_BF16: memcpy(&h, p, 2); w = (uint32_t)h << 16; memcpy(&f, &w, 4); return (value_t){false, f, 0};
+    case TIDE_BF16:
+        memcpy(&h, p, 2);
+        w = (uint32_t)h << 16;
+        memcpy(&f, &w, 4);
+        return (value_t){false, f, 0};
     case TIDE_I64: memcpy(&v.i, p, 8); return v;
-    case TIDE_I32: { int32_t i; memcpy(&i, p, 4); v.i = i; return v; }
+    case TIDE_I32: {
+        int32_t i;
+        memcpy(&i, p, 4);
+        v.i = i;
+        return v;
+    }
     case TIDE_I8: v.i = *(const int8_t *)p; return v;
     default: v.i = *(const uint8_t *)p; return v;
     }
 }
 
 /* How the shown numbers are written: alike, as wide as the widest. */
-typedef struct { bool scientific, whole; int width; } style_t;
+typedef struct {
+    bool scientific, whole;
+    int width;
+} style_t;
 
 static int format_one(char *buf, size_t n, const tide_tensor *t, value_t v, const style_t *s) {
     if (t->meta.dtype == TIDE_BOOL) return snprintf(buf, n, "%s", v.i ? "true" : "false");
@@ -77,7 +101,10 @@ static void visit(const tide_tensor *t, int d, int64_t offset, bool summary, vis
     }
 }
 
-typedef struct { double lo, hi; bool whole, any; } range_t;
+typedef struct {
+    double lo, hi;
+    bool whole, any;
+} range_t;
 static void see(void *arg, const tide_tensor *t, int64_t offset) {
     range_t *r = arg;
     value_t v = value_at(t, offset);
@@ -90,7 +117,10 @@ static void see(void *arg, const tide_tensor *t, int64_t offset) {
     r->any = true;
 }
 
-typedef struct { const style_t *style; int width; } widest_t;
+typedef struct {
+    const style_t *style;
+    int width;
+} widest_t;
 static void measure(void *arg, const tide_tensor *t, int64_t offset) {
     widest_t *w = arg;
     char buf[64];
@@ -104,7 +134,8 @@ static void element(out_t *o, const tide_tensor *t, int64_t offset, const style_
     put(o, "%*s", s->width, buf);
 }
 
-static void body(out_t *o, const tide_tensor *t, int d, int64_t offset, int indent, bool summary, const style_t *s) {
+static void body(out_t *o, const tide_tensor *t, int d, int64_t offset, int indent, bool summary,
+                 const style_t *s) {
     if (d == t->meta.ndim) {
         element(o, t, offset, s);
         return;
@@ -127,7 +158,8 @@ static void body(out_t *o, const tide_tensor *t, int d, int64_t offset, int inde
         if (summary && n > 2 * EDGE && i == EDGE) {
             put(o, "...,");
             i = n - EDGE;
-            if (last) put(o, " ");
+            if (last)
+                put(o, " ");
             else {
                 for (int k = d; k < t->meta.ndim - 1; k++) put(o, "\n");
                 o->column = 0;

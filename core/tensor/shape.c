@@ -14,7 +14,8 @@ bool tide_same_shape(const tide_meta *a, const tide_meta *b) {
 }
 
 bool tide_same_meta(const tide_meta *a, const tide_meta *b) {
-    return a->dtype == b->dtype && a->device.kind == b->device.kind && a->device.index == b->device.index && tide_same_shape(a, b);
+    return a->dtype == b->dtype && a->device.kind == b->device.kind && a->device.index == b->device.index &&
+           tide_same_shape(a, b);
 }
 
 const char *tide_shape_text(const tide_meta *m, char *buffer) {
@@ -34,7 +35,8 @@ tide_status tide_broadcast(tide_context *cx, tide_meta *into, const tide_meta *w
         int64_t b = i <= with->ndim ? with->shape[with->ndim - i] : 1;
         if (a != b && a != 1 && b != 1) {
             char s[TIDE_SHAPE_TEXT], t[TIDE_SHAPE_TEXT];
-            return tide_fail(cx, TIDE_EARG, "shapes %s and %s do not broadcast: sizes %" PRId64 " and %" PRId64 " differ",
+            return tide_fail(cx, TIDE_EARG,
+                             "shapes %s and %s do not broadcast: sizes %" PRId64 " and %" PRId64 " differ",
                              tide_shape_text(into, s), tide_shape_text(with, t), a, b);
         }
         r.shape[n - i] = a == 1 ? b : a;
@@ -47,7 +49,8 @@ tide_status tide_broadcast(tide_context *cx, tide_meta *into, const tide_meta *w
 tide_status tide_wrap_dim(tide_context *cx, int64_t dim, int ndim, int *out) {
     int n = ndim ? ndim : 1;
     if (dim < -n || dim >= n)
-        return tide_fail(cx, TIDE_EARG, "dim %" PRId64 " is out of range for a tensor of %d dims", dim < 0 ? dim : dim + 1, ndim);
+        return tide_fail(cx, TIDE_EARG, "dim %" PRId64 " is out of range for a tensor of %d dims",
+                         dim < 0 ? dim : dim + 1, ndim);
     *out = (int)(dim < 0 ? dim + n : dim);
     return TIDE_OK;
 }

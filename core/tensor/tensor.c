@@ -55,7 +55,8 @@ tide_storage *tide_storage_new(tide_context *cx, size_t nbytes) {
     return s;
 }
 
-tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *), void *arg) {
+tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *),
+                                void *arg) {
     tide_storage *s = storage(cx, nbytes);
     if (!s) return NULL;
     s->data = data;
@@ -69,8 +70,10 @@ void tide_storage_free(tide_context *cx, tide_storage *s) {
     if (s->home && s->home == cx) {
         if (s->pins == 0) idle(s, -1);
         if (s->next) s->next->prev = s->prev;
-        if (s->prev) s->prev->next = s->next;
-        else cx->tensors->storages = s->next;
+        if (s->prev)
+            s->prev->next = s->next;
+        else
+            cx->tensors->storages = s->next;
     }
     if (s->heap && s->data) tide_heap_release(s->heap, cx, s->data, s->nbytes);
     if (s->release) s->release(s->arg);
@@ -102,7 +105,8 @@ tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
 
 tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m) {
     int64_t n = 1, size = (int64_t)tide_dtype_size((tide_dtype)m->dtype);
-    if (m->ndim > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims, not %d", TIDE_MAXDIM, m->ndim), NULL;
+    if (m->ndim > TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims, not %d", TIDE_MAXDIM, m->ndim), NULL;
     for (int d = 0; d < m->ndim; d++) {
         if (m->shape[d] < 0 || __builtin_mul_overflow(n, m->shape[d], &n) || n > INT64_MAX / 16) {
             char text[TIDE_SHAPE_TEXT];
@@ -129,7 +133,8 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
     t->offset = offset;
     t->flags = TIDE_LEAF | TIDE_IS_VIEW;
     t->storage = of->storage;
-    if (of->offset == offset && tide_same_meta(&of->meta, m) && !memcmp(of->stride, stride, (size_t)m->ndim * sizeof *stride))
+    if (of->offset == offset && tide_same_meta(&of->meta, m) &&
+        !memcmp(of->stride, stride, (size_t)m->ndim * sizeof *stride))
         t->epoch = of->epoch, t->value = of->value; /* the same value of a step */
     if (of->storage) {
         atomic_fetch_add_explicit(&of->storage->refs, 1, memory_order_relaxed);
@@ -141,7 +146,8 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
 
 static void drop(tide_tensor *t) {
     tide_context *cx = t->cx;
-    if (cx->tensors && t->epoch && t->epoch == cx->tensors->epoch && cx->tensors->gone) cx->tensors->gone(cx, t);
+    if (cx->tensors && t->epoch && t->epoch == cx->tensors->epoch && cx->tensors->gone)
+        cx->tensors->gone(cx, t);
     if (cx->tensors && cx->tensors->dropped) cx->tensors->dropped(cx, t);
     if (t->storage) tide_storage_free(cx, t->storage);
     if (cx->tensors) cx->tensors->live--;
@@ -184,7 +190,9 @@ bool tide_is_contiguous(const tide_tensor *t) {
 tide_status tide_sync(tide_tensor *t) {
     tide_context *cx = t->cx;
     if (t->flags & TIDE_DEAD)
-        return tide_fail(cx, TIDE_EARG, "this tensor was a temporary of a compiled step and is gone: return it from the step to keep it");
+        return tide_fail(
+            cx, TIDE_EARG,
+            "this tensor was a temporary of a compiled step and is gone: return it from the step to keep it");
     if (t->storage && !t->storage->pending) return TIDE_OK;
     return cx->tensors->sync ? cx->tensors->sync(cx, t) : TIDE_OK;
 }
@@ -200,10 +208,12 @@ tide_tensor *tide_empty(tide_context *cx, const tide_meta *m) {
 
 tide_tensor *tide_wrap(tide_context *cx, const tide_meta *m, void *host, void (*release)(void *), void *arg) {
     if (tide_pending(cx) || tide_tensors_open(cx)) return NULL;
-    if (m->dtype == 0 || m->dtype >= TIDE_NDTYPE || m->ndim > TIDE_MAXDIM) return tide_fail(cx, TIDE_EARG, "wrap: wrong dtype or dims"), NULL;
+    if (m->dtype == 0 || m->dtype >= TIDE_NDTYPE || m->ndim > TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "wrap: wrong dtype or dims"), NULL;
     tide_tensor *t = tide_tensor_struct(cx, m);
     if (!t) return NULL;
-    t->storage = tide_storage_wrap(cx, host, (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype), release, arg);
+    t->storage = tide_storage_wrap(cx, host, (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype),
+                                   release, arg);
     if (!t->storage) return tide_free(t), NULL;
     tide_storage_pin(t->storage);
     return tide_scoped(t);
@@ -247,7 +257,8 @@ tide_tensor *tide_scoped(tide_tensor *t) {
     if (!t) return NULL;
     tide_tensors *ts = t->cx->tensors;
     if (!ts->nscope) return t;
-    if (tide_grow(t->cx, (void **)&ts->owned, &ts->cowned, ts->nowned + 1, sizeof *ts->owned)) return tide_free(t), NULL;
+    if (tide_grow(t->cx, (void **)&ts->owned, &ts->cowned, ts->nowned + 1, sizeof *ts->owned))
+        return tide_free(t), NULL;
     return ts->owned[ts->nowned++] = t;
 }
 
@@ -260,7 +271,11 @@ void tide_pace(tide_context *cx) {
 
 void tide_holders_text(tide_context *cx, char *buffer, size_t n) {
     enum { TOP = 5 };
-    struct { uint32_t site; size_t bytes; int count; } top[64];
+    struct {
+        uint32_t site;
+        size_t bytes;
+        int count;
+    } top[64];
     int k = 0;
     for (tide_storage *s = cx->tensors ? cx->tensors->storages : NULL; s; s = s->next) {
         int i = 0;
@@ -282,8 +297,8 @@ void tide_holders_text(tide_context *cx, char *buffer, size_t n) {
             if (top[i].bytes > top[best].bytes) best = i;
         if (!top[best].bytes) break;
         const char *where = tide_site_text(cx, top[best].site);
-        int w = snprintf(buffer + used, n - used, "\n  %.1f MiB in %d tensors, %s", (double)top[best].bytes / MIB, top[best].count,
-                         *where ? where : "made from C");
+        int w = snprintf(buffer + used, n - used, "\n  %.1f MiB in %d tensors, %s",
+                         (double)top[best].bytes / MIB, top[best].count, *where ? where : "made from C");
         if (w < 0 || (size_t)w >= n - used) break;
         used += (size_t)w;
         top[best] = top[--k];

@@ -9,10 +9,10 @@
 
 /* ---- dtype.c ---- */
 size_t tide_dtype_size(tide_dtype d);
-const char *tide_dtype_name(tide_dtype d);      /* "float32"; "?" for none */
-tide_dtype tide_dtype_named(const char *name);  /* 0: no such dtype */
+const char *tide_dtype_name(tide_dtype d);     /* "float32"; "?" for none */
+tide_dtype tide_dtype_named(const char *name); /* 0: no such dtype */
 bool tide_dtype_is_float(tide_dtype d);
-bool tide_dtype_is_int(tide_dtype d);           /* not bool */
+bool tide_dtype_is_int(tide_dtype d); /* not bool */
 tide_dtype tide_dtype_promote(tide_dtype a, tide_dtype b);
 
 /* ---- shape.c ---- */
@@ -20,7 +20,8 @@ int64_t tide_numel(const tide_meta *m);
 bool tide_same_shape(const tide_meta *a, const tide_meta *b);
 bool tide_same_meta(const tide_meta *a, const tide_meta *b); /* shape, dtype and device */
 tide_status tide_broadcast(tide_context *cx, tide_meta *into, const tide_meta *with); /* shapes only */
-tide_status tide_wrap_dim(tide_context *cx, int64_t dim, int ndim, int *out);         /* negative from the end; 0-d takes 0 and -1 */
+tide_status tide_wrap_dim(tide_context *cx, int64_t dim, int ndim,
+                          int *out); /* negative from the end; 0-d takes 0 and -1 */
 void tide_contiguous_strides(const tide_meta *m, int64_t *stride);
 /* "(2,3)" into a buffer of TIDE_SHAPE_TEXT bytes; returns it */
 #define TIDE_SHAPE_TEXT 192
@@ -35,16 +36,17 @@ typedef struct tide_storage {
     size_t nbytes;
     void (*release)(void *arg);
     void *arg;
-    uint32_t version;  /* counts changes in place */
-    int32_t pins;      /* references of tensors that are not only Lua handles */
-    uint32_t site;     /* where it was made */
-    uint32_t pending;  /* epoch of a followed step that will write it at launch, 0: none */
-    bool shared;       /* with another context: not counted as idle */
+    uint32_t version;                 /* counts changes in place */
+    int32_t pins;                     /* references of tensors that are not only Lua handles */
+    uint32_t site;                    /* where it was made */
+    uint32_t pending;                 /* epoch of a followed step that will write it at launch, 0: none */
+    bool shared;                      /* with another context: not counted as idle */
     struct tide_storage *next, *prev; /* all storages of `home` */
 } tide_storage;
 
 tide_storage *tide_storage_new(tide_context *cx, size_t nbytes); /* one reference */
-tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *), void *arg);
+tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *),
+                                void *arg);
 void tide_storage_free(tide_context *cx, tide_storage *s);
 void tide_storage_pin(tide_storage *s);   /* a tensor that is more than a Lua handle refers to it */
 void tide_storage_unpin(tide_storage *s); /* NULL passes both */
@@ -55,7 +57,7 @@ enum {
     TIDE_LEAF = 2,          /* made by the user, not by a recorded operation */
     TIDE_IS_VIEW = 4,       /* shares the storage of another tensor */
     TIDE_DEAD = 8,          /* a temporary of a compiled step that has been launched: no data any more */
-    TIDE_TEMP = 16,         /* a temporary of a compiled step: the struct serves one run after another (see epoch) */
+    TIDE_TEMP = 16, /* a temporary of a compiled step: the struct serves one run after another (see epoch) */
 };
 
 struct tide_tensor {
@@ -64,15 +66,15 @@ struct tide_tensor {
     int64_t offset;              /* in elements */
     tide_storage *storage;
     tide_context *cx;
-    uint32_t refs;    /* all references */
-    uint32_t pins;    /* those that are not Lua handles */
+    uint32_t refs; /* all references */
+    uint32_t pins; /* those that are not Lua handles */
     uint32_t flags;
-    uint32_t view_version; /* a view: storage version when it was taken */
+    uint32_t view_version;  /* a view: storage version when it was taken */
     struct tide_node *node; /* autograd/: what made it, or NULL */
     uint32_t node_out;
-    bool grad_absent;        /* .grad is a stable buffer; this says whether it holds anything */
+    bool grad_absent; /* .grad is a stable buffer; this says whether it holds anything */
     tide_tensor *grad;
-    uint32_t epoch, value;  /* trace/: which value of the step recorded or followed now */
+    uint32_t epoch, value; /* trace/: which value of the step recorded or followed now */
 };
 
 /* State of the floor in a context. */
@@ -83,7 +85,7 @@ typedef struct tide_tensors {
     int64_t live;        /* tensors */
     tide_tensor **owned; /* by open scopes */
     int64_t nowned, cowned;
-    int64_t *scope;      /* stack: nowned when each was opened */
+    int64_t *scope; /* stack: nowned when each was opened */
     int64_t nscope, cscope;
     void (*dropped)(tide_context *cx, tide_tensor *t); /* autograd/: lets go of node and grad */
     /* trace/: makes the pending data of t real; t NULL: leaves the step being followed, whatever is pending */
@@ -95,7 +97,7 @@ typedef struct tide_tensors {
 tide_status tide_tensors_open(tide_context *cx); /* idempotent */
 
 /* Strides in elements. All give one pinned reference to the caller, or NULL with the error pending. */
-tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m);  /* contiguous, uninitialised */
+tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m); /* contiguous, uninitialised */
 tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t *stride, int64_t offset);
 tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m); /* without storage yet */
 
@@ -103,7 +105,8 @@ bool tide_is_contiguous(const tide_tensor *t);
 static inline char *tide_data(const tide_tensor *t) {
     return (char *)t->storage->data + t->offset * (int64_t)tide_dtype_size((tide_dtype)t->meta.dtype);
 }
-/* Makes pending data real and refuses dead temporaries; every reader of data from outside the door calls it first. */
+/* Makes pending data real and refuses dead temporaries; every reader of data from outside the door calls it
+ * first. */
 tide_status tide_sync(tide_tensor *t);
 
 tide_tensor *tide_scoped(tide_tensor *t); /* hands a result to the innermost open scope, if any; returns it */

@@ -11,11 +11,14 @@ static bool fits(tide_context *cx, const tide_record *r, uint32_t v, const tide_
     const tide_value *val = &r->value[v];
     if (t->epoch == cx->tensors->epoch) return t->value == v;
     if (val->kind == VALUE_CAPTURED) return t == val->tensor;
-    return val->kind == VALUE_EXTERNAL && !(t->flags & (TIDE_DEAD | TIDE_TEMP)) && tide_same_meta(&t->meta, &val->meta) && same_strides(t, val) &&
-           (t->flags & TIDE_REQUIRES_GRAD) == (val->flags & TIDE_REQUIRES_GRAD) && !(t->node && !t->node->spent);
+    return val->kind == VALUE_EXTERNAL && !(t->flags & (TIDE_DEAD | TIDE_TEMP)) &&
+           tide_same_meta(&t->meta, &val->meta) && same_strides(t, val) &&
+           (t->flags & TIDE_REQUIRES_GRAD) == (val->flags & TIDE_REQUIRES_GRAD) &&
+           !(t->node && !t->node->spent);
 }
 
-/* Inputs that appear twice in a call must be the same tensor where they were, and different where they were not. */
+/* Inputs that appear twice in a call must be the same tensor where they were, and different where they were
+ * not. */
 static bool inputs_fit(tide_context *cx, const tide_record *r, const tide_tnode *n, const tide_call *call) {
     for (uint32_t i = 0; i < call->nin; i++) {
         if (!fits(cx, r, n->in[i], call->in[i])) return false;
@@ -40,15 +43,20 @@ static bool grads_fit(const tide_record *r, const tide_tnode *n, const tide_call
     }
     for (int64_t i = 0; i < n->neffect; i++) {
         const tide_tensor *leaf = r->value[n->effect[i].leaf].bound;
-        if (!leaf || leaf->grad != r->value[n->effect[i].grad].tensor || leaf->grad_absent != n->effect[i].was_absent) return false;
+        if (!leaf || leaf->grad != r->value[n->effect[i].grad].tensor ||
+            leaf->grad_absent != n->effect[i].was_absent)
+            return false;
     }
     return true;
 }
 
-static bool matches(tide_context *cx, const tide_record *r, int64_t at, const tide_call *call, const uint8_t *key) {
+static bool matches(tide_context *cx, const tide_record *r, int64_t at, const tide_call *call,
+                    const uint8_t *key) {
     if (at >= r->nnode) return false;
     const tide_tnode *n = &r->node[at];
-    if (n->op != call->op || n->flags != call->flags || n->nin != call->nin || n->nout != call->nout || n->nattr != call->nattr) return false;
+    if (n->op != call->op || n->flags != call->flags || n->nin != call->nin || n->nout != call->nout ||
+        n->nattr != call->nattr)
+        return false;
     if (n->grad_enabled != cx->tape->enabled || (n->nattr && memcmp(n->key, key, n->nattr))) return false;
     return inputs_fit(cx, r, n, call) && grads_fit(r, n, call);
 }
@@ -74,7 +82,8 @@ static tide_status set_absent(tide_context *cx, tide_tensor *leaf, bool absent) 
     return TIDE_OK;
 }
 
-/* The tensor that stands for a result: the plan's own struct for a temporary, a new one for what outlives the step. */
+/* The tensor that stands for a result: the plan's own struct for a temporary, a new one for what outlives the
+ * step. */
 static tide_tensor *stand_in(tide_context *cx, tide_record *r, uint32_t v) {
     tide_value *val = &r->value[v];
     tide_tensor *t;
@@ -129,19 +138,27 @@ static tide_status take(tide_context *cx, tide_call *call) {
     }
     for (uint32_t i = 0; i < call->nin && !e; i++) {
         uint32_t list = op->flags & TIDE_F_LIST ? i / (call->nin / op->group) : i;
-        if (((op->writes >> list & 1) || (i == 0 && (call->flags & TIDE_INPLACE))) && call->in[i]) e = will_write(cx, call->in[i]);
+        if (((op->writes >> list & 1) || (i == 0 && (call->flags & TIDE_INPLACE))) && call->in[i])
+            e = will_write(cx, call->in[i]);
     }
     /* batch_norm writes its running statistics inside */
     for (int32_t l = n->leaf0; l < n->leaf0 + n->nleaf && !e && op->compose; l++) {
         const tide_leaf *leaf = &r->leaf[l];
-        if ((leaf->call.flags & TIDE_INPLACE) && r->value[leaf->in[0]].kind == VALUE_EXTERNAL && r->value[leaf->in[0]].bound)
+        if ((leaf->call.flags & TIDE_INPLACE) && r->value[leaf->in[0]].kind == VALUE_EXTERNAL &&
+            r->value[leaf->in[0]].bound)
             e = will_write(cx, r->value[leaf->in[0]].bound);
     }
     for (uint32_t j = 0; j < call->nout && !e; j++) {
         if (call->out[j] || !n->out[j]) continue;
         tide_value *v = &r->value[n->out[j]];
-        if (v->kind == VALUE_CAPTURED) { call->out[j] = tide_keep(v->tensor); continue; }
-        if (v->bound) { call->out[j] = tide_keep(v->bound); continue; } /* in place, or given back as it came */
+        if (v->kind == VALUE_CAPTURED) {
+            call->out[j] = tide_keep(v->tensor);
+            continue;
+        }
+        if (v->bound) {
+            call->out[j] = tide_keep(v->bound);
+            continue;
+        } /* in place, or given back as it came */
         tide_tensor *t = stand_in(cx, r, n->out[j]);
         if (!t) return tide_pending(cx);
         call->out[j] = t;
@@ -163,18 +180,23 @@ tide_status tide_follow_before(void *state, tide_context *cx, tide_call *call, b
     uint8_t local[1024], *key = local;
     if (call->nattr > sizeof local || (op->flags & TIDE_F_SYNC)) return tide_follow_leave(cx);
     if (call->nattr) {
-        if (op->compose) memcpy(key, call->attr, call->nattr);
-        else tide_key_attr(op, call->attr, call->nattr, key);
+        if (op->compose)
+            memcpy(key, call->attr, call->nattr);
+        else
+            tide_key_attr(op, call->attr, call->nattr, key);
     }
     bool ok[TIDE_MAXTRACES];
     int n = 0;
-    for (int c = 0; c < tr->ncandidate; c++) n += ok[c] = matches(cx, tr->candidate[c], tr->position, call, key);
+    for (int c = 0; c < tr->ncandidate; c++)
+        n += ok[c] = matches(cx, tr->candidate[c], tr->position, call, key);
     if (n == 0) return tide_follow_leave(cx);
     if (n < tr->ncandidate) { /* the first one made the stand-ins: their bindings are shared by all */
         int k = 0;
         for (int c = 0; c < tr->ncandidate; c++) {
-            if (ok[c]) tr->candidate[k++] = tr->candidate[c];
-            else tide_follow_unbind(cx, tr->candidate[c]);
+            if (ok[c])
+                tr->candidate[k++] = tr->candidate[c];
+            else
+                tide_follow_unbind(cx, tr->candidate[c]);
         }
         tr->ncandidate = k;
     }
@@ -239,14 +261,21 @@ tide_status tide_follow_leave(tide_context *cx) {
         const tide_op *op = &tide_op_table[node->op];
         if (op->flags & TIDE_F_LIST) /* lists are written into their own inputs */
             for (uint32_t j = 0; j < node->nout; j++) out[j] = r->value[node->out[j]].bound;
-        tide_call call = {.op = node->op, .flags = node->flags, .nin = node->nin, .nout = node->nout, .in = in, .out = out,
-                          .attr = node->nattr ? node->attr : NULL, .nattr = node->nattr};
+        tide_call call = {.op = node->op,
+                          .flags = node->flags,
+                          .nin = node->nin,
+                          .nout = node->nout,
+                          .in = in,
+                          .out = out,
+                          .attr = node->nattr ? node->attr : NULL,
+                          .nattr = node->nattr};
         cx->site = node->site;
         cx->tape->enabled = node->grad_enabled;
         e = tide_apply(cx, &call);
         for (uint32_t j = 0; j < node->nout && !e; j++) {
             uint32_t v = node->out[j];
-            if (!v || !out[j] || (op->flags & TIDE_F_LIST) || ((node->flags & TIDE_INPLACE) && j == 0)) continue;
+            if (!v || !out[j] || (op->flags & TIDE_F_LIST) || ((node->flags & TIDE_INPLACE) && j == 0))
+                continue;
             tide_tensor *held = r->value[v].bound;
             if (held && held != out[j] && r->value[v].kind == VALUE_MADE) {
                 if (r->value[v].tensor == held) { /* no longer the plan's */
@@ -254,7 +283,8 @@ tide_status tide_follow_leave(tide_context *cx) {
                     tide_free(held);
                 }
                 tide_record *rec = tr->record;
-                if (rec && out[j]->value < rec->nvalue && rec->value[out[j]->value].tensor == out[j]) rec->value[out[j]->value].tensor = held;
+                if (rec && out[j]->value < rec->nvalue && rec->value[out[j]->value].tensor == out[j])
+                    rec->value[out[j]->value].tensor = held;
                 become(held, out[j]);
             }
             tide_free(out[j]);
@@ -271,8 +301,10 @@ tide_status tide_follow_leave(tide_context *cx) {
 
 tide_status tide_follow_sync(tide_context *cx, tide_tensor *t) {
     tide_trace *tr = cx->trace;
-    if (tr->mode == TRACE_RECORD && tr->record && !t) tr->record->usable = false, tr->record->why = "it changed what a plan cannot hold";
-    if (tr->mode == TRACE_RECORD && tr->record && t && t->epoch == cx->tensors->epoch) tr->record->usable = false, tr->record->why = "it reads data on the host";
+    if (tr->mode == TRACE_RECORD && tr->record && !t)
+        tr->record->usable = false, tr->record->why = "it changed what a plan cannot hold";
+    if (tr->mode == TRACE_RECORD && tr->record && t && t->epoch == cx->tensors->epoch)
+        tr->record->usable = false, tr->record->why = "it reads data on the host";
     if (tr->mode != TRACE_FOLLOW) return TIDE_OK;
     if (t && t->storage && !t->storage->pending && !(t->flags & TIDE_TEMP)) return TIDE_OK;
     return tide_follow_leave(cx);

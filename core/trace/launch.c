@@ -21,7 +21,9 @@ static void live(tide_record *r, uint32_t v, int32_t at) {
     root->last = at;
 }
 
-static bool overlap_in_time(const tide_value *a, const tide_value *b) { return a->first <= b->last && b->first <= a->last; }
+static bool overlap_in_time(const tide_value *a, const tide_value *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
 
 /* Each temporary, the largest first, at the lowest place that is free while it lives. */
 static void place(tide_record *r) {
@@ -29,7 +31,9 @@ static void place(tide_record *r) {
     for (;;) {
         int64_t best = 0;
         for (int64_t v = 1; v < r->nvalue; v++)
-            if (in_arena(r, v) && r->value[v].at < 0 && (!best || bytes_of(&r->value[v]) > bytes_of(&r->value[best]))) best = v;
+            if (in_arena(r, v) && r->value[v].at < 0 &&
+                (!best || bytes_of(&r->value[v]) > bytes_of(&r->value[best])))
+                best = v;
         if (!best) return;
         tide_value *x = &r->value[best];
         int64_t at = 0, size = bytes_of(x);
@@ -51,7 +55,8 @@ tide_status tide_plan(tide_context *cx, tide_record *r) {
     for (int64_t v = 1; v < r->nvalue; v++) { /* a view that outlives the step keeps its root alive */
         tide_value *x = &r->value[v];
         x->first = x->last = -1;
-        if (x->output && x->kind == VALUE_MADE) r->value[x->root].output |= r->value[x->root].kind == VALUE_MADE;
+        if (x->output && x->kind == VALUE_MADE)
+            r->value[x->root].output |= r->value[x->root].kind == VALUE_MADE;
     }
     for (int64_t l = 0; l < r->nleaf; l++) {
         const tide_leaf *leaf = &r->leaf[l];
@@ -83,12 +88,16 @@ static tide_tensor *made(tide_context *cx, tide_record *r, uint32_t number) {
         t = tide_tensor_struct(cx, &v->meta);
         if (!t) return NULL;
         memcpy(t->stride, v->stride, sizeof t->stride);
-        if (v->output) v->bound = t; /* inside a composition: freed with the bindings */
-        else v->tensor = t, t->flags |= TIDE_TEMP;
+        if (v->output)
+            v->bound = t; /* inside a composition: freed with the bindings */
+        else
+            v->tensor = t, t->flags |= TIDE_TEMP;
     }
     if (v->view) {
         tide_value *root = &r->value[v->root];
-        tide_tensor *of = root->kind == VALUE_MADE ? made(cx, r, v->root) : root->kind == VALUE_CAPTURED ? root->tensor : root->bound;
+        tide_tensor *of = root->kind == VALUE_MADE       ? made(cx, r, v->root)
+                          : root->kind == VALUE_CAPTURED ? root->tensor
+                                                         : root->bound;
         if (!of) return NULL;
         give_storage(t, of->storage);
         t->offset = of->offset + v->delta;
@@ -96,7 +105,8 @@ static tide_tensor *made(tide_context *cx, tide_record *r, uint32_t number) {
     }
     if (v->output) {
         if (!t->storage) {
-            tide_storage *s = tide_storage_new(cx, (size_t)tide_numel(&v->meta) * tide_dtype_size((tide_dtype)v->meta.dtype));
+            tide_storage *s =
+                tide_storage_new(cx, (size_t)tide_numel(&v->meta) * tide_dtype_size((tide_dtype)v->meta.dtype));
             if (!s) return NULL;
             give_storage(t, s);
             tide_storage_free(cx, s);
@@ -115,7 +125,8 @@ static tide_tensor *resolve(tide_context *cx, tide_record *r, uint32_t number) {
     return v->kind == VALUE_EXTERNAL ? v->bound : made(cx, r, number);
 }
 
-/* Numbers that vary: a leaf that is a matched call has that call's; a vjp those of the forward call it came from. */
+/* Numbers that vary: a leaf that is a matched call has that call's; a vjp those of the forward call it came
+ * from. */
 static void refresh(tide_record *r, int64_t l) {
     tide_leaf *leaf = &r->leaf[l];
     if (leaf->origin < 0) return;
@@ -130,7 +141,8 @@ tide_status tide_launch(tide_context *cx, tide_record *r) {
     tide_status e = tide_plan(cx, r);
     for (int64_t i = 0; i < r->nnode && !e; i++) {
         const tide_tnode *n = &r->node[i];
-        if (n->nleaf == 1 && n->nattr && r->leaf[n->leaf0].call.op == n->op) memcpy((void *)r->leaf[n->leaf0].call.attr, n->attr, n->nattr);
+        if (n->nleaf == 1 && n->nattr && r->leaf[n->leaf0].call.op == n->op)
+            memcpy((void *)r->leaf[n->leaf0].call.attr, n->attr, n->nattr);
         for (int32_t l = n->leaf0; l < n->leaf0 + n->nleaf && !e; l++) {
             tide_leaf *leaf = &r->leaf[l];
             const tide_op *op = &tide_op_table[leaf->call.op];
@@ -145,10 +157,12 @@ tide_status tide_launch(tide_context *cx, tide_record *r) {
             }
             if (e || (op->flags & TIDE_F_VIEW)) continue;
             cx->site = op->compose ? n->site : leaf->site;
-            cx->opname = op->infer == tide_vjp_infer ? tide_op_table[tide_vjp_head_of(&leaf->call)->op].name : op->name;
+            cx->opname =
+                op->infer == tide_vjp_infer ? tide_op_table[tide_vjp_head_of(&leaf->call)->op].name : op->name;
             bool writes = (leaf->call.flags & TIDE_INPLACE) || (op->flags & (TIDE_F_MUTATES | TIDE_F_LIST));
             bool program = op->program || op->infer == tide_vjp_infer;
-            e = program && !writes ? tide_run_ready(cx, op, &leaf->call, &leaf->ready) : tide_perform(cx, op, &leaf->call);
+            e = program && !writes ? tide_run_ready(cx, op, &leaf->call, &leaf->ready)
+                                   : tide_perform(cx, op, &leaf->call);
         }
     }
     if (!e) cx->site = site; /* else: the line that failed */

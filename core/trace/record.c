@@ -1,4 +1,5 @@
-/* Recording a step: an observer of the door that writes down every call, and every program, kernel and view in it. */
+/* Recording a step: an observer of the door that writes down every call, and every program, kernel and view in
+ * it. */
 #include "trace/trace.h"
 
 tide_record *tide_record_new(tide_context *cx) {
@@ -16,7 +17,9 @@ tide_record *tide_record_new(tide_context *cx) {
 static size_t leaf_size(const tide_leaf *l) {
     return (l->call.nin + l->call.nout) * (sizeof(uint32_t) + sizeof(tide_tensor *)) + l->call.nattr + 32;
 }
-static size_t node_size(const tide_tnode *n) { return (n->nin + n->nout) * sizeof(uint32_t) + 2 * (size_t)n->nattr + 32; }
+static size_t node_size(const tide_tnode *n) {
+    return (n->nin + n->nout) * sizeof(uint32_t) + 2 * (size_t)n->nattr + 32;
+}
 
 void tide_record_free(tide_context *cx, tide_record *r) {
     if (!r) return;
@@ -26,7 +29,8 @@ void tide_record_free(tide_context *cx, tide_record *r) {
         tide_release(cx, r->node[i].effect, (size_t)r->node[i].ceffect * sizeof *r->node[i].effect);
     }
     for (int64_t v = 1; v < r->nvalue; v++)
-        if (r->value[v].tensor && (r->value[v].kind == VALUE_CAPTURED || (r->planned && r->value[v].kind == VALUE_MADE))) {
+        if (r->value[v].tensor &&
+            (r->value[v].kind == VALUE_CAPTURED || (r->planned && r->value[v].kind == VALUE_MADE))) {
             r->value[v].tensor->flags |= r->value[v].kind == VALUE_MADE ? TIDE_DEAD : 0;
             tide_free(r->value[v].tensor);
         }
@@ -46,7 +50,11 @@ static void spoil(tide_record *r, const char *why) {
 static uint32_t number(tide_context *cx, tide_record *r, tide_tensor *t, tide_value_kind kind) {
     if (tide_grow(cx, (void **)&r->value, &r->cvalue, r->nvalue + 1, sizeof *r->value)) return 0;
     tide_value *v = &r->value[r->nvalue];
-    *v = (tide_value){.kind = (uint8_t)kind, .root = (uint32_t)r->nvalue, .meta = t->meta, .tensor = t, .at = -1,
+    *v = (tide_value){.kind = (uint8_t)kind,
+                      .root = (uint32_t)r->nvalue,
+                      .meta = t->meta,
+                      .tensor = t,
+                      .at = -1,
                       .flags = t->flags & TIDE_REQUIRES_GRAD};
     memcpy(v->stride, t->stride, sizeof v->stride);
     if (kind == VALUE_CAPTURED) tide_keep(t);
@@ -62,7 +70,8 @@ static uint32_t known(tide_context *cx, const tide_record *r, const tide_tensor 
 /* A .grad buffer that this backward writes? */
 static bool is_grad(const tide_record *r, const tide_tensor *t) {
     for (int64_t v = 1; v < r->nvalue; v++)
-        if (r->value[v].kind == VALUE_EXTERNAL && r->value[v].tensor && r->value[v].tensor->grad == t) return true;
+        if (r->value[v].kind == VALUE_EXTERNAL && r->value[v].tensor && r->value[v].tensor->grad == t)
+            return true;
     return false;
 }
 
@@ -111,15 +120,20 @@ static tide_status add_leaf(tide_context *cx, tide_record *r, const tide_call *c
     for (uint32_t j = 0; j < call->nout; j++) l.out[j] = output(cx, r, call, j, true);
     tide_node *at = cx->tape->stepping;
     if (at) {
-        if (at->custom) spoil(r, "a custom function's gradient was used");
-        else if (at->epoch != cx->tensors->epoch) spoil(r, "backward went through operations from before the step");
-        else if (call->op == TIDE_OP_VJP && tide_vjp_head_of(call)->op == at->op) l.origin = (int32_t)at->leaf;
+        if (at->custom)
+            spoil(r, "a custom function's gradient was used");
+        else if (at->epoch != cx->tensors->epoch)
+            spoil(r, "backward went through operations from before the step");
+        else if (call->op == TIDE_OP_VJP && tide_vjp_head_of(call)->op == at->op)
+            l.origin = (int32_t)at->leaf;
     }
     tide_node *n = NULL;
     for (uint32_t j = 0; j < call->nout && !n; j++)
-        if (call->out[j] && call->out[j]->node && call->out[j]->node->seq == cx->tape->seq) n = call->out[j]->node;
+        if (call->out[j] && call->out[j]->node && call->out[j]->node->seq == cx->tape->seq)
+            n = call->out[j]->node;
     if (n) n->epoch = cx->tensors->epoch, n->leaf = (uint32_t)r->nleaf;
-    for (uint32_t j = 0; n && j < call->nout; j++) { /* the tape kept views of results before they had a number */
+    for (uint32_t j = 0; n && j < call->nout;
+         j++) { /* the tape kept views of results before they had a number */
         tide_tensor *s = n->saved[n->nin + j].tensor;
         if (s) s->epoch = cx->tensors->epoch, s->value = l.out[j];
     }
@@ -129,8 +143,14 @@ static tide_status add_leaf(tide_context *cx, tide_record *r, const tide_call *c
 
 static tide_status open_node(tide_context *cx, tide_record *r, const tide_call *call) {
     if (tide_grow(cx, (void **)&r->node, &r->cnode, r->nnode + 1, sizeof *r->node)) return TIDE_EMEM;
-    tide_tnode n = {.op = call->op, .flags = call->flags, .nin = call->nin, .nout = call->nout, .nattr = (uint32_t)call->nattr,
-                    .site = cx->site, .grad_enabled = cx->tape->enabled, .leaf0 = (int32_t)r->nleaf};
+    tide_tnode n = {.op = call->op,
+                    .flags = call->flags,
+                    .nin = call->nin,
+                    .nout = call->nout,
+                    .nattr = (uint32_t)call->nattr,
+                    .site = cx->site,
+                    .grad_enabled = cx->tape->enabled,
+                    .leaf0 = (int32_t)r->nleaf};
     char *m = tide_alloc0(cx, node_size(&n));
     if (!m) return TIDE_EMEM;
     n.attr = (uint8_t *)m, m += (call->nattr + 7) & ~(size_t)7;
@@ -140,8 +160,10 @@ static tide_status open_node(tide_context *cx, tide_record *r, const tide_call *
     const tide_op *op = &tide_op_table[call->op];
     if (call->nattr) {
         memcpy(n.attr, call->attr, call->nattr);
-        if (op->compose) memcpy(n.key, call->attr, call->nattr); /* inner calls copy its numbers: they may not vary */
-        else tide_key_attr(op, call->attr, call->nattr, n.key);
+        if (op->compose)
+            memcpy(n.key, call->attr, call->nattr); /* inner calls copy its numbers: they may not vary */
+        else
+            tide_key_attr(op, call->attr, call->nattr, n.key);
     }
     for (uint32_t i = 0; i < call->nin; i++) n.in[i] = input(cx, r, call->in[i], true);
     r->node[r->nnode++] = n;
@@ -164,8 +186,10 @@ void tide_record_enter(void *state, tide_context *cx, tide_call *call) {
 void tide_record_leave(void *state, tide_context *cx, tide_call *call, tide_status status) {
     tide_trace *tr = state;
     if (tr->mode != TRACE_RECORD) return;
-    if (status) spoil(tr->record, "an operation failed");
-    else if (tr->inside) close_node(cx, tr->record, call, false);
+    if (status)
+        spoil(tr->record, "an operation failed");
+    else if (tr->inside)
+        close_node(cx, tr->record, call, false);
     tr->inside = false;
 }
 
@@ -194,14 +218,20 @@ void tide_record_touch(tide_context *cx, tide_tensor *leaf, bool was_absent, boo
     tide_record *r = tr->record;
     uint32_t v = known(cx, r, leaf);
     if (fresh) spoil(r, "a .grad was made in it");
-    if (!v || !tr->inside) { spoil(r, "backward reached a leaf that the step did not see"); return; }
+    if (!v || !tr->inside) {
+        spoil(r, "backward reached a leaf that the step did not see");
+        return;
+    }
     if (fresh) return;
     uint32_t g = known(cx, r, leaf->grad);
     if (!g) g = number(cx, r, leaf->grad, VALUE_CAPTURED);
     tide_tnode *n = &r->node[r->nnode - 1];
     for (int64_t i = 0; i < n->neffect; i++)
         if (n->effect[i].leaf == v) return;
-    if (!g || tide_grow(cx, (void **)&n->effect, &n->ceffect, n->neffect + 1, sizeof *n->effect)) { spoil(r, "out of memory"); return; }
+    if (!g || tide_grow(cx, (void **)&n->effect, &n->ceffect, n->neffect + 1, sizeof *n->effect)) {
+        spoil(r, "out of memory");
+        return;
+    }
     n->effect[n->neffect++] = (tide_effect){v, g, was_absent};
 }
 
@@ -216,7 +246,8 @@ void tide_record_finish(tide_context *cx, tide_record *r, tide_tensor *const *ou
         if (!v->tensor) continue;
         if (v->kind == VALUE_MADE) {
             v->output = true;
-            if (v->tensor->node && !v->tensor->node->spent) spoil(r, "a result still has a graph that backward could walk");
+            if (v->tensor->node && !v->tensor->node->spent)
+                spoil(r, "a result still has a graph that backward could walk");
             if (v->tensor->grad) spoil(r, "a result has a .grad");
         }
         if (v->kind != VALUE_CAPTURED) v->tensor = NULL;

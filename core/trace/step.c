@@ -25,7 +25,8 @@ static tide_status open_trace(tide_context *cx) {
     if (e) return e;
     tide_trace *tr = cx->trace = tide_alloc0(cx, sizeof *tr);
     if (!tr) return TIDE_EMEM;
-    cx->door->trace = (tide_observer){tr, tide_follow_before, tide_record_after, tide_record_enter, tide_record_leave};
+    cx->door->trace =
+        (tide_observer){tr, tide_follow_before, tide_record_after, tide_record_enter, tide_record_leave};
     cx->tensors->sync = tide_follow_sync;
     cx->tensors->gone = tide_record_gone;
     cx->tape->touch = tide_record_touch;
@@ -136,7 +137,8 @@ static tide_record *complete(tide_context *cx, tide_tensor *const *out, int nout
 /* Handles of temporaries lose their data: the next run writes over it. */
 static void bury(tide_record *r) {
     for (int64_t v = 1; v < r->nvalue; v++)
-        if (r->value[v].kind == VALUE_MADE && r->value[v].tensor && !r->value[v].output) r->value[v].tensor->flags |= TIDE_DEAD;
+        if (r->value[v].kind == VALUE_MADE && r->value[v].tensor && !r->value[v].output)
+            r->value[v].tensor->flags |= TIDE_DEAD;
 }
 
 tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout) {
@@ -162,8 +164,10 @@ tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout) {
             cx->config.pressure(cx->config.ud, cx->tensors->idle);
             tr->mode = TRACE_OFF;
         }
-        if (e) tide_record_free(cx, tr->record);
-        else tide_record_finish(cx, tr->record, out, nout), keep(cx, s, tr->record);
+        if (e)
+            tide_record_free(cx, tr->record);
+        else
+            tide_record_finish(cx, tr->record, out, nout), keep(cx, s, tr->record);
         tr->record = NULL;
     }
     done(cx);

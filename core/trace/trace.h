@@ -1,5 +1,6 @@
-/* Floor 6: compiled steps. A step is recorded at the door as it runs; later its calls are only matched against the
- * record, and the work is launched when the step ends. Whatever does not match makes the matched part run eagerly. */
+/* Floor 6: compiled steps. A step is recorded at the door as it runs; later its calls are only matched against
+ * the record, and the work is launched when the step ends. Whatever does not match makes the matched part run
+ * eagerly. */
 #ifndef TIDE_TRACE_H
 #define TIDE_TRACE_H
 
@@ -16,11 +17,11 @@ typedef enum {
 /* A tensor of the step. Values are numbered from 1 in order of appearance. */
 typedef struct {
     uint8_t kind;
-    bool output;     /* outlives the step: returned, or still held when the recording ended */
-    bool view;       /* shares the storage of `root` */
+    bool output; /* outlives the step: returned, or still held when the recording ended */
+    bool view;   /* shares the storage of `root` */
     uint32_t root;
-    uint32_t flags;  /* TIDE_REQUIRES_GRAD */
-    int64_t delta;   /* a view: elements from the root's first */
+    uint32_t flags; /* TIDE_REQUIRES_GRAD */
+    int64_t delta;  /* a view: elements from the root's first */
     tide_meta meta;
     int64_t stride[TIDE_MAXDIM];
     int32_t first, last; /* leaf calls between which it lives */
@@ -32,21 +33,24 @@ typedef struct {
 
 /* A program, kernel or view that ran. */
 typedef struct {
-    tide_call call;      /* the plan's own copy: tensors are filled in at launch */
-    uint32_t *in, *out;  /* value numbers, 0: NULL */
+    tide_call call;     /* the plan's own copy: tensors are filled in at launch */
+    uint32_t *in, *out; /* value numbers, 0: NULL */
     uint32_t site;
-    tide_ready ready;    /* a program's variant and space, once launched */
-    int32_t origin;      /* a vjp: the leaf call whose attributes its own contain, -1: none */
+    tide_ready ready; /* a program's variant and space, once launched */
+    int32_t origin;   /* a vjp: the leaf call whose attributes its own contain, -1: none */
 } tide_leaf;
 
-typedef struct { uint32_t leaf, grad; bool was_absent; } tide_effect; /* backward overwrote or added to leaf's .grad */
+typedef struct {
+    uint32_t leaf, grad;
+    bool was_absent;
+} tide_effect; /* backward overwrote or added to leaf's .grad */
 
 /* A call as the script made it: what is matched. */
 typedef struct {
     uint16_t op, flags;
     bool grad_enabled;
     uint32_t nin, nout, nattr, site;
-    uint8_t *attr, *key;   /* as recorded, then as last matched; and with its slots zeroed */
+    uint8_t *attr, *key; /* as recorded, then as last matched; and with its slots zeroed */
     uint32_t *in, *out;
     int32_t leaf0, nleaf;
     tide_effect *effect;
@@ -58,8 +62,8 @@ typedef struct {
     tide_leaf *leaf;
     tide_value *value; /* [0] is not used */
     int64_t nnode, cnode, nleaf, cleaf, nvalue, cvalue;
-    bool usable;       /* may be followed */
-    const char *why;   /* not usable because */
+    bool usable;     /* may be followed */
+    const char *why; /* not usable because */
     bool planned;
     tide_storage *arena;
     int64_t arena_size;
@@ -73,23 +77,28 @@ typedef struct tide_step {
     tide_record *trace[TIDE_MAXTRACES];
 } tide_step;
 
-typedef struct { tide_tensor *leaf; bool was_absent; } tide_undo;
+typedef struct {
+    tide_tensor *leaf;
+    bool was_absent;
+} tide_undo;
 
 typedef struct tide_trace {
     tide_step *steps, *step; /* all; the one that is open */
     int depth;               /* steps opened inside a step */
     enum { TRACE_OFF, TRACE_RECORD, TRACE_FOLLOW } mode;
-    uint32_t epochs;         /* steps so far */
-    tide_record *record;     /* being written */
+    uint32_t epochs;                        /* steps so far */
+    tide_record *record;                    /* being written */
     tide_record *candidate[TIDE_MAXTRACES]; /* still matching */
     int ncandidate;
-    int64_t position;        /* next node to match */
-    bool inside;             /* a composition is open while recording */
+    int64_t position; /* next node to match */
+    bool inside;      /* a composition is open while recording */
     tide_undo *undo;
     int64_t nundo, cundo;
-    tide_storage **pending;  /* storages that the launch will write */
+    tide_storage **pending; /* storages that the launch will write */
     int64_t npending, cpending;
-    struct { uint64_t matched, launches, deopts, recordings; } count;
+    struct {
+        uint64_t matched, launches, deopts, recordings;
+    } count;
     const char *refused; /* why the last record that may not be followed may not */
 } tide_trace;
 

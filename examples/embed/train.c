@@ -26,8 +26,10 @@ static int read_digits(const char *path) {
             char *end;
             double v = strtod(at, &end);
             if (end == at || !isfinite(v)) break; /* a missing cell */
-            if (k < PIXELS) pixels[n][k] = (float)(v / 16);
-            else labels[n] = (int64_t)v;
+            if (k < PIXELS)
+                pixels[n][k] = (float)(v / 16);
+            else
+                labels[n] = (int64_t)v;
             at = end + (*end == ',');
         }
         if (k == PIXELS + 1) n++;
@@ -47,7 +49,8 @@ static tide_tensor *parameter(tide_context *cx, int64_t rows, int64_t columns, d
 
 /* A batch as tensors over the arrays themselves. */
 static void batch(tide_context *cx, int from, int n, tide_tensor **x, tide_tensor **y) {
-    *x = tide_wrap(cx, &(tide_meta){.ndim = 2, .shape = {n, PIXELS}, .dtype = TIDE_F32}, pixels[from], NULL, NULL);
+    *x = tide_wrap(cx, &(tide_meta){.ndim = 2, .shape = {n, PIXELS}, .dtype = TIDE_F32}, pixels[from], NULL,
+                   NULL);
     *y = tide_wrap(cx, &(tide_meta){.ndim = 1, .shape = {n}, .dtype = TIDE_I64}, &labels[from], NULL, NULL);
 }
 
@@ -59,8 +62,9 @@ int main(int argc, char **argv) {
     tide_config config = {.size = sizeof config, .seed = 1};
     if (tide_open(&config, &cx)) return fprintf(stderr, "cannot open a context\n"), 1;
     tide_begin(cx);
-    tide_tensor *p[4] = {parameter(cx, HIDDEN, PIXELS, 1 / sqrt(PIXELS)), parameter(cx, HIDDEN, 0, 1 / sqrt(PIXELS)),
-                         parameter(cx, CLASSES, HIDDEN, 1 / sqrt(HIDDEN)), parameter(cx, CLASSES, 0, 1 / sqrt(HIDDEN))};
+    tide_tensor *p[4] = {
+        parameter(cx, HIDDEN, PIXELS, 1 / sqrt(PIXELS)), parameter(cx, HIDDEN, 0, 1 / sqrt(PIXELS)),
+        parameter(cx, CLASSES, HIDDEN, 1 / sqrt(HIDDEN)), parameter(cx, CLASSES, 0, 1 / sqrt(HIDDEN))};
     tide_end(cx);
     tide_optim_config adam = tide_optim_defaults(TIDE_ADAM);
     tide_optim *opt = tide_optim_new(cx, p, 4, &adam);

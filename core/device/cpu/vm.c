@@ -236,7 +236,10 @@ static void place(vm_tile *x, int64_t nk) {
         case VM_CONST: l.p = (char *)&x->vm->konst[v->off]; break;
         case VM_SLOT: l.p = (char *)&x->run->slot[v->off]; break;
         case VM_SIZE: l.p = (char *)&x->size[v->off]; break;
-        case VM_FAILED: l.p = (char *)&x->run->failed; break;
+        case VM_FAILED:
+            l.p = (char *)&x->run->failed;
+            l.so = v->off;
+            break;
         case VM_ORIGIN:
             moving = true;
             if (s->mode == VM_FLAT)
@@ -326,7 +329,7 @@ typedef struct {
     int value;
     int64_t line, a_step;
 } vm_ahead;
-enum { FEW_STEPS = 3 }; /* shorter passes are streams themselves */
+enum { MANY_STEPS = 3 }; /* shorter passes are streams themselves */
 
 static void fetch_ahead(const vm_tile *x, vm_ahead *a, vm_block b) {
     for (int64_t left = a->a_step; left > 0 && a->value < x->nmoving;) {
@@ -359,8 +362,8 @@ static void run_section(vm_tile *x, int section, vm_block b) {
                   ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
     vm_ahead ahead = {0, 0, 0};
-    if (x->shape->far && section == vm_pass(p->longest) && end - t >= FEW_STEPS)
-        ahead.a_step = x->nmoving * (b.no * b.ni >> 4) / (end - t) + 1;
+    if (x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
+        ahead.a_step = x->nmoving * (b.no * b.ni >> 4) / p->longest_work + 1;
     for (; t < end; t++) {
         switch (t->kind) {
         case VM_KERNEL: t->fn(x->loc, t->ref, no[t->space], ni[t->space]); break;
@@ -372,7 +375,7 @@ static void run_section(vm_tile *x, int section, vm_block b) {
             break;
         default: reduce_step(x, t, b);
         }
-        if (ahead.a_step) fetch_ahead(x, &ahead, b);
+        if (ahead.a_step && t->kind != VM_LOAD) fetch_ahead(x, &ahead, b);
     }
 }
 
@@ -449,13 +452,16 @@ static void run_pass(vm_tile *x, int level) {
 
 /* ---- tiles ---- */
 
+/* Places and scalars. */
+static void begin(vm_tile *x, int64_t nk) {
+    place(x, nk);
+    run_section(x, 0, (vm_block){0, 0, 0, 0});
+}
+
 /* Goes on to the kept elements k0 .. k0 + nk. Places last as long as nk does. */
 static void begin_kept(vm_tile *x, int64_t k0, int64_t nk) {
     x->k0 = k0;
-    if (x->nk != nk) {
-        place(x, nk);
-        run_section(x, 0, (vm_block){0, 0, 0, 0});
-    }
+    if (x->nk != nk) place(x, nk);
     if (x->shape->R == 0 || vm_has(x->plan, vm_kept(0))) move_places(x, block_of(x, 0, 0));
 }
 
@@ -484,8 +490,7 @@ static void flat_tile(vm_tile *x, int64_t tile) {
     const tide_vm_shape *s = x->shape;
     int64_t o0 = tile / s->nr * s->ktile, o1 = s->K - o0 < s->ktile ? s->K : o0 + s->ktile;
     int64_t i0 = tile % s->nr * s->rtile, i1 = s->R - i0 < s->rtile ? s->R : i0 + s->rtile;
-    place(x, 1);
-    run_section(x, 0, (vm_block){0, 0, 0, 0});
+    begin(x, 1);
     bool stream = is_stream(x, vm_pass(0));
     int64_t no = stream && s->kb > 1 ? s->ktile : s->kb, ni = stream ? s->rtile : s->rb;
     for (int64_t o = o0; o < o1; o += no) {
@@ -503,10 +508,9 @@ static void kept_tile(vm_tile *x, int64_t tile) {
     const tide_vm_shape *s = x->shape;
     int64_t end = s->K - tile * s->ktile < s->ktile ? s->K : (tile + 1) * s->ktile;
     int64_t kb = s->kb;
-    if (s->mode == VM_ROWS && whole(s) && kb > 1 && x->plan->nlevel == 2) {
-        place(x, kb);
-        if (is_stream(x, vm_pass(0)) && !vm_has(x->plan, vm_pass(1))) kb = x->plan->block;
-    }
+    begin(x, kb);
+    bool one_pass = x->plan->nlevel == 1 || (x->plan->nlevel == 2 && !vm_has(x->plan, vm_pass(1)));
+    if (s->mode == VM_ROWS && whole(s) && kb > 1 && one_pass && is_stream(x, vm_pass(0))) kb = x->plan->block;
     for (int64_t k = tile * s->ktile; k < end; k += kb) {
         begin_kept(x, k, end - k < kb ? end - k : kb);
         for (int level = 0; level < x->plan->nlevel; level++) {
@@ -521,6 +525,7 @@ static void kept_tile(vm_tile *x, int64_t tile) {
 static void recall(vm_tile *x, int64_t k0, int level) {
     const tide_vm_shape *s = x->shape;
     int64_t nk = s->K - k0 < s->kb ? s->K - k0 : s->kb;
+    begin(x, nk);
     begin_kept(x, k0, nk);
     for (int j = 0; j < x->plan->nred; j++) {
         const tide_vm_red *red = &x->plan->red[j];
@@ -536,7 +541,6 @@ static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
     x->shape = &run->shape[item];
     x->plan = x->shape->plan;
     x->frame = scratch;
-    x->nk = 0;
     x->loc = scratch;
     x->moving = (uint16_t *)(x->loc + x->plan->nvalue);
     x->where = (uint8_t *)(x->moving + x->plan->nvalue);

@@ -397,7 +397,7 @@ static void random_i32(const tide_loc *loc, const uint16_t *ref, int64_t no, int
     }
 }
 
-/* ref[0]: the word that collects failures; ref[2]: number of the check. */
+/* The place of the result: p is the word that collects failures, so the number of the check. */
 static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {
     tide_loc a = loc[ref[1]];
     int bad = 0;
@@ -407,7 +407,7 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
         int64_t n = a.si ? ni : 1;
         for (int64_t j = 0; j < n; j++) bad |= !pa[j];
     }
-    if (bad) __atomic_fetch_or((uint32_t *)loc[ref[0]].p, 1u << ref[2], __ATOMIC_RELAXED);
+    if (bad) __atomic_fetch_or((uint32_t *)loc[ref[0]].p, 1u << loc[ref[0]].so, __ATOMIC_RELAXED);
 }
 
 /* ---- reductions ---- */

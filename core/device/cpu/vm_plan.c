@@ -256,8 +256,7 @@ static void emit_effect(plan_build *pb, const tide_insn *i, int space) {
     if (i->op == TIDE_P_CHECK) {
         s.kind = VM_KERNEL;
         s.fn = b->vm->kernels->op[TIDE_P_CHECK][TIDE_RMASK];
-        s.ref[0] = given(pb, VM_FAILED, TIDE_ONE, 0);
-        s.ref[2] = i->b; /* not a value: the number of the check */
+        s.ref[0] = given(pb, VM_FAILED, TIDE_ONE, i->b);
     } else {
         s.kind = VM_STORE;
         s.fn = b->vm->kernels->store[b->p->arg[i->b].dtype];
@@ -456,8 +455,12 @@ static bool is_direct(const plan_build *pb) {
     return direct;
 }
 
-static int steps_of(const tide_vm_plan *plan, int section) {
-    return plan->section[section + 1] - plan->section[section];
+/* Steps that compute, of one section. */
+static int work_of(const tide_vm_plan *plan, int section) {
+    int n = 0;
+    for (int s = plan->section[section]; s < plan->section[section + 1]; s++)
+        n += plan->step[s].kind == VM_KERNEL || plan->step[s].kind == VM_REDUCE;
+    return n;
 }
 
 static tide_status fill_plan(plan_build *pb) {
@@ -490,8 +493,12 @@ static tide_status fill_plan(plan_build *pb) {
     find_outputs(pb);
     plan->cost = 1 + pb->nstep;
     plan->direct = is_direct(pb);
-    for (int level = 1; level < b->nlevel; level++)
-        if (steps_of(plan, vm_pass(level)) > steps_of(plan, vm_pass(plan->longest))) plan->longest = level;
+    for (int level = 0; level < b->nlevel; level++) {
+        int work = work_of(plan, vm_pass(level));
+        if (work <= plan->longest_work) continue;
+        plan->longest = level;
+        plan->longest_work = work;
+    }
     return TIDE_OK;
 }
 

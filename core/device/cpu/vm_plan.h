@@ -54,9 +54,10 @@ typedef struct {
     size_t registers;  /* bytes of the frame for places in loc[], their states and registers */
     int64_t row_bytes; /* an element of all ROW values */
     double cost;       /* steps an element takes */
-    int longest;       /* the pass with the most steps */
-    bool direct;       /* flat, and where its arguments lie as registers, nothing but kernels is to run */
-    size_t bytes;      /* of this plan */
+    int longest;       /* the pass with the most steps that compute, and how many */
+    int longest_work;
+    bool direct;  /* flat, and where its arguments lie as registers, nothing but kernels is to run */
+    size_t bytes; /* of this plan */
 } tide_vm_plan;
 
 static inline int vm_kept(int level) { return 1 + 2 * level; }
