@@ -34,39 +34,39 @@ enum { TIDE_RF32, TIDE_RF64, TIDE_RI32, TIDE_RI64, TIDE_RMASK, TIDE_NREG }; /* r
 
 /* name, number of operands, kind: S source, U unary, B binary, C comparison, T ternary, R reduction, E effect.
  * All functions are those of program/math.h in the register type of their operands. */
-#define TIDE_INSNS(X)                                                                                          \
-    X(LOAD, 0, 'S')    /* a: argument */                                                                       \
-    X(CONST, 0, 'S')   /* a: index into konst (bits of the register type, low end) */                          \
-    X(SLOT, 0, 'S')    /* a: slot: a number given at launch */                                                 \
-    X(INDEX_K, 0, 'S') /* i64: number of the kept element, row-major */                                        \
-    X(INDEX_R, 0, 'S') /* i64: number of the reduced element */                                                \
-    X(SIZE_K, 0, 'S')  /* i64 */                                                                               \
-    X(SIZE_R, 0, 'S')  /* i64 */                                                                               \
-    X(RANDOM, 1, 'U') /* i32 bits: word (i & 3) of Philox(key = slot b, hi = slot c, counter = i >> 2), i: i64 \
-                         operand a */                                                                          \
-    X(CVT, 1, 'U')    /* to `type`; float to integer truncates and saturates, NaN gives 0; to mask: != 0 */    \
-    X(ROUND_TO, 1, 'U') /* as stored to and loaded from dtype aux (f16, bf16 in f32; i8, u8 in i32) */         \
-    X(HOLD, 1, 'U')     /* the operand, but a constant to the derivative; pieces have none */                  \
-    X(NEG, 1, 'U')                                                                                             \
-    X(ABS, 1, 'U') X(SIGN, 1, 'U') X(SQRT, 1, 'U') X(RSQRT, 1, 'U') X(EXP, 1, 'U') X(EXPM1, 1, 'U')            \
-        X(EXP2, 1, 'U') X(LOG, 1, 'U') X(LOG1P, 1, 'U') X(LOG2, 1, 'U') X(LOG10, 1, 'U') X(SIN, 1, 'U')        \
-            X(COS, 1, 'U') X(TAN, 1, 'U') X(ASIN, 1, 'U') X(ACOS, 1, 'U') X(ATAN, 1, 'U') X(SINH, 1, 'U')      \
-                X(COSH, 1, 'U') X(TANH, 1, 'U') X(SIGMOID, 1, 'U') X(ERF, 1, 'U') X(ERFC, 1, 'U')              \
-                    X(FLOOR, 1, 'U') X(CEIL, 1, 'U') X(TRUNC, 1, 'U') X(ROUND, 1, 'U') /* half to even */      \
-        X(NOT, 1, 'U')                               /* integers: ~a; mask: !a */                              \
-        X(ISNAN, 1, 'C')                             /* mask */                                                \
-        X(ADD, 2, 'B') X(SUB, 2, 'B') X(MUL, 2, 'B') /* integers wrap */                                       \
-        X(DIV, 2, 'B')                               /* floats: /; integers: truncating */                     \
-        X(FLOORDIV, 2, 'B') X(MOD, 2, 'B') X(FMOD, 2, 'B') X(POW, 2, 'B') X(ATAN2, 2, 'B') X(COPYSIGN, 2, 'B') \
-            X(MIN, 2, 'B') X(MAX, 2, 'B')           /* NaN wins; -0 < +0 */                                    \
-        X(AND, 2, 'B') X(OR, 2, 'B') X(XOR, 2, 'B') /* integers: bits; masks */                                \
-        X(SHL, 2, 'B') X(SHR, 2, 'B') X(EQ, 2, 'C') X(NE, 2, 'C') X(LT, 2, 'C')                                \
-            X(LE, 2, 'C') /* mask; false with NaN, NE true */                                                  \
-        X(SELECT, 3, 'T') /* a: mask; a ? b : c */                                                             \
-        X(FMA, 3, 'T')    /* a * b + c, rounded once; floats only */                                           \
-        X(SUM, 1, 'R') X(PROD, 1, 'R') X(MAXR, 1, 'R') X(MINR, 1, 'R') /* over axis aux */                     \
-        X(CHECK, 1, 'E') /* a: mask that must hold everywhere; b: index into check[] */                        \
-        X(STORE, 1, 'E') /* a: value; b: argument */
+/* clang-format off */
+#define TIDE_INSNS(X) \
+    X(LOAD, 0, 'S')    /* a: argument */ \
+    X(CONST, 0, 'S')   /* a: index into konst (bits of the register type, low end) */ \
+    X(SLOT, 0, 'S')    /* a: slot: a number given at launch */ \
+    X(INDEX_K, 0, 'S') /* i64: number of the kept element, row-major */ \
+    X(INDEX_R, 0, 'S') /* i64: number of the reduced element */ \
+    X(SIZE_K, 0, 'S')  /* i64 */ \
+    X(SIZE_R, 0, 'S')  /* i64 */ \
+    X(RANDOM, 1, 'U')  /* i32 bits: word (i & 3) of Philox(key = slot b, hi = slot c, counter = i >> 2), i: i64 operand a */ \
+    X(CVT, 1, 'U')     /* to `type`; float to integer truncates and saturates, NaN gives 0; to mask: != 0 */ \
+    X(ROUND_TO, 1, 'U') /* as stored to and loaded from dtype aux (f16, bf16 in f32; i8, u8 in i32) */ \
+    X(HOLD, 1, 'U')    /* the operand, but a constant to the derivative */ \
+    X(NEG, 1, 'U') X(ABS, 1, 'U') X(SIGN, 1, 'U') X(SQRT, 1, 'U') X(RSQRT, 1, 'U') \
+    X(EXP, 1, 'U') X(EXPM1, 1, 'U') X(EXP2, 1, 'U') X(LOG, 1, 'U') X(LOG1P, 1, 'U') X(LOG2, 1, 'U') X(LOG10, 1, 'U') \
+    X(SIN, 1, 'U') X(COS, 1, 'U') X(TAN, 1, 'U') X(ASIN, 1, 'U') X(ACOS, 1, 'U') X(ATAN, 1, 'U') \
+    X(SINH, 1, 'U') X(COSH, 1, 'U') X(TANH, 1, 'U') X(SIGMOID, 1, 'U') X(ERF, 1, 'U') X(ERFC, 1, 'U') \
+    X(FLOOR, 1, 'U') X(CEIL, 1, 'U') X(TRUNC, 1, 'U') X(ROUND, 1, 'U') /* half to even */ \
+    X(NOT, 1, 'U')     /* integers: ~a; mask: !a */ \
+    X(ISNAN, 1, 'C')   /* mask */ \
+    X(ADD, 2, 'B') X(SUB, 2, 'B') X(MUL, 2, 'B') /* integers wrap */ \
+    X(DIV, 2, 'B')     /* floats: /; integers: truncating */ \
+    X(FLOORDIV, 2, 'B') X(MOD, 2, 'B') X(FMOD, 2, 'B') X(POW, 2, 'B') X(ATAN2, 2, 'B') X(COPYSIGN, 2, 'B') \
+    X(MIN, 2, 'B') X(MAX, 2, 'B') /* NaN wins; -0 < +0 */ \
+    X(AND, 2, 'B') X(OR, 2, 'B') X(XOR, 2, 'B') /* integers: bits; masks */ \
+    X(SHL, 2, 'B') X(SHR, 2, 'B') \
+    X(EQ, 2, 'C') X(NE, 2, 'C') X(LT, 2, 'C') X(LE, 2, 'C') /* mask; false with NaN, NE true */ \
+    X(SELECT, 3, 'T')  /* a: mask; a ? b : c */ \
+    X(FMA, 3, 'T')     /* a * b + c, rounded once; floats only */ \
+    X(SUM, 1, 'R') X(PROD, 1, 'R') X(MAXR, 1, 'R') X(MINR, 1, 'R') /* over axis aux */ \
+    X(CHECK, 1, 'E')   /* a: mask that must hold everywhere; b: index into check[] */ \
+    X(STORE, 1, 'E')   /* a: value; b: argument */
+/* clang-format on */
 
 typedef enum {
 #define X(name, n, kind) TIDE_P_##name,
@@ -136,15 +136,15 @@ int tide_reg_of(tide_dtype dtype); /* f16, bf16 -> f32; i8, u8, i32 -> i32; bool
     static inline tide_val name(tide_prog *p, tide_val a) { return p_un(p, TIDE_P_##OP, a); }
 #define P_BIN(name, OP) \
     static inline tide_val name(tide_prog *p, tide_val a, tide_val b) { return p_bin(p, TIDE_P_##OP, a, b); }
-P_UN(p_neg, NEG)
-P_UN(p_abs, ABS) P_UN(p_sign, SIGN) P_UN(p_sqrt, SQRT) P_UN(p_rsqrt, RSQRT) P_UN(p_exp, EXP) P_UN(p_log, LOG)
-    P_UN(p_log1p, LOG1P) P_UN(p_expm1, EXPM1) P_UN(p_sin, SIN) P_UN(p_cos, COS) P_UN(p_tanh, TANH)
-        P_UN(p_sigmoid, SIGMOID) P_UN(p_erf, ERF) P_UN(p_not, NOT) P_UN(p_isnan, ISNAN) P_UN(p_hold, HOLD)
-            P_UN(p_floor, FLOOR) P_UN(p_trunc, TRUNC) P_BIN(p_add, ADD) P_BIN(p_sub, SUB) P_BIN(p_mul, MUL)
-                P_BIN(p_div, DIV) P_BIN(p_pow, POW) P_BIN(p_min, MIN) P_BIN(p_max, MAX) P_BIN(p_and, AND)
-                    P_BIN(p_or, OR) P_BIN(p_xor, XOR) P_BIN(p_eq, EQ) P_BIN(p_ne, NE) P_BIN(p_lt, LT)
-                        P_BIN(p_le, LE) P_BIN(p_floordiv, FLOORDIV) P_BIN(p_mod, MOD) static inline tide_val
-    p_sum_r(tide_prog *p, tide_val a) {
+/* clang-format off */
+P_UN(p_neg, NEG) P_UN(p_abs, ABS) P_UN(p_sign, SIGN) P_UN(p_sqrt, SQRT) P_UN(p_rsqrt, RSQRT) P_UN(p_exp, EXP) P_UN(p_log, LOG)
+P_UN(p_log1p, LOG1P) P_UN(p_expm1, EXPM1) P_UN(p_sin, SIN) P_UN(p_cos, COS) P_UN(p_tanh, TANH) P_UN(p_sigmoid, SIGMOID)
+P_UN(p_erf, ERF) P_UN(p_not, NOT) P_UN(p_isnan, ISNAN) P_UN(p_hold, HOLD) P_UN(p_floor, FLOOR) P_UN(p_trunc, TRUNC)
+P_BIN(p_add, ADD) P_BIN(p_sub, SUB) P_BIN(p_mul, MUL) P_BIN(p_div, DIV) P_BIN(p_pow, POW) P_BIN(p_min, MIN) P_BIN(p_max, MAX)
+P_BIN(p_and, AND) P_BIN(p_or, OR) P_BIN(p_xor, XOR) P_BIN(p_eq, EQ) P_BIN(p_ne, NE) P_BIN(p_lt, LT) P_BIN(p_le, LE)
+P_BIN(p_floordiv, FLOORDIV) P_BIN(p_mod, MOD)
+    /* clang-format on */
+    static inline tide_val p_sum_r(tide_prog *p, tide_val a) {
     return p_reduce(p, TIDE_P_SUM, a, TIDE_AXIS_R);
 }
 static inline tide_val p_max_r(tide_prog *p, tide_val a) { return p_reduce(p, TIDE_P_MAXR, a, TIDE_AXIS_R); }

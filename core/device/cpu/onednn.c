@@ -13,17 +13,18 @@
 #define CACHED 64
 #define MOST_GROUPS 16 /* tiles of a weight gradient, each with a sum of its own */
 
-#define EACH_FUNCTION(X)                                                                                      \
-    X(dnnl_version)                                                                                           \
-    X(dnnl_get_effective_cpu_isa)                                                                             \
-    X(dnnl_engine_create) X(dnnl_engine_destroy) X(dnnl_stream_create) X(dnnl_stream_destroy) X(              \
-        dnnl_primitive_attr_create) X(dnnl_primitive_attr_destroy) X(dnnl_primitive_attr_set_scratchpad_mode) \
-        X(dnnl_memory_desc_init_by_strides) X(dnnl_memory_desc_get_size) X(dnnl_matmul_desc_init)             \
-            X(dnnl_dilated_convolution_forward_desc_init) X(dnnl_dilated_convolution_backward_data_desc_init) \
-                X(dnnl_dilated_convolution_backward_weights_desc_init) X(dnnl_primitive_desc_create)          \
-                    X(dnnl_primitive_desc_query_md) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_create)   \
-                        X(dnnl_primitive_execute) X(dnnl_primitive_destroy) X(dnnl_memory_create)             \
-                            X(dnnl_memory_destroy)
+/* clang-format off */
+#define EACH_FUNCTION(X) \
+    X(dnnl_version) X(dnnl_get_effective_cpu_isa) X(dnnl_engine_create) X(dnnl_engine_destroy) \
+    X(dnnl_stream_create) X(dnnl_stream_destroy) X(dnnl_primitive_attr_create) \
+    X(dnnl_primitive_attr_destroy) X(dnnl_primitive_attr_set_scratchpad_mode) \
+    X(dnnl_memory_desc_init_by_strides) X(dnnl_memory_desc_get_size) X(dnnl_matmul_desc_init) \
+    X(dnnl_dilated_convolution_forward_desc_init) \
+    X(dnnl_dilated_convolution_backward_data_desc_init) \
+    X(dnnl_dilated_convolution_backward_weights_desc_init) X(dnnl_primitive_desc_create) \
+    X(dnnl_primitive_desc_query_md) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_create) \
+    X(dnnl_primitive_execute) X(dnnl_primitive_destroy) X(dnnl_memory_create) X(dnnl_memory_destroy)
+/* clang-format on */
 
 typedef struct {
 #define X(f) __typeof__(&f) f;

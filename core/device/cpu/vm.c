@@ -362,7 +362,8 @@ static void run_section(vm_tile *x, int section, vm_block b) {
                   ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
     vm_ahead ahead = {0, 0, 0};
-    if (x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
+    bool once = x->shape->mode == VM_FLAT || whole(x->shape); /* what is fetched is used soon */
+    if (once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
         ahead.a_step = x->nmoving * (b.no * b.ni >> 4) / p->longest_work + 1;
     for (; t < end; t++) {
         switch (t->kind) {

@@ -415,16 +415,8 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
 #define HALVE(name, n) \
     case 2 * n: name##_into(l, l, l + n, n); __attribute__((fallthrough));
 
-/* `_lanes` leaves min(n, W) lanes of a row; `_rows` then takes the rest of the way for W rows at a time, so
- * that the rows do not wait for each other's last few additions. */
-#define REDUCTION(name, T, expr) \
-    INLINE void name##_into(T *d, const T *a, const T *b, int64_t n) { \
-        _Pragma("GCC ivdep") for (int64_t j = 0; j < n; j++) { \
-            T x = a[j], y = b[j]; \
-            d[j] = (T)(expr); \
-        } \
-    } \
-    /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */ \
+/* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */
+#define PLAIN_ROUNDS(name, T) \
     INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
         for (int64_t g = 0; g < len; g += TIDE_LANES) { \
             T l[TIDE_LANES]; \
@@ -432,7 +424,44 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, TIDE_LANES); \
             memcpy(lane + g, l, sizeof l); \
         } \
+    }
+
+/* The same for maxima: first with the processor's own comparison, which differs only in NaN and in the sign of
+ * zero; where one of them (or an infinity) turns up, once more. */
+#define EXTREME_ROUNDS(name, T, op) \
+    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
+        for (int64_t g = 0; g < len; g += TIDE_LANES) { \
+            T l[TIDE_LANES], finite[TIDE_LANES] = {0}; \
+            int odd = 0; \
+            memcpy(l, open ? x + g : lane + g, sizeof l); \
+            for (int64_t r = open; r < rounds; r++) { \
+                _Pragma("GCC ivdep") for (int j = 0; j < TIDE_LANES; j++) { \
+                    T y = x[r * len + g + j]; \
+                    l[j] = y op l[j] ? y : l[j]; \
+                    finite[j] += y * 0; \
+                } \
+            } \
+            for (int j = 0; j < TIDE_LANES; j++) odd |= (finite[j] != finite[j]) | (l[j] == 0); \
+            if (odd) { \
+                memcpy(l, open ? x + g : lane + g, sizeof l); \
+                for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, TIDE_LANES); \
+            } \
+            memcpy(lane + g, l, sizeof l); \
+        } \
+    }
+#define MAX_ROUNDS(name, T) EXTREME_ROUNDS(name, T, >)
+#define MIN_ROUNDS(name, T) EXTREME_ROUNDS(name, T, <)
+
+/* `_lanes` leaves min(n, W) lanes of a row; `_rows` then takes the rest of the way for W rows at a time, so
+ * that the rows do not wait for each other's last few additions. */
+#define REDUCTION(name, T, expr, ROUNDS) \
+    INLINE void name##_into(T *d, const T *a, const T *b, int64_t n) { \
+        _Pragma("GCC ivdep") for (int64_t j = 0; j < n; j++) { \
+            T x = a[j], y = b[j]; \
+            d[j] = (T)(expr); \
+        } \
     } \
+    ROUNDS(name, T) \
     INLINE void name##_lanes(T *to, const T *x, int64_t n) { \
         _Alignas(64) T l[TIDE_LANES]; \
         int64_t s = TIDE_LANES; \
@@ -510,16 +539,19 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
         for (s /= 2; s >= 1; s /= 2) name##_into(s == 1 ? d : l, l, l + s * k, s * k); \
     }
 
-#define REDUCTIONS_OF(t, T, sum, prod, max, min) \
-    REDUCTION(sum_##t, T, sum) \
-    REDUCTION(prod_##t, T, prod) \
-    REDUCTION(greatest_##t, T, max) \
-    REDUCTION(least_##t, T, min)
-
-REDUCTIONS_OF(f32, f32, x + y, x * y, tide_max_f32(x, y), tide_min_f32(x, y))
-REDUCTIONS_OF(f64, f64, x + y, x * y, tide_max_f64(x, y), tide_min_f64(x, y))
-REDUCTIONS_OF(i32, i32, (uint32_t)x + (uint32_t)y, (uint32_t)x * (uint32_t)y, x > y ? x : y, x < y ? x : y)
-REDUCTIONS_OF(i64, i64, (uint64_t)x + (uint64_t)y, (uint64_t)x * (uint64_t)y, x > y ? x : y, x < y ? x : y)
+#define REDUCTIONS_OF(t, T, sum, prod, max, min, MAX, MIN) \
+    REDUCTION(sum_##t, T, sum, PLAIN_ROUNDS) \
+    REDUCTION(prod_##t, T, prod, PLAIN_ROUNDS) \
+    REDUCTION(greatest_##t, T, max, MAX) \
+    REDUCTION(least_##t, T, min, MIN)
+#define FLOAT_REDUCTIONS(t, T) \
+    REDUCTIONS_OF(t, T, x + y, x * y, tide_max_##t(x, y), tide_min_##t(x, y), MAX_ROUNDS, MIN_ROUNDS)
+#define INTEGER_REDUCTIONS(t, T, U) \
+    REDUCTIONS_OF(t, T, (U)x + (U)y, (U)x * (U)y, x > y ? x : y, x < y ? x : y, PLAIN_ROUNDS, PLAIN_ROUNDS)
+FLOAT_REDUCTIONS(f32, f32)
+FLOAT_REDUCTIONS(f64, f64)
+INTEGER_REDUCTIONS(i32, i32, uint32_t)
+INTEGER_REDUCTIONS(i64, i64, uint64_t)
 
 /* ---- the table ---- */
 
