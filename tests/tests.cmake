@@ -45,6 +45,8 @@ if(BUSTED AND TARGET tide)
     add_test(NAME lua_${name} COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/busted.sh ${CMAKE_BINARY_DIR} ${source})
     set_tests_properties(lua_${name} PROPERTIES ENVIRONMENT "TIDE_PRELOAD=${ASAN}")
   endforeach()
+  add_test(NAME bits COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/bits.sh ${CMAKE_BINARY_DIR})
+  set_tests_properties(bits PROPERTIES ENVIRONMENT "TIDE_PRELOAD=${ASAN}")
 elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
 endif()
@@ -60,13 +62,22 @@ if(GXX AND CMOCKA_FOUND)
   add_custom_command(OUTPUT ${GEN}/cuda_prelude.c
     COMMAND ${LUA5_4} ${CMAKE_SOURCE_DIR}/core/device/cuda/embed.lua ${GEN}/cuda_prelude.c tide_cuda_prelude_text ${PRELUDE_FILES}
     DEPENDS ${PRELUDE_FILES} core/device/cuda/embed.lua)
-  file(GLOB CUDA_TEST CONFIGURE_DEPENDS tests/cuda/*.c core/device/cuda/*.c)
-  add_executable(test_cuda ${CUDA_TEST} $<TARGET_OBJECTS:reference> ${GEN}/cuda_prelude.c)
-  target_include_directories(test_cuda PRIVATE tests/c)
-  target_link_libraries(test_cuda tide_static)
-  if(NOT TIDE_SANITIZE) # fibres leave by longjmp, which confuses AddressSanitizer
-    add_test(NAME test_cuda COMMAND ${COUNT} $<TARGET_FILE:test_cuda> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  add_library(cuda_check OBJECT tests/cuda/check.c tests/cuda/emulator.c tests/cuda/nvrtc.c core/device/cuda/text.c
+    core/device/cuda/plan.c ${GEN}/cuda_prelude.c)
+  target_include_directories(cuda_check PRIVATE tests/c)
+  add_dependencies(cuda_check generated)
+  foreach(name test_cuda test_table)
+    add_executable(${name} tests/cuda/${name}.c $<TARGET_OBJECTS:cuda_check> $<TARGET_OBJECTS:reference>)
+    target_include_directories(${name} PRIVATE tests/c)
+    target_link_libraries(${name} tide_static)
+    if(NOT TIDE_SANITIZE) # fibres leave by longjmp, which confuses AddressSanitizer
+      add_test(NAME ${name} COMMAND ${COUNT} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    endif()
+  endforeach()
+  if(TEST test_table)
+    set_tests_properties(test_table test_cuda PROPERTIES COST 100) # long: first
   endif()
+  target_link_options(test_table PRIVATE -Wl,--wrap=tide_cpu_program) # what the engine runs goes through the test
 else()
   message(STATUS "g++: not found; the CUDA texts are not run in the emulator")
 endif()

@@ -164,7 +164,7 @@ static tide_status seed_of(tide_context *cx, tide_tensor *y, tide_tensor *gy, ti
 
 static tide_status check_saved(walk_t *w, tide_node *n) {
     tide_context *cx = w->cx;
-    const char *name = n->custom ? "custom function" : tide_op_table[n->op].name;
+    const char *name = tide_node_name(n);
     if (n->spent)
         return tide_fail(
             cx, TIDE_EARG,
@@ -303,10 +303,7 @@ static tide_status step(walk_t *w, tide_node *n) {
 
 static void spend(tide_node *n) {
     n->spent = true;
-    for (int i = 0; i < n->nin + n->nout; i++) {
-        if (n->saved[i].tensor) tide_free(n->saved[i].tensor);
-        n->saved[i].tensor = NULL;
-    }
+    tide_unsave(n);
 }
 
 tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *const *gy, int ny,

@@ -4,6 +4,26 @@
 
 static bool tracked(const tide_tensor *t) { return t && (t->flags & TIDE_REQUIRES_GRAD); }
 
+static void keep_in(tide_saved *s, tide_tensor *t) {
+    s->tensor = t;
+    s->next = t->saved;
+    s->from = &t->saved;
+    if (s->next) s->next->from = &s->next;
+    t->saved = s;
+}
+
+static void take_out(tide_saved *s) {
+    *s->from = s->next;
+    if (s->next) s->next->from = s->from;
+    tide_free(s->tensor);
+    s->tensor = NULL;
+}
+
+void tide_unsave(tide_node *n) {
+    for (int i = 0; i < n->nin + n->nout; i++)
+        if (n->saved[i].tensor) take_out(&n->saved[i]);
+}
+
 void tide_node_free(tide_context *cx, tide_node *n) {
     /* Long chains: a list instead of recursion. The field `grad` links nodes that wait. */
     tide_node *waiting = NULL;
@@ -18,8 +38,7 @@ void tide_node_free(tide_context *cx, tide_node *n) {
                 else
                     in->grad = (tide_tensor **)waiting, waiting = in;
             }
-            for (int i = 0; i < n->nin + n->nout && n->saved; i++)
-                if (n->saved[i].tensor) tide_free(n->saved[i].tensor);
+            tide_unsave(n);
             if (n->custom) {
                 if (n->custom->release) n->custom->release(n->custom->ud);
                 tide_release(cx, n->custom, sizeof *n->custom);
@@ -30,6 +49,16 @@ void tide_node_free(tide_context *cx, tide_node *n) {
         n = waiting;
         if (n) waiting = (tide_node *)n->grad, n->grad = NULL;
     }
+}
+
+const char *tide_node_name(const tide_node *n) {
+    return !n->size ? "a compiled step" : n->custom ? "a custom function" : tide_op_table[n->op].name;
+}
+
+void tide_node_used(tide_tensor *t) {
+    t->node = &t->cx->tape->used;
+    t->node_out = 0;
+    t->node->refs++;
 }
 
 static void dropped(tide_context *cx, tide_tensor *t) {
@@ -78,10 +107,30 @@ static tide_node *node_new(tide_context *cx, const tide_call *call) {
     return n;
 }
 
+/* Takes t over. */
 static void save(tide_node *n, int i, tide_tensor *t) {
     if (!t) return;
-    n->saved[i].tensor = tide_keep(t);
+    keep_in(&n->saved[i], t);
     n->saved[i].version = t->storage ? t->storage->version : 0;
+}
+
+/* Before t, changed in place, becomes the result of another node: nodes that keep it keep what it was. They
+ * could be what it now comes from, and would never be freed. */
+static tide_status part(tide_context *cx, tide_tensor *t) {
+    if (!t->saved) return TIDE_OK;
+    tide_tensor *was = tide_tensor_view(t, &t->meta, t->stride, t->offset);
+    if (!was) return tide_pending(cx);
+    was->flags = t->flags;
+    was->node = t->node;
+    was->node_out = t->node_out;
+    if (was->node) was->node->refs++;
+    while (t->saved) {
+        tide_saved *s = t->saved;
+        take_out(s);
+        keep_in(s, tide_keep(was));
+    }
+    tide_free(was);
+    return TIDE_OK;
 }
 
 /* Makes `t` the result `out` of node n. */
@@ -89,9 +138,23 @@ static void adopt(tide_context *cx, tide_tensor *t, tide_node *n, uint32_t out) 
     tide_node *old = t->node;
     t->node = n;
     t->node_out = out;
-    t->flags = (t->flags | TIDE_REQUIRES_GRAD) & ~(uint32_t)TIDE_LEAF;
+    t->flags |= TIDE_REQUIRES_GRAD;
     n->refs++;
     if (old) tide_node_free(cx, old);
+}
+
+/* Which inputs and outputs the gradient of the inputs `need` reads. */
+static tide_status uses_of(tide_context *cx, const tide_call *call, uint32_t need, uint64_t *uses) {
+    const tide_op *op = &tide_op_table[call->op];
+    *uses = op->saves_in | (uint64_t)op->saves_out << 32;
+    return op->vjp ? TIDE_OK : tide_saves(cx, op, call, need, uses);
+}
+
+static uint32_t tracked_of(const tide_call *call) { /* bit i: input i, of the first 32 */
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < call->nin && i < 32; i++)
+        if (tracked(call->in[i])) bits |= 1u << i;
+    return bits;
 }
 
 static bool any_tracked(const tide_call *call) {
@@ -100,7 +163,8 @@ static bool any_tracked(const tide_call *call) {
     return false;
 }
 
-/* In-place changes that would make gradients wrong are refused before they happen. */
+/* In-place changes that would make gradients wrong are refused before they happen, when the outputs are known.
+ */
 static tide_status before(void *state, tide_context *cx, tide_call *call, bool *taken) {
     tide_tape *tape = state;
     if (!tape->enabled) return TIDE_OK;
@@ -123,7 +187,16 @@ static tide_status before(void *state, tide_context *cx, tide_call *call, bool *
                          "a view cannot be changed in place while gradients are recorded: the tensor it views "
                          "would not know; "
                          "change the whole tensor, or clone() the view first");
-    return TIDE_OK;
+    const tide_op *op = &tide_op_table[call->op];
+    uint64_t uses;
+    tide_status e = op->nograd ? TIDE_OK : uses_of(cx, call, tracked_of(call), &uses);
+    for (uint32_t i = 0; i < call->nin && i < 32 && !e && !op->nograd; i++)
+        if ((uses >> i & 1) && call->in[i] && call->in[i]->storage == t->storage)
+            e = tide_fail(
+                cx, TIDE_EARG,
+                "the gradient of %s needs the value that this would overwrite; use the form without _",
+                op->name);
+    return e;
 }
 
 static tide_status after(void *state, tide_context *cx, tide_call *call, bool leaf) {
@@ -139,19 +212,12 @@ static tide_status after(void *state, tide_context *cx, tide_call *call, bool le
     }
     tide_node *n = node_new(cx, call);
     if (!n) return tide_pending(cx);
-    uint64_t uses = 0;
-    tide_status e = TIDE_OK;
-    if (op->vjp)
-        uses = op->saves_in | (uint64_t)op->saves_out << 32;
-    else
-        e = tide_saves(cx, op, call, n->need, &uses);
-    if (!e && (call->flags & TIDE_INPLACE) && (uses & 1))
-        e = tide_fail(cx, TIDE_EARG,
-                      "the gradient of %s needs the value that this would overwrite; use the form without _",
-                      op->name);
+    uint64_t uses;
+    tide_status e = uses_of(cx, call, n->need, &uses);
+    if (!e && (call->flags & TIDE_INPLACE)) e = part(cx, call->in[0]);
     if (!e) {
         for (uint32_t i = 0; i < call->nin && i < 32; i++)
-            if (uses >> i & 1) save(n, (int)i, call->in[i]);
+            if (uses >> i & 1) save(n, (int)i, tide_keep(call->in[i]));
         for (uint32_t j = 0; j < call->nout; j++) {
             n->meta[call->nin + j] = call->out[j]->meta;
             if (tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype)) adopt(cx, call->out[j], n, j);
@@ -165,8 +231,7 @@ static tide_status after(void *state, tide_context *cx, tide_call *call, bool le
                 e = tide_pending(cx);
                 break;
             }
-            n->saved[call->nin + j].tensor = v;
-            n->saved[call->nin + j].version = o->storage->version;
+            save(n, (int)(call->nin + j), v);
         }
         n->refs++; /* so that freeing below is uniform */
     } else {
@@ -190,6 +255,7 @@ tide_status tide_tape_open(tide_context *cx) {
     cx->tape = tide_alloc0(cx, sizeof *cx->tape);
     if (!cx->tape) return TIDE_EMEM;
     cx->tape->enabled = true;
+    cx->tape->used = (tide_node){.refs = 1, .nout = 1, .spent = true, .grad = &cx->tape->used_grad};
     cx->door->tape = (tide_observer){.state = cx->tape, .before = before, .after = after};
     cx->tensors->dropped = dropped;
     cx->closing[cx->nclosing++] = closing;
@@ -265,8 +331,7 @@ size_t tide_why(tide_tensor *t, char *buffer, size_t n) {
     if (t->node) {
         snprintf(made, sizeof made,
                  "it is a result of %s (%s): gradients pass through it to the leaves; only leaves keep a .grad",
-                 t->node->custom ? "a custom function" : tide_op_table[t->node->op].name,
-                 tide_site_text(t->cx, t->node->site));
+                 tide_node_name(t->node), tide_site_text(t->cx, t->node->site));
         text = made;
     } else if (!tide_dtype_is_float((tide_dtype)t->meta.dtype)) {
         snprintf(made, sizeof made, "its dtype is %s: only floating tensors have gradients",

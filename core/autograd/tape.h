@@ -6,6 +6,14 @@
 
 typedef struct tide_node tide_node;
 
+/* A tensor that a gradient needs, and its version then. A tensor knows where it is kept: when it is changed in
+ * place, its former self takes its place there. */
+typedef struct tide_saved {
+    tide_tensor *tensor;             /* NULL: not needed */
+    struct tide_saved *next, **from; /* all places of one tensor */
+    uint32_t version;
+} tide_saved;
+
 /* An operation as recorded: enough to call its gradient. */
 struct tide_node {
     uint64_t seq; /* order of recording: inputs come before */
@@ -22,11 +30,8 @@ struct tide_node {
         tide_node *node;
         tide_tensor *leaf;
         uint32_t out;
-    } * edge; /* one an input: where its gradient goes */
-    struct {
-        tide_tensor *tensor;
-        uint32_t version;
-    } * saved;          /* nin + nout, tensor NULL: not needed */
+    } * edge;           /* one an input: where its gradient goes */
+    tide_saved *saved;  /* nin + nout */
     tide_meta *meta;    /* nin + nout */
     tide_tensor **grad; /* nout, while a walk is under way: gradients of the outputs so far */
     size_t size;        /* of this block */
@@ -37,6 +42,8 @@ typedef struct tide_tape {
     uint64_t seq, walk;
     uint64_t nodes;      /* alive */
     tide_node *stepping; /* whose gradient is being computed, NULL: none */
+    tide_node used;      /* stands for the graph of a compiled step's result: it was walked within the step */
+    tide_tensor *used_grad;
     /* trace/: a walk is about to write this leaf's .grad; fresh: the buffer was made for it */
     void (*touch)(tide_context *cx, tide_tensor *leaf, bool was_absent, bool fresh);
 } tide_tape;
@@ -49,6 +56,9 @@ typedef struct tide_custom {
 
 tide_status tide_tape_open(tide_context *cx); /* idempotent; opens the door */
 void tide_node_free(tide_context *cx, tide_node *n);
+void tide_unsave(tide_node *n); /* lets go of the saved tensors */
+const char *tide_node_name(const tide_node *n);
+void tide_node_used(tide_tensor *t); /* t is a result whose graph is gone */
 
 /* Runs from y to the leaves' .grad (nx = 0) or to x. gy[j] NULL: ones for one element, else an error. */
 tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *const *gy, int ny,

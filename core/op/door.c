@@ -75,8 +75,11 @@ tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call) {
         tide_seen v = {.meta = call->in[0]->meta};
         tide_status e = op->view(cx, call, &v);
         if (e) return e;
-        if (!call->out[0]) call->out[0] = tide_tensor_view(call->in[0], &v.meta, v.stride, v.offset);
-        return call->out[0] ? TIDE_OK : tide_pending(cx);
+        if (call->out[0]) return TIDE_OK;
+        tide_tensor *t = call->out[0] = tide_tensor_view(call->in[0], &v.meta, v.stride, v.offset);
+        if (!t) return tide_pending(cx);
+        t->epoch = 0; /* a value of its own, also where it looks like its input: detach */
+        return TIDE_OK;
     }
     if (op->flags & TIDE_F_LIST)
         return op->infer
@@ -215,11 +218,8 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
             e = door->trace.after(door->trace.state, cx, call, false);
         goto done;
     }
-    if (door->tape.before) { /* in-place rules */
-        e = door->tape.before(door->tape.state, cx, call, &taken);
-        if (e) goto done;
-    }
     e = tide_prepare(cx, op, call);
+    if (!e && door->tape.before) e = door->tape.before(door->tape.state, cx, call, &taken); /* in-place rules */
     if (!e) e = tide_perform(cx, op, call);
     if (!e) {
         const tide_meta *shapes[4];

@@ -96,7 +96,6 @@ tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
     t->meta = *m;
     t->cx = cx;
     t->refs = t->pins = 1;
-    t->flags = TIDE_LEAF;
     t->grad_absent = true;
     tide_contiguous_strides(m, t->stride);
     cx->tensors->live++;
@@ -131,7 +130,7 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
     if (!t) return NULL;
     memcpy(t->stride, stride, sizeof t->stride);
     t->offset = offset;
-    t->flags = TIDE_LEAF | TIDE_IS_VIEW;
+    t->flags = TIDE_IS_VIEW;
     t->storage = of->storage;
     if (of->offset == offset && tide_same_meta(&of->meta, m) &&
         !memcmp(of->stride, stride, (size_t)m->ndim * sizeof *stride))

@@ -54,7 +54,6 @@ void tide_storage_unpin(tide_storage *s); /* NULL passes both */
 /* ---- tensor.c: tensors ---- */
 enum {
     TIDE_REQUIRES_GRAD = 1, /* results of it are recorded */
-    TIDE_LEAF = 2,          /* made by the user, not by a recorded operation */
     TIDE_IS_VIEW = 4,       /* shares the storage of another tensor */
     TIDE_DEAD = 8,          /* a temporary of a compiled step that has been launched: no data any more */
     TIDE_TEMP = 16, /* a temporary of a compiled step: the struct serves one run after another (see epoch) */
@@ -69,8 +68,9 @@ struct tide_tensor {
     uint32_t refs; /* all references */
     uint32_t pins; /* those that are not Lua handles */
     uint32_t flags;
-    uint32_t view_version;  /* a view: storage version when it was taken */
-    struct tide_node *node; /* autograd/: what made it, or NULL */
+    uint32_t view_version;    /* a view: storage version when it was taken */
+    struct tide_node *node;   /* autograd/: what made it, or NULL */
+    struct tide_saved *saved; /* autograd/: where nodes keep it */
     uint32_t node_out;
     bool grad_absent; /* .grad is a stable buffer; this says whether it holds anything */
     tide_tensor *grad;

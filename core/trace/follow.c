@@ -94,8 +94,10 @@ static tide_tensor *stand_in(tide_context *cx, tide_record *r, uint32_t v) {
         t = tide_tensor_struct(cx, &val->meta);
         if (!t) return NULL;
         memcpy(t->stride, val->stride, sizeof t->stride);
-        t->flags = val->output ? TIDE_LEAF : TIDE_TEMP | val->flags; /* what outlives the step has no graph */
-        if (!val->output) {
+        t->flags = val->flags | (val->output ? 0 : TIDE_TEMP);
+        if (val->output) {
+            if (val->flags & TIDE_REQUIRES_GRAD) tide_node_used(t);
+        } else {
             if (val->tensor) tide_free(val->tensor);
             val->tensor = tide_keep(t);
         }
@@ -149,7 +151,7 @@ static tide_status take(tide_context *cx, tide_call *call) {
             e = will_write(cx, r->value[leaf->in[0]].bound);
     }
     for (uint32_t j = 0; j < call->nout && !e; j++) {
-        if (call->out[j] || !n->out[j]) continue;
+        if (call->out[j] || !n->out[j] || (j == 0 && (call->flags & TIDE_INPLACE))) continue;
         tide_value *v = &r->value[n->out[j]];
         if (v->kind == VALUE_CAPTURED) {
             call->out[j] = tide_keep(v->tensor);
@@ -171,6 +173,20 @@ static tide_status take(tide_context *cx, tide_call *call) {
     tr->position++;
     tr->count.matched++;
     return e;
+}
+
+/* What stood for values in this run lives on with the record that was launched, not with the others. */
+static void unbind(tide_record *r, bool launched) {
+    for (int64_t i = 1; i < r->nvalue; i++) {
+        tide_value *v = &r->value[i];
+        if (!v->bound) continue;
+        if (v->kind == VALUE_MADE && v->tensor == v->bound && !launched) {
+            tide_free(v->tensor);
+            v->tensor = NULL;
+        }
+        tide_free(v->bound);
+        v->bound = NULL;
+    }
 }
 
 tide_status tide_follow_before(void *state, tide_context *cx, tide_call *call, bool *taken) {
@@ -196,19 +212,30 @@ tide_status tide_follow_before(void *state, tide_context *cx, tide_call *call, b
             if (ok[c])
                 tr->candidate[k++] = tr->candidate[c];
             else
-                tide_follow_unbind(cx, tr->candidate[c]);
+                unbind(tr->candidate[c], false);
         }
         tr->ncandidate = k;
     }
     *taken = true;
-    return take(cx, call);
+    tide_status e = take(cx, call);
+    for (uint32_t j = 0; j < call->nout && e; j++) {
+        if (call->out[j] && call->out[j] != (call->flags & TIDE_INPLACE ? call->in[0] : NULL))
+            tide_free(call->out[j]);
+        call->out[j] = NULL;
+    }
+    return e;
 }
 
-void tide_follow_unbind(tide_context *cx, tide_record *r) {
-    for (int64_t v = 1; v < r->nvalue; v++) {
-        if (r->value[v].bound) tide_free(r->value[v].bound);
-        r->value[v].bound = NULL;
+/* The run is over: what was matched but never computed has no data, and never will. */
+void tide_follow_end(tide_context *cx, const tide_record *launched) {
+    tide_trace *tr = cx->trace;
+    for (int c = 0; c < tr->ncandidate; c++) {
+        tide_record *r = tr->candidate[c];
+        for (int64_t v = 1; v < r->nvalue; v++)
+            if (r->value[v].bound && !r->value[v].bound->storage) r->value[v].bound->flags |= TIDE_DEAD;
+        unbind(r, r == launched);
     }
+    tr->ncandidate = 0;
 }
 
 static void clear_pending(tide_context *cx) {
@@ -255,7 +282,10 @@ tide_status tide_follow_leave(tide_context *cx) {
         tide_tnode *node = &r->node[i];
         size_t bytes = (node->nin + node->nout) * sizeof(tide_tensor *);
         tide_tensor **in = tide_alloc0(cx, bytes), **out;
-        if (!in) return TIDE_EMEM;
+        if (!in) {
+            e = TIDE_EMEM;
+            break;
+        }
         out = in + node->nin;
         for (uint32_t k = 0; k < node->nin; k++) in[k] = node->in[k] ? r->value[node->in[k]].bound : NULL;
         const tide_op *op = &tide_op_table[node->op];
@@ -278,10 +308,6 @@ tide_status tide_follow_leave(tide_context *cx) {
                 continue;
             tide_tensor *held = r->value[v].bound;
             if (held && held != out[j] && r->value[v].kind == VALUE_MADE) {
-                if (r->value[v].tensor == held) { /* no longer the plan's */
-                    r->value[v].tensor = NULL;
-                    tide_free(held);
-                }
                 tide_record *rec = tr->record;
                 if (rec && out[j]->value < rec->nvalue && rec->value[out[j]->value].tensor == out[j])
                     rec->value[out[j]->value].tensor = held;
@@ -294,8 +320,7 @@ tide_status tide_follow_leave(tide_context *cx) {
     cx->tape->enabled = enabled;
     cx->site = site;
     cx->opname = opname;
-    for (int c = 0; c < tr->ncandidate; c++) tide_follow_unbind(cx, tr->candidate[c]);
-    tr->ncandidate = 0;
+    tide_follow_end(cx, NULL);
     return e;
 }
 

@@ -30,7 +30,7 @@ void tide_record_free(tide_context *cx, tide_record *r) {
     }
     for (int64_t v = 1; v < r->nvalue; v++)
         if (r->value[v].tensor &&
-            (r->value[v].kind == VALUE_CAPTURED || (r->planned && r->value[v].kind == VALUE_MADE))) {
+            (r->value[v].kind == VALUE_CAPTURED || (r->finished && r->value[v].kind == VALUE_MADE))) {
             r->value[v].tensor->flags |= r->value[v].kind == VALUE_MADE ? TIDE_DEAD : 0;
             tide_free(r->value[v].tensor);
         }
@@ -237,6 +237,7 @@ void tide_record_touch(tide_context *cx, tide_tensor *leaf, bool was_absent, boo
 
 /* What is still alive outlives the step; what still has a graph that could be walked cannot be followed. */
 void tide_record_finish(tide_context *cx, tide_record *r, tide_tensor *const *out, int nout) {
+    r->finished = true;
     for (int i = 0; i < nout; i++) {
         uint32_t v = out[i] ? known(cx, r, out[i]) : 0;
         if (v) r->value[v].output = true;

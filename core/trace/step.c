@@ -99,16 +99,15 @@ static void keep(tide_context *cx, tide_step *s, tide_record *r) {
     s->trace[s->ntrace++] = r;
 }
 
-static void done(tide_context *cx) {
+static void done(tide_context *cx, const tide_record *launched) {
     tide_trace *tr = cx->trace;
     for (int64_t i = 0; i < tr->npending; i++) {
         tr->pending[i]->pending = 0;
         tide_storage_free(cx, tr->pending[i]);
     }
     for (int64_t i = 0; i < tr->nundo; i++) tide_free(tr->undo[i].leaf);
-    for (int c = 0; c < tr->ncandidate; c++) tide_follow_unbind(cx, tr->candidate[c]);
+    tide_follow_end(cx, launched);
     tr->npending = tr->nundo = 0;
-    tr->ncandidate = 0;
     tr->mode = TRACE_OFF;
     tr->step = NULL;
     tr->record = NULL;
@@ -170,7 +169,7 @@ tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout) {
             tide_record_finish(cx, tr->record, out, nout), keep(cx, s, tr->record);
         tr->record = NULL;
     }
-    done(cx);
+    done(cx, r);
     return e;
 }
 
@@ -185,7 +184,7 @@ tide_status tide_step_abort(tide_context *cx) {
     tide_status e = tide_follow_leave(cx);
     if (code) cx->error = code, memcpy(cx->error_text, text, sizeof text);
     tide_record_free(cx, tr->record);
-    done(cx);
+    done(cx, NULL);
     return e;
 }
 

@@ -64,6 +64,7 @@ typedef struct {
     int64_t nnode, cnode, nleaf, cleaf, nvalue, cvalue;
     bool usable;     /* may be followed */
     const char *why; /* not usable because */
+    bool finished;   /* the made values' tensors are the plan's own */
     bool planned;
     tide_storage *arena;
     int64_t arena_size;
@@ -116,7 +117,8 @@ void tide_record_finish(tide_context *cx, tide_record *r, tide_tensor *const *ou
 tide_status tide_follow_before(void *state, tide_context *cx, tide_call *call, bool *taken);
 tide_status tide_follow_leave(tide_context *cx); /* deoptimise: run what was matched, then record */
 tide_status tide_follow_sync(tide_context *cx, tide_tensor *t);
-void tide_follow_unbind(tide_context *cx, tide_record *r);
+void tide_follow_end(tide_context *cx,
+                     const tide_record *launched); /* lets go of what stood for values; NULL: none was */
 
 /* launch.c */
 tide_status tide_plan(tide_context *cx, tide_record *r);

@@ -306,28 +306,24 @@ static void check_emulated(cuda_counts *counts) {
         if (s->text < 0) counts->failed++, printf("FAIL %s: no text\n", s->name);
 }
 
-/* TIDE_NVRTC: how many texts go through NVRTC, evenly spread over all; "all", 0, or by default 48. The first
- * batch is compiled for each architecture, the others for one of them by turns. */
+/* The first batch is compiled for each architecture, the others for one of them by turns. TIDE_NVRTC=each: all
+ * for each; 0: none. */
 static void check_compiled(cuda_counts *counts) {
     static const int arch[] = {80, 90, 100};
     const char *wish = getenv("TIDE_NVRTC");
-    int most = !wish                  ? 48
-               : !strcmp(wish, "all") ? suite.ntext
-                                      : atoi(wish),
-        registers = 0, batch = 0, compiled = 0;
-    if (most > suite.ntext) most = suite.ntext;
-    if (!nvrtc_open() || most == 0) {
-        printf("NVRTC: skipped (%s)\n", most == 0 ? "TIDE_NVRTC=0" : "libnvrtc is not installed");
+    const bool each = wish && !strcmp(wish, "each"), none = wish && !strcmp(wish, "0");
+    int registers = 0, batch = 0, compiled = 0;
+    if (none || !nvrtc_open()) {
+        printf("NVRTC: skipped (%s)\n", none ? "TIDE_NVRTC=0" : "libnvrtc is not installed");
         counts->skipped++;
         return;
     }
-    for (int first = 0; first < most; first += BATCH, batch++) {
+    for (int first = 0; first < suite.ntext; first += BATCH, batch++) {
         const tide_cuda_source *source[BATCH];
         int n = 0;
-        for (; n < BATCH && first + n < most; n++)
-            source[n] = &suite.text[(int64_t)(first + n) * suite.ntext / most];
+        for (; n < BATCH && first + n < suite.ntext; n++) source[n] = &suite.text[first + n];
         for (int a = 0; a < 3; a++) {
-            if (batch > 0 && a != batch % 3) continue;
+            if (!each && batch > 0 && a != batch % 3) continue;
             const int wrong = nvrtc_check(arch[a], n, source, &registers);
             *(wrong ? &counts->failed : &counts->passed) += 1;
             compiled += n;
