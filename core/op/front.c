@@ -65,7 +65,7 @@ static tide_status sized(tide_tensor *t, size_t nbytes, const char *what) {
 static tide_status copy_elements(tide_context *cx, tide_tensor *from, tide_tensor *to) {
     tide_status e = tide_door_open(cx);
     tide_call c = {.op = TIDE_OP_CLONE, .nin = 1, .nout = 1, .in = &from, .out = &to};
-    return e ? e : tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &c);
+    return e ? e : tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &c, NULL);
 }
 
 /* A row-major tensor over host memory, on the caller's stack. */

@@ -5,7 +5,7 @@ int64_t kernel_grain(const tide_context *cx) { return tide_small_tiles(cx) ? 16 
 
 tide_status kernel_copy(tide_context *cx, tide_tensor *from, tide_tensor *to) {
     tide_call c = {.op = TIDE_OP_COPY, .nin = 2, .nout = 1, .in = (tide_tensor *[]){to, from}, .out = &to};
-    return tide_execute(cx, &tide_op_table[TIDE_OP_COPY], &c);
+    return tide_execute(cx, &tide_op_table[TIDE_OP_COPY], &c, NULL);
 }
 
 tide_tensor *kernel_packed_as(tide_context *cx, tide_tensor *t, tide_dtype d) {

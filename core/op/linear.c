@@ -164,7 +164,7 @@ KERNEL(linear) {
         copy = tide_tensor_new(cx, &x->meta);
         if (!copy) return tide_pending(cx);
         tide_call k = {.op = TIDE_OP_CLONE, .nin = 1, .nout = 1, .in = call->in, .out = &copy};
-        tide_status e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k);
+        tide_status e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k, NULL);
         if (e) return tide_free(copy), e;
         x = copy;
         rows(x, &g.m, &g.a_row);

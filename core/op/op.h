@@ -6,6 +6,7 @@
 
 #include "tensor/tensor.h"
 #include "program/program.h"
+#include "base/cache.h"
 #include "tide_ops.h"
 
 /* ---- arguments, as the user gives them ---- */
@@ -64,6 +65,7 @@ enum {
     TIDE_F_FLOATING = 16, /* program operands are promoted to a floating dtype */
     TIDE_F_PROMOTES = 32, /* program operands are promoted to a common dtype */
     TIDE_F_BOOL = 64,     /* the result is bool whatever the operands */
+    TIDE_F_NUMBERS = 256, /* infer looks at numbers that may vary in a plan */
     TIDE_F_RANDOM = 128,  /* has attributes `seed` and `call`, filled at the door's front */
 };
 
@@ -139,14 +141,13 @@ typedef struct tide_observer {
     void (*leave)(void *state, tide_context *cx, tide_call *call, tide_status status);
 } tide_observer;
 
-struct tide_variant;
+typedef struct tide_ready tide_ready;
 
 typedef struct tide_door {
-    tide_observer tape, trace;   /* fixed places: an observer that is not there has NULLs */
-    int depth;                   /* compositions open now */
-    struct tide_variant **table; /* programs by key */
-    int64_t nvariant, cvariant;
-    struct tide_variant *last[TIDE_NOPS];
+    tide_observer tape, trace; /* fixed places: an observer that is not there has NULLs */
+    int depth;                 /* compositions open now */
+    int deriving;              /* plans of gradients in use now */
+    tide_cache variants, readies, vjps;
     struct {
         uint64_t calls, kernels, launches, variants;
     } count;
@@ -154,25 +155,22 @@ typedef struct tide_door {
 
 tide_status tide_door_open(tide_context *cx); /* idempotent; opens the tensor floor too */
 /* The lower half of the door: runs a program, kernel or view whose outputs exist. */
-tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call);
-tide_status tide_perform(tide_context *cx, const tide_op *op,
-                         const tide_call *call); /* execute, safe against overlaps in place */
+tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
+/* The same, safe against overlaps in place. ready: of a program, NULL: to be found. */
+tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
+/* What the operation's rule says of the outputs, from the inputs and attributes. */
+tide_status tide_infer(tide_context *cx, const tide_op *op, const tide_call *call, tide_meta *out);
 /* Allocates outputs that are not there yet. */
 tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call);
 
 /* ---- variant.c: a program for given attributes and dtypes, cut and ready to run ---- */
 
 typedef struct tide_variant {
-    uint32_t hash, nkey;
+    tide_cached entry;
     tide_prog *prog;
     tide_pieces pieces;
     void *compiled[8]; /* one a piece, made by the device */
     uint64_t uses;     /* of a vjp: forward inputs and outputs that it reads */
-    struct {
-        uint32_t want;
-        uint64_t uses;
-    } saves[4]; /* what the tape keeps for the gradient of this program */
-    uint8_t nsaves;
     uint8_t key[];
 } tide_variant;
 
@@ -210,14 +208,31 @@ void tide_key_attr(const tide_op *op, const void *attr, size_t nattr,
 /* Which forward inputs and outputs the gradient of a call reads: bit i input i, bit 32+j output j. */
 tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
                        uint64_t *uses);
-tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_call *call);
-/* The same for a call that runs again and again over the same shapes, no list: filled at the first run. */
-typedef struct tide_ready {
-    tide_variant *variant;
-    tide_space space;
-} tide_ready;
-tide_status tide_run_ready(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
 void tide_variants_free(tide_context *cx);
+
+/* ---- ready.c: a program over arguments of given shapes and strides ---- */
+
+struct tide_ready {
+    tide_cached entry;
+    tide_variant *variant;
+    size_t size;                 /* of this block */
+    int count;                   /* items of a list; otherwise 1 */
+    uint8_t nin, nout;           /* arguments of an item; nout 0: of a list */
+    uint8_t given[TIDE_MAXARGS]; /* program input -> input of the call */
+    size_t temp[16];             /* bytes */
+    tide_iter *iter[8];          /* a piece: its items, but for the addresses */
+    tide_meta *out;              /* nout */
+};
+
+/* For a call like this one; kept: outputs that came with the call. fresh NULL: only if it is found; else it is
+ * made for the call's outputs if need be, and *fresh says that it is the caller's own, too large to keep. Valid
+ * until the next is made. */
+tide_ready *tide_ready_of(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t kept,
+                          bool *fresh);
+tide_ready *tide_ready_new(tide_context *cx, const tide_op *op, const tide_call *call); /* the caller's own */
+void tide_ready_free(tide_context *cx, tide_ready *r);
+tide_status tide_ready_run(tide_context *cx, tide_ready *r, const tide_call *call);
+void tide_readies_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */
 
@@ -234,6 +249,7 @@ tide_status tide_vjp_space(tide_context *cx, const tide_vjp_head *head,
 tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced,
                             uint64_t *uses); /* 0: its own */
 tide_status tide_vjp_infer(tide_shapes *s);
+void tide_vjps_free(tide_context *cx);
 
 /* ---- call.c: calling operations from C ---- */
 tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr);

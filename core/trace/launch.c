@@ -159,10 +159,10 @@ tide_status tide_launch(tide_context *cx, tide_record *r) {
             cx->site = op->compose ? n->site : leaf->site;
             cx->opname =
                 op->infer == tide_vjp_infer ? tide_op_table[tide_vjp_head_of(&leaf->call)->op].name : op->name;
-            bool writes = (leaf->call.flags & TIDE_INPLACE) || (op->flags & (TIDE_F_MUTATES | TIDE_F_LIST));
-            bool program = op->program || op->infer == tide_vjp_infer;
-            e = program && !writes ? tide_run_ready(cx, op, &leaf->call, &leaf->ready)
-                                   : tide_perform(cx, op, &leaf->call);
+            if (!leaf->ready && (op->program || op->infer == tide_vjp_infer))
+                leaf->ready = tide_ready_new(cx, op, &leaf->call);
+            e = tide_pending(cx);
+            if (!e) e = tide_perform(cx, op, &leaf->call, leaf->ready);
         }
     }
     if (!e) cx->site = site; /* else: the line that failed */
