@@ -36,17 +36,18 @@ typedef struct tide_storage {
     size_t nbytes;
     void (*release)(void *arg);
     void *arg;
-    uint32_t version;                 /* counts changes in place */
-    int32_t pins;                     /* references of tensors that are not only Lua handles */
-    uint32_t site;                    /* where it was made */
-    uint32_t pending;                 /* epoch of a followed step that will write it at launch, 0: none */
-    bool shared;                      /* with another context: not counted as idle */
+    uint32_t version; /* counts changes in place */
+    int32_t pins;     /* references of tensors that are not only Lua handles */
+    uint32_t site;    /* where it was made */
+    uint32_t pending; /* epoch of a followed step that will write it at launch, 0: none */
+    bool shared;      /* with another context: refs change atomically, it does not count as idle */
     struct tide_storage *next, *prev; /* all storages of `home` */
 } tide_storage;
 
 tide_storage *tide_storage_new(tide_context *cx, size_t nbytes); /* one reference */
 tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *),
                                 void *arg);
+void tide_storage_keep(tide_storage *s);
 void tide_storage_free(tide_context *cx, tide_storage *s);
 void tide_storage_pin(tide_storage *s);   /* a tensor that is more than a Lua handle refers to it */
 void tide_storage_unpin(tide_storage *s); /* NULL passes both */

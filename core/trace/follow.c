@@ -82,7 +82,7 @@ static tide_status will_write(tide_context *cx, tide_tensor *t) {
     tide_status e = tide_grow(cx, (void **)&tr->pending, &tr->cpending, tr->npending + 1, sizeof *tr->pending);
     if (e) return e;
     s->pending = cx->tensors->epoch;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    tide_storage_keep(s);
     tr->pending[tr->npending++] = s;
     return TIDE_OK;
 }

@@ -74,7 +74,7 @@ tide_status tide_plan(tide_context *cx, tide_record *r) {
 
 static void give_storage(tide_tensor *t, tide_storage *s) {
     if (t->storage == s) return;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    tide_storage_keep(s);
     if (t->storage) tide_storage_unpin(t->storage), tide_storage_free(t->cx, t->storage);
     t->storage = s;
     tide_storage_pin(s);
