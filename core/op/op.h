@@ -270,7 +270,11 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
 tide_status tide_vjp_infer(tide_shapes *s);
 void tide_vjps_free(tide_context *cx);
 
-/* ---- call.c: calling operations from C ---- */
+/* ---- front.c: calling operations from C ---- */
+/* attr NULL: the defaults; out[]: as in tide_call. */
+tide_status tide_calls(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
+                       tide_tensor **out);
+/* The first result; the others are let go. */
 tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr);
 #define OP1(cx, OP, attr, ...)                              \
     tide_call1(cx, OP, (tide_tensor *const[]){__VA_ARGS__}, \
