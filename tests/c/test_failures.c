@@ -138,7 +138,10 @@ static void train(tide_context *cx, result *r) {
         train_step(cx, opt, p, i >= 2 && i != STEPS, &r->loss[i]);
     if (opt && !tide_pending(cx)) tide_read(p[0], r->weight, sizeof r->weight);
     tide_optim_free(opt);
-    for (int i = 0; i < NPARAM; i++) tide_free(p[i]);
+    for (int i = 0; i < NPARAM; i++) {
+        if (p[i]) assert_int_equal(p[i]->refs, 1);
+        tide_free(p[i]);
+    }
 }
 
 static tide_context *open_one(void) {
