@@ -8,6 +8,7 @@ static void step_free(tide_context *cx, tide_step *s) {
 
 static void closing(tide_context *cx) {
     tide_trace *tr = cx->trace;
+    cx->tensors->epoch = 0; /* closed within a step */
     tide_record_free(cx, tr->record);
     for (tide_step *s = tr->steps, *next; s; s = next) {
         next = s->next;
