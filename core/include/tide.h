@@ -226,6 +226,7 @@ typedef struct tide_counters {
     uint64_t programs;   /* programs built */
     uint64_t allocs;     /* calls of the host's allocator */
     const char *refused; /* why the last recorded step that cannot be followed cannot, or NULL */
+    uint64_t threads;    /* most threads that shared the tiles of one operation; 0: none were shared */
 } tide_counters;
 TIDE_API void tide_count(tide_context *cx, tide_counters *out);
 

@@ -194,6 +194,7 @@ void tide_count(tide_context *cx, tide_counters *out) {
     tide_memory_stats m;
     tide_memory(cx, &m);
     out->allocs = m.allocs;
+    out->threads = (uint64_t)tide_most_threads(cx);
     if (cx->door) {
         out->calls = cx->door->count.calls;
         out->kernels = cx->door->count.kernels;
