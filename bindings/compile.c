@@ -124,10 +124,10 @@ static int compile(lua_State *L) { /* (fn): fn may be anything that can be calle
 static int counters(lua_State *L) {
     tide_counters c;
     tide_count(STATE(L)->cx, &c);
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
 #define FIELD(name) lua_pushinteger(L, (lua_Integer)c.name), lua_setfield(L, -2, #name)
-    FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings), FIELD(kernels),
-        FIELD(programs), FIELD(allocs);
+    FIELD(threads), FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings),
+        FIELD(kernels), FIELD(programs), FIELD(allocs);
 #undef FIELD
     lua_pushstring(L, c.refused);
     lua_setfield(L, -2, "refused");

@@ -88,9 +88,7 @@ static int load(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     st_box *b = lua_newuserdatauv(L, sizeof *b, 0);
     b->open = false;
-    if (luaL_newmetatable(L, "tide.SafetensorsFile"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", st_box_gc}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.SafetensorsFile", (luaL_Reg[]){{"__gc", st_box_gc}, {NULL, NULL}});
     if (tide_st_open(s->cx, path, &b->file)) return tide_lua_fail(L, s);
     b->open = true;
     for (int64_t i = 0; i < b->file.n; i++)
@@ -178,9 +176,7 @@ static int csv(lua_State *L) { /* _csv(path, options): {rows, {name, type, value
     }
     csv_box *b = lua_newuserdatauv(L, sizeof *b, 0);
     b->csv = NULL;
-    if (luaL_newmetatable(L, "tide.CsvFile"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.CsvFile", (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
     if (tide_csv_read(s->cx, path, &o, &b->csv)) return tide_lua_fail(L, s);
     const tide_csv *c = b->csv;
     lua_createtable(L, c->ncolumns, 1);

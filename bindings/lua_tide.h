@@ -52,6 +52,8 @@ int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua err
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
 int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */
 void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
+/* Gives the userdata on top the metatable of that name, made at the first use and known once it is complete. */
+void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *functions);
 
 /* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an
  * error. undo NULL: disarmed. */
