@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* ppoll */
 /* libedit is loaded only when a prompt is wanted: scripts do not pay for it. */
 #include "bindings/cli/line.h"
 #include "bindings/cli/stop.h"
@@ -16,6 +17,8 @@
 #include <histedit.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <wchar.h>
 
@@ -41,6 +44,7 @@ static struct {
     lua_State *L;
     int table;          /* reference to the prompt's table */
     const char *prompt; /* shown now */
+    sigset_t open;      /* signals while waiting for a key */
 } editor;
 
 static bool load(library *lib) {
@@ -58,18 +62,20 @@ static char *show_prompt(EditLine *el) {
     return (char *)editor.prompt;
 }
 
-/* One character; ends the line at Ctrl-C, which libedit's own reading would overhear. */
+/* One character; ends the line at Ctrl-C, which libedit's own reading would overhear. SIGINT is blocked but
+ * while this waits, so that it cannot fall between looking and waiting. */
 static int get_character(EditLine *el, wchar_t *out) {
     mbstate_t state;
     memset(&state, 0, sizeof state);
     (void)el;
     for (;;) {
         char c;
+        struct pollfd in = {0, POLLIN, 0};
+        int ready = ppoll(&in, 1, NULL, &editor.open);
+        if (stop_asked()) return errno = EINTR, -1;
+        if (ready < 0 && errno == EINTR) continue;
         ssize_t n = read(0, &c, 1);
-        if (n < 0 && errno == EINTR) {
-            if (stop_asked()) return errno = EINTR, -1;
-            continue;
-        }
+        if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return (int)n;
         size_t used = mbrtowc(out, &c, 1, &state);
         if (used == (size_t)-2) continue; /* more bytes belong to it */
@@ -168,13 +174,20 @@ static int read_edited(lua_State *L) {
     editor.prompt = luaL_checkstring(L, 1);
     editor.L = L;
     editor.lib.el_resize(editor.el);
+    editor.lib.el_set(editor.el, EL_PREP_TERM, 1); /* before the prompt invites to type */
     stop_asked();
+    sigset_t block;
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    sigprocmask(SIG_BLOCK, &block, &editor.open);
     errno = 0;
     const char *line = editor.lib.el_gets(editor.el, &n);
+    int why = errno;
+    sigprocmask(SIG_SETMASK, &editor.open, NULL);
     if (line && n > 0) {
         if (line[n - 1] == '\n') n--;
         lua_pushlstring(L, line, (size_t)n);
-    } else if (errno == EINTR) {
+    } else if (why == EINTR) {
         lua_pushboolean(L, 0);
     } else {
         lua_pushnil(L);

@@ -64,7 +64,9 @@ local function handler(err)
     frames[#frames + 1] = "\t" .. line
   end
   while frames[1] and frames[1]:find "^\t%[C%]: in" do table.remove(frames, 1) end
-  if #frames > 0 and frames[#frames]:find "in [%a ]+'chunk'$" then table.remove(frames) end -- the input itself
+  while #frames > 0 and (frames[#frames]:find "in [%a ]+'chunk'$" or frames[#frames]:find "tail calls") do
+    table.remove(frames) -- the input itself
+  end
   if #frames == 0 then return err end
   return err .. "\nstack traceback:\n" .. table.concat(frames, "\n")
 end
