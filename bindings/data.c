@@ -64,7 +64,7 @@ static int save(lua_State *L) {
             lua_pop(L, 1);
         }
     }
-    if (tide_st_save(s->cx, path, entry, n, meta, pairs)) return tide_lua_fail(L, s);
+    if (tide_st_save(s->cx, path, entry, n, meta, pairs, NULL, NULL)) return tide_lua_fail(L, s);
     lua_pushboolean(L, 1);
     return 1;
 }
