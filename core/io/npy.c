@@ -9,7 +9,7 @@ typedef struct {
 } dtype_row;
 
 static const dtype_row dtypes[] = {
-    {"f4", TIDE_F32, 4}, {"f8", TIDE_F64, 8}, {"f2", TIDE_F16, 2}, {"i8", TIDE_I64, 8},  {"i4", TIDE_I32, 4},
+    {"f4", TIDE_F32, 4}, {"f8", TIDE_F64, 8}, {"f2", TIDE_F16, 2},  {"i8", TIDE_I64, 8}, {"i4", TIDE_I32, 4},
     {"u1", TIDE_U8, 1},  {"i1", TIDE_I8, 1},  {"b1", TIDE_BOOL, 1}, {"?", TIDE_BOOL, 1},
 };
 enum { NDTYPES = sizeof dtypes / sizeof *dtypes };
@@ -80,7 +80,8 @@ static bool number(reader *r, int64_t *out) {
     const char *begin = r->at;
     *out = 0;
     for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++)
-        if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, *r->at - '0', out)) return false;
+        if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, *r->at - '0', out))
+            return false;
     bool some = r->at > begin;
     if (some && r->at < r->end && *r->at == 'L') r->at++; /* Python 2 */
     return some;
@@ -129,7 +130,10 @@ static tide_status header(reader *r, tide_npy *a) {
     if (!pass(r, '{')) return malformed(r, "the header is no dictionary");
     while (!pass(r, '}')) {
         if (!text(r, key, sizeof key) || !pass(r, ':')) return malformed(r, "the header cannot be read");
-        int what = !strcmp(key, "descr") ? DESCR : !strcmp(key, "fortran_order") ? ORDER : !strcmp(key, "shape") ? SHAPE : 0;
+        int what = !strcmp(key, "descr")           ? DESCR
+                   : !strcmp(key, "fortran_order") ? ORDER
+                   : !strcmp(key, "shape")         ? SHAPE
+                                                   : 0;
         if (!what || seen & what) return malformed(r, "the header has a key too many");
         seen |= what;
         if (what == DESCR) {
@@ -137,7 +141,8 @@ static tide_status header(reader *r, tide_npy *a) {
             if (e) return e;
         } else if (what == ORDER) {
             a->fortran = pass_word(r, "True");
-            if (!a->fortran && !pass_word(r, "False")) return malformed(r, "fortran_order is neither True nor False");
+            if (!a->fortran && !pass_word(r, "False"))
+                return malformed(r, "fortran_order is neither True nor False");
         } else if (!shape(r, a)) {
             return malformed(r, "the shape is no tuple of sizes");
         }
@@ -169,7 +174,8 @@ tide_status tide_npy_read(tide_context *cx, const char *name, const char *bytes,
     if (e) return e;
     size_t count = a->item;
     for (int d = 0; d < a->ndim && d < TIDE_MAXDIM; d++)
-        if (__builtin_mul_overflow(count, (size_t)a->shape[d], &count)) return malformed(&r, "its shape is too large");
+        if (__builtin_mul_overflow(count, (size_t)a->shape[d], &count))
+            return malformed(&r, "its shape is too large");
     if (a->ndim > TIDE_MAXDIM)
         return tide_fail(cx, TIDE_EUNSUP, "%s: %d dims, which Tide does not have", name, a->ndim);
     if (count > n - start - length) return malformed(&r, "it ends before the last element");
@@ -221,10 +227,13 @@ size_t tide_npy_header(uint8_t dtype, int ndim, const int64_t *sizes, char out[T
     if (k == NDTYPES) return 0;
     char order = dtypes[k].item == 1 ? '|' : __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
     memcpy(out, "\x93NUMPY\1", 8);
-    int n = 10 + snprintf(out + 10, TIDE_NPY_HEADER - 10, "{'descr': '%c%s', 'fortran_order': False, 'shape': (", order,
-                          dtypes[k].descr);
+    int n = 10 + snprintf(out + 10, TIDE_NPY_HEADER - 10,
+                          "{'descr': '%c%s', 'fortran_order': False, 'shape': (", order, dtypes[k].descr);
     for (int d = 0; d < ndim; d++)
-        n += snprintf(out + n, TIDE_NPY_HEADER - (size_t)n, "%lld%s", (long long)sizes[d], d + 1 < ndim ? ", " : ndim == 1 ? "," : "");
+        n += snprintf(out + n, TIDE_NPY_HEADER - (size_t)n, "%lld%s", (long long)sizes[d],
+                      d + 1 < ndim ? ", "
+                      : ndim == 1  ? ","
+                                   : "");
     n += snprintf(out + n, TIDE_NPY_HEADER - (size_t)n, "), }");
     while (n % 64 != 63) out[n++] = ' ';
     out[n++] = '\n';

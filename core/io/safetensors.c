@@ -265,7 +265,7 @@ static tide_status write_file(tide_writer *w, const maker *t, const tide_st_entr
         const char *data = list[i]->data;
         if (!data && list[i]->nbytes) data = source->bytes(source->arg, list[i]);
         if (!data && list[i]->nbytes)
-            w->error = tide_pending(w->cx);
+            w->error = tide_fail(w->cx, TIDE_EMEM, "%s: '%s' could not be read", w->path, list[i]->name);
         else
             tide_writer_put(w, data, list[i]->nbytes);
     }

@@ -1,5 +1,5 @@
-/* Zip archives (PKWARE's APPNOTE, with Zip64): what .npz and .pth files are. Stored and deflated entries; the latter
- * through zlib, where it is. */
+/* Zip archives (PKWARE's APPNOTE, with Zip64): what .npz and .pth files are. Stored and deflated entries; the
+ * latter through zlib, where it is. */
 #ifndef TIDE_ZIP_H
 #define TIDE_ZIP_H
 
@@ -22,8 +22,8 @@ typedef struct tide_zip {
     int64_t n, capacity;
 } tide_zip;
 
-/* Checks the directory: every entry lies in the file, none overlaps another, none claims more than deflate can pack.
- * TIDE_EIO, TIDE_EFORMAT, TIDE_EUNSUP (encrypted, or another method). */
+/* Checks the directory: every entry lies in the file, none overlaps another, none claims more than deflate can
+ * pack. TIDE_EIO, TIDE_EFORMAT, TIDE_EUNSUP (encrypted, or another method). */
 tide_status tide_zip_open(tide_context *cx, const char *path, tide_zip *out);
 void tide_zip_close(tide_zip *zip);
 const tide_zip_entry *tide_zip_find(const tide_zip *zip, const char *name); /* NULL: not there */
@@ -48,14 +48,16 @@ typedef struct tide_zip_writer {
 
 tide_status tide_zip_create(tide_context *cx, tide_zip_writer *z, const char *path, bool deflate);
 /* An entry of the bytes of head, then data. */
-tide_status tide_zip_put(tide_zip_writer *z, const char *name, const void *head, size_t nhead, const void *data, size_t ndata);
+tide_status tide_zip_put(tide_zip_writer *z, const char *name, const void *head, size_t nhead, const void *data,
+                         size_t ndata);
 tide_status tide_zip_finish(tide_zip_writer *z); /* as tide_writer_close; call it in any case */
 
 /* zlib.c: raw deflate streams. TIDE_EUNSUP: no zlib here. */
-tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *dst, uint64_t size); /* exactly size */
+tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *dst,
+                         uint64_t size); /* exactly size */
 /* *packed is capacity bytes of the context's memory, *n of them used. */
-tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata, char **packed,
-                         size_t *n, size_t *capacity);
+tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata,
+                         char **packed, size_t *n, size_t *capacity);
 void tide_zlib_text(char *out, size_t n); /* for tide_parts */
 
 #endif

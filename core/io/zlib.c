@@ -6,31 +6,26 @@
 #include <dlfcn.h>
 #include <zlib.h>
 
+#define EACH_FUNCTION(X) \
+    X(inflateInit2_)     \
+    X(inflate) X(inflateEnd) X(deflateInit2_) X(deflate) X(deflateEnd) X(deflateBound) X(zlibVersion)
+
 typedef struct {
     void *handle;
-    int (*inflate_init)(z_streamp, int, const char *, int);
-    int (*inflate)(z_streamp, int);
-    int (*inflate_end)(z_streamp);
-    int (*deflate_init)(z_streamp, int, int, int, int, int, const char *, int);
-    int (*deflate)(z_streamp, int);
-    int (*deflate_end)(z_streamp);
-    uLong (*deflate_bound)(z_streamp, uLong);
-    const char *(*version)(void);
+#define X(f) __typeof__(&(f)) f##_;
+    EACH_FUNCTION(X)
+#undef X
 } library;
 
 static bool load(library *z) {
-    static const char *const names[] = {"inflateInit2_", "inflate",    "inflateEnd",   "deflateInit2_",
-                                        "deflate",       "deflateEnd", "deflateBound", "zlibVersion"};
-    void *f[8];
+    bool all = true;
     z->handle = dlopen("libz.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!z->handle) return false;
-    for (int i = 0; i < 8; i++)
-        if (!(f[i] = dlsym(z->handle, names[i]))) {
-            dlclose(z->handle);
-            return false;
-        }
-    memcpy(&z->inflate_init, f, sizeof f); /* POSIX: these pointers are alike */
-    return true;
+#define X(f) all = all && (*(void **)&z->f##_ = dlsym(z->handle, #f));
+    EACH_FUNCTION(X)
+#undef X
+    if (!all) dlclose(z->handle);
+    return all;
 }
 
 static uInt part(uint64_t n) { return n > 1u << 30 ? 1u << 30 : (uInt)n; }
@@ -40,7 +35,7 @@ tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *ds
     z_stream s = {0};
     Bytef none;
     if (!load(&z)) return tide_fail(cx, TIDE_EUNSUP, "compressed entries need zlib, which was not found");
-    int r = z.inflate_init(&s, -15, ZLIB_VERSION, (int)sizeof s);
+    int r = z.inflateInit2__(&s, -15, ZLIB_VERSION, (int)sizeof s);
     uint64_t in = 0, out = 0;
     s.next_out = &none;
     while (r == Z_OK) {
@@ -49,11 +44,11 @@ tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *ds
         s.avail_in = a;
         if (b) s.next_out = (Bytef *)(dst + out);
         s.avail_out = b;
-        r = z.inflate(&s, Z_NO_FLUSH);
+        r = z.inflate_(&s, Z_NO_FLUSH);
         in += a - s.avail_in;
         out += b - s.avail_out;
     }
-    z.inflate_end(&s);
+    z.inflateEnd_(&s);
     dlclose(z.handle);
     if (r == Z_MEM_ERROR) return tide_fail(cx, TIDE_EMEM, "out of memory in zlib");
     if (r != Z_STREAM_END || out != size || in != n)
@@ -61,16 +56,17 @@ tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *ds
     return TIDE_OK;
 }
 
-tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata, char **packed,
-                         size_t *n, size_t *capacity) {
+tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata,
+                         char **packed, size_t *n, size_t *capacity) {
     library z;
     z_stream s = {0};
     *packed = NULL;
     if (!load(&z)) return tide_fail(cx, TIDE_EUNSUP, "compressed entries need zlib, which was not found");
-    int r = z.deflate_init(&s, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, (int)sizeof s);
+    int r = z.deflateInit2__(&s, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+                             (int)sizeof s);
     tide_status e = TIDE_OK;
     if (r == Z_OK) {
-        *capacity = z.deflate_bound(&s, nhead + ndata) + 64;
+        *capacity = z.deflateBound_(&s, nhead + ndata) + 64;
         *packed = tide_alloc(cx, *capacity);
         if (!*packed) e = TIDE_EMEM;
     }
@@ -82,12 +78,12 @@ tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const
         s.avail_in = a;
         s.next_out = (Bytef *)(*packed + out);
         s.avail_out = b;
-        r = z.deflate(&s, in + a == nhead + ndata ? Z_FINISH : Z_NO_FLUSH);
+        r = z.deflate_(&s, in + a == nhead + ndata ? Z_FINISH : Z_NO_FLUSH);
         in += a - s.avail_in;
         out += b - s.avail_out;
     }
     *n = out;
-    z.deflate_end(&s);
+    z.deflateEnd_(&s);
     dlclose(z.handle);
     if (!e && r != Z_STREAM_END) e = tide_fail(cx, TIDE_EMEM, "zlib could not compress");
     if (e && *packed) {
@@ -100,7 +96,7 @@ tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const
 void tide_zlib_text(char *out, size_t n) {
     library z;
     if (load(&z)) {
-        snprintf(out, n, "%s (loaded when needed)", z.version());
+        snprintf(out, n, "%s (loaded when needed)", z.zlibVersion_());
         dlclose(z.handle);
     } else {
         snprintf(out, n, "not found at run time; compressed npz files are refused");
@@ -112,8 +108,8 @@ void tide_zlib_text(char *out, size_t n) {
 tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *dst, uint64_t size) {
     return tide_fail(cx, TIDE_EUNSUP, "compressed entries need zlib, which this build is without");
 }
-tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata, char **packed,
-                         size_t *n, size_t *capacity) {
+tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata,
+                         char **packed, size_t *n, size_t *capacity) {
     return tide_fail(cx, TIDE_EUNSUP, "compressed entries need zlib, which this build is without");
 }
 void tide_zlib_text(char *out, size_t n) { snprintf(out, n, "not built in; compressed npz files are refused"); }
