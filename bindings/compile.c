@@ -105,9 +105,7 @@ static int forget(lua_State *L) {
 
 static void push_identity(lua_State *L, tide_lua *s) {
     lua_newuserdatauv(L, 1, 0);
-    if (luaL_newmetatable(L, "tide.Step"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", forget}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.Step", (luaL_Reg[]){{"__gc", forget}, {NULL, NULL}});
 }
 
 static int compile(lua_State *L) { /* (fn): fn may be anything that can be called */
