@@ -13,25 +13,17 @@
     if (a->maximize) g = p_neg(p, g)
 #define SLOT(op, field) p_slot(p, offsetof(tide_##op##_attr, field), true, type)
 #define ONE p_const(p, type, 1)
-/* What PyTorch works out on the host is worked out in double, once, and rounded then: 1 - field, 1 - field *
- * other. */
-#define EXACT(op, field) p_slot(p, offsetof(tide_##op##_attr, field), true, TIDE_RF64)
-#define REST(op, field) rest(p, EXACT(op, field), type)
-#define KEPT(op, field, other) rest(p, p_mul(p, EXACT(op, field), EXACT(op, other)), type)
 /* Weight decay as a part of the gradient, or by itself. */
 #define L2(op) \
     if (a->has_weight_decay) g = p_add(p, g, p_mul(p, SLOT(op, weight_decay), param))
 #define DECOUPLED(op) \
-    if (a->has_weight_decay) param = p_mul(p, param, KEPT(op, lr, weight_decay))
+    if (a->has_weight_decay) param = p_mul(p, param, SLOT(op, shrink))
 #define DECAY(op)                    \
     if (a->decoupled_weight_decay) { \
         DECOUPLED(op);               \
     } else                           \
         L2(op)
 
-static tide_val rest(tide_prog *p, tide_val x, int type) {
-    return p_cvt(p, p_sub(p, p_const(p, TIDE_RF64, 1), x), type);
-}
 /* from + (to - from) * weight */
 static tide_val lerp(tide_prog *p, tide_val from, tide_val to, tide_val weight) {
     return p_add(p, from, p_mul(p, p_sub(p, to, from), weight));
@@ -50,7 +42,7 @@ PROGRAM(sgd) {
     L2(sgd);
     if (a->has_momentum) {
         tide_val m = SLOT(sgd, momentum);
-        y[1] = a->first ? g : p_add(p, p_mul(p, m, x[2]), p_mul(p, REST(sgd, dampening), g));
+        y[1] = a->first ? g : p_add(p, p_mul(p, m, x[2]), p_mul(p, SLOT(sgd, rest_dampening), g));
         g = a->nesterov ? p_add(p, g, p_mul(p, m, y[1])) : y[1];
     }
     y[0] = descend(p, param, SLOT(sgd, lr), g);
@@ -59,8 +51,8 @@ PROGRAM(sgd) {
 PROGRAM(adam) {
     STEP(adam);
     DECAY(adam);
-    y[1] = lerp(p, x[2], g, REST(adam, beta1));
-    tide_val v = y[2] = square_average(p, x[3], g, SLOT(adam, beta2), REST(adam, beta2));
+    y[1] = lerp(p, x[2], g, SLOT(adam, rest_beta1));
+    tide_val v = y[2] = square_average(p, x[3], g, SLOT(adam, beta2), SLOT(adam, rest_beta2));
     if (a->amsgrad) v = y[3] = p_max(p, x[4], v);
     tide_val denominator = p_add(p, p_div(p, p_sqrt(p, v), SLOT(adam, root)), SLOT(adam, eps));
     y[0] = descend(p, param, SLOT(adam, step_size), p_div(p, y[1], denominator));
@@ -69,8 +61,8 @@ PROGRAM(adam) {
 PROGRAM(nadam) {
     STEP(nadam);
     DECAY(nadam);
-    y[1] = lerp(p, x[2], g, REST(nadam, beta1));
-    y[2] = square_average(p, x[3], g, SLOT(nadam, beta2), REST(nadam, beta2));
+    y[1] = lerp(p, x[2], g, SLOT(nadam, rest_beta1));
+    y[2] = square_average(p, x[3], g, SLOT(nadam, beta2), SLOT(nadam, rest_beta2));
     tide_val denominator = p_add(p, p_div(p, p_sqrt(p, y[2]), SLOT(nadam, root)), SLOT(nadam, eps));
     tide_val by_grad = descend(p, param, SLOT(nadam, grad_rate), p_div(p, g, denominator));
     y[0] = descend(p, by_grad, SLOT(nadam, mean_rate), p_div(p, y[1], denominator));
@@ -79,8 +71,8 @@ PROGRAM(nadam) {
 PROGRAM(radam) {
     STEP(radam);
     DECAY(radam);
-    y[1] = lerp(p, x[2], g, REST(radam, beta1));
-    y[2] = square_average(p, x[3], g, SLOT(radam, beta2), REST(radam, beta2));
+    y[1] = lerp(p, x[2], g, SLOT(radam, rest_beta1));
+    y[2] = square_average(p, x[3], g, SLOT(radam, beta2), SLOT(radam, rest_beta2));
     /* rectified or not is a number, so that a plan goes on where the one begins */
     tide_val root = SLOT(radam, root), scale = p_div(p, root, p_add(p, p_sqrt(p, y[2]), SLOT(radam, eps)));
     scale = p_select(p, p_eq(p, root, p_const(p, type, 0)), ONE, scale);
@@ -90,7 +82,7 @@ PROGRAM(radam) {
 PROGRAM(adamax) {
     STEP(adamax);
     L2(adamax);
-    y[1] = lerp(p, x[2], g, REST(adamax, beta1));
+    y[1] = lerp(p, x[2], g, SLOT(adamax, rest_beta1));
     y[2] = p_max(p, p_mul(p, x[3], SLOT(adamax, beta2)), p_add(p, p_abs(p, g), SLOT(adamax, eps)));
     y[0] = descend(p, param, SLOT(adamax, step_size), p_div(p, y[1], y[2]));
 }
@@ -106,7 +98,7 @@ PROGRAM(adagrad) {
 PROGRAM(adadelta) {
     STEP(adadelta);
     L2(adadelta);
-    tide_val rho = SLOT(adadelta, rho), left = REST(adadelta, rho), eps = SLOT(adadelta, eps);
+    tide_val rho = SLOT(adadelta, rho), left = SLOT(adadelta, rest_rho), eps = SLOT(adadelta, eps);
     y[1] = square_average(p, x[2], g, rho, left);
     tide_val std = p_sqrt(p, p_add(p, y[1], eps));
     tide_val change = p_mul(p, p_div(p, p_sqrt(p, p_add(p, x[3], eps)), std), g);
@@ -117,7 +109,7 @@ PROGRAM(adadelta) {
 PROGRAM(rmsprop) {
     STEP(rmsprop);
     L2(rmsprop);
-    tide_val left = REST(rmsprop, alpha), direction;
+    tide_val left = SLOT(rmsprop, rest_alpha), direction;
     tide_val v = y[1] = square_average(p, x[2], g, SLOT(rmsprop, alpha), left);
     int mean = a->has_momentum ? 3 : 2; /* its place among the outputs */
     if (a->centered) {
@@ -134,7 +126,7 @@ PROGRAM(asgd) {
     STEP(asgd);
     L2(asgd);
     tide_val eta = SLOT(asgd, eta), mu = SLOT(asgd, mu);
-    param = p_mul(p, param, KEPT(asgd, lambd, eta));
+    param = p_mul(p, param, SLOT(asgd, keep));
     y[0] = descend(p, param, eta, g);
     tide_val moved = p_add(p, x[2], p_mul(p, p_sub(p, y[0], x[2]), mu));
     y[1] = p_select(p, p_eq(p, mu, ONE), y[0], moved);
@@ -153,9 +145,9 @@ PROGRAM(rprop) {
 PROGRAM(lion) {
     STEP(lion);
     DECOUPLED(lion);
-    tide_val blend = p_add(p, p_mul(p, SLOT(lion, beta1), x[2]), p_mul(p, REST(lion, beta1), g));
+    tide_val blend = p_add(p, p_mul(p, SLOT(lion, beta1), x[2]), p_mul(p, SLOT(lion, rest_beta1), g));
     y[0] = descend(p, param, SLOT(lion, lr), p_sign(p, blend));
-    y[1] = p_add(p, p_mul(p, SLOT(lion, beta2), x[2]), p_mul(p, REST(lion, beta2), g));
+    y[1] = p_add(p, p_mul(p, SLOT(lion, beta2), x[2]), p_mul(p, SLOT(lion, rest_beta2), g));
 }
 
 /* ---- gradients and averages of many tensors at once ---- */

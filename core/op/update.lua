@@ -1,6 +1,7 @@
 -- Optimizer steps: one program over lists of parameters, in place. core/optim/table.c says which option fills which
 -- attribute: attributes named as options are filled from these, has_X is X ~= 0 (the number itself may vary in a plan),
--- first: no step was made before; what is left is worked out there, in double.
+-- rest_X is 1 - X, shrink is 1 - lr weight_decay, first: no step was made before. What is left is worked out there. All
+-- in double, once: as PyTorch does, and a program has nothing to do but for elements.
 local none = "optimizer steps are not differentiated"
 local rows = {}
 local function add(r) rows[#rows + 1] = r end
@@ -20,10 +21,10 @@ local function step(name, states, optional, numbers, doc)
 end
 
 local decay = ", weight_decay: float!, has_weight_decay: bool"
-local either = decay .. ", decoupled_weight_decay: bool"
-local moments = ", beta1: float!, beta2: float!, eps: float!"
+local either = decay .. ", decoupled_weight_decay: bool, shrink: float!"
+local moments = ", rest_beta1: float!, beta2: float!, rest_beta2: float!, eps: float!"
 
-step("sgd", {}, { "momentum" }, decay .. ", momentum: float!, dampening: float!, nesterov: bool, first: bool, has_momentum: bool",
+step("sgd", {}, { "momentum" }, decay .. ", momentum: float!, rest_dampening: float!, nesterov: bool, first: bool, has_momentum: bool",
   "Stochastic gradient descent; momentum after Sutskever et al. (2013), in PyTorch's form.")
 step("adam", { "mean", "square" }, { "largest" }, either .. moments .. ", amsgrad: bool, step_size: float!, root: float!",
   "Adam (Kingma and Ba, arXiv 1412.6980); decoupled: AdamW (Loshchilov and Hutter, arXiv 1711.05101); largest: amsgrad (Reddi et al., arXiv 1904.09237).")
@@ -31,16 +32,17 @@ step("nadam", { "mean", "square" }, {}, either .. moments .. ", root: float!, gr
   "Adam with Nesterov momentum (Dozat 2016).")
 step("radam", { "mean", "square" }, {}, either .. moments .. ", step_size: float!, root: float!",
   "Rectified Adam (Liu et al., arXiv 1908.03265); root 0: the plain step of the first few.")
-step("adamax", { "mean", "largest" }, {}, decay .. moments .. ", step_size: float!",
+step("adamax", { "mean", "largest" }, {}, decay .. ", rest_beta1: float!, beta2: float!, eps: float!, step_size: float!",
   "Adamax: Adam by the infinity norm (Kingma and Ba, arXiv 1412.6980, section 7.1).")
 step("adagrad", { "sum" }, {}, decay .. ", eps: float!, rate: float!", "Adagrad (Duchi et al. 2011).")
-step("adadelta", { "square", "change" }, {}, decay .. ", rho: float!, eps: float!", "Adadelta (Zeiler, arXiv 1212.5701).")
-step("rmsprop", { "square" }, { "momentum", "mean" }, decay .. ", alpha: float!, eps: float!, momentum: float!, has_momentum: bool, centered: bool",
+step("adadelta", { "square", "change" }, {}, decay .. ", rho: float!, rest_rho: float!, eps: float!", "Adadelta (Zeiler, arXiv 1212.5701).")
+step("rmsprop", { "square" }, { "momentum", "mean" }, decay .. ", alpha: float!, rest_alpha: float!, eps: float!, momentum: float!, has_momentum: bool, centered: bool",
   "RMSprop (Tieleman and Hinton 2012); mean: centered (Graves, arXiv 1308.0850).")
-step("asgd", { "average" }, {}, decay .. ", lambd: float!, eta: float!, mu: float!", "Averaged stochastic gradient descent (Polyak and Juditsky 1992).")
+step("asgd", { "average" }, {}, decay .. ", keep: float!, eta: float!, mu: float!", "Averaged stochastic gradient descent (Polyak and Juditsky 1992).")
 step("rprop", { "previous", "size" }, {}, ", etaminus: float!, etaplus: float!, step_min: float!, step_max: float!",
   "Resilient backpropagation (Riedmiller and Braun 1993).")
-step("lion", { "mean" }, {}, decay .. ", beta1: float!, beta2: float!", "Lion (Chen et al., arXiv 2302.06675).")
+step("lion", { "mean" }, {}, decay .. ", shrink: float!, beta1: float!, rest_beta1: float!, beta2: float!, rest_beta2: float!",
+  "Lion (Chen et al., arXiv 2302.06675).")
 
 -- ---- gradients and averages of many tensors at once ----
 local function all(name, sig, lists, doc)

@@ -126,21 +126,23 @@ tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *
 
 /* ---- steps ---- */
 
-/* Attributes named as options, has_OPTION and first; what is left is the row's to derive. */
-static void fill(const tide_optim *o, const tide_op *op, int64_t steps, char *attr) {
+/* The attributes that update.lua's first lines tell of; what is left is the row's to derive. */
+static void fill(const tide_optim_config *c, const tide_op *op, int64_t steps, char *attr) {
     for (int a = 0; a < op->narg; a++) {
         const tide_arg *arg = &op->arg[a];
         if (arg->input >= 0) continue;
-        bool has = !strncmp(arg->name, "has_", 4);
-        for (const tide_optim_field *f = tide_optim_fields; f->name; f++) {
-            if (strcmp(f->name, arg->name + (has ? 4 : 0))) continue;
-            double v = tide_optim_get(&o->config, f->offset);
-            if (arg->type == TIDE_ARG_FLOAT)
-                *(double *)(void *)(attr + arg->offset) = v;
-            else
-                *(int64_t *)(void *)(attr + arg->offset) = v != 0;
-        }
-        if (!strcmp(arg->name, "first")) *(int64_t *)(void *)(attr + arg->offset) = steps == 0;
+        bool has = !strncmp(arg->name, "has_", 4), rest = !strncmp(arg->name, "rest_", 5);
+        const char *name = arg->name + (has ? 4 : rest ? 5 : 0);
+        double v = !strcmp(name, "first")    ? steps == 0
+                   : !strcmp(name, "shrink") ? 1 - c->lr * c->weight_decay
+                                             : 0;
+        for (const tide_optim_field *f = tide_optim_fields; f->name; f++)
+            if (!strcmp(f->name, name)) v = tide_optim_get(c, f->offset);
+        if (rest) v = 1 - v;
+        if (arg->type == TIDE_ARG_FLOAT)
+            *(double *)(void *)(attr + arg->offset) = v;
+        else
+            *(int64_t *)(void *)(attr + arg->offset) = v != 0;
     }
 }
 
@@ -179,7 +181,7 @@ static tide_status update(tide_optim *o, const slot_t *like) {
         double number;
         char byte[TIDE_OPTIM_ATTR];
     } attr = {.byte = {0}};
-    fill(o, &tide_op_table[op], was.steps, attr.byte);
+    fill(&o->config, &tide_op_table[op], was.steps, attr.byte);
     if (row->derive) row->derive(&o->config, (double)(was.steps + 1), next.number, attr.byte);
     tide_status e = tide_lists_apply(o->cx, op, o->call, 2 + nkept, count, attr.byte);
     for (int i = 0; i < o->n && !e; i++) {

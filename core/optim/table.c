@@ -78,6 +78,7 @@ static void asgd(const tide_optim_config *c, double t, double *number, void *att
     tide_asgd_attr *a = attr;
     a->eta = t == 1 ? (float)c->lr : number[0]; /* a step uses what the one before left */
     a->mu = t == 1 ? 1 : number[1];
+    a->keep = 1 - c->lambd * a->eta;
     number[0] = (float)(c->lr / pow(1 + c->lambd * c->lr * t, c->alpha));
     number[1] = (float)(1 / fmax(1, t - c->t0));
 }

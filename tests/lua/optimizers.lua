@@ -28,7 +28,8 @@ local function wave(shape, phase)
   return ((tide.arange(n):to "float32" + phase) * 0.37):sin():reshape(shape)
 end
 
---- {params, opt, step(i), all()}: parameters of two dtypes, one of them 0-d; step(i) has a rate of its own; all() lists parameters and state. large: enough elements for several tiles.
+--- {params, opt, step(i), all()}: parameters of two dtypes, one of them 0-d; step(i) has a rate of its own; all() lists
+-- parameters and state. large: enough elements for several tiles.
 function M.problem(kind, options, large)
   local shapes = { { 5, 3 }, {}, { 7 }, { large and 40000 or 300 } }
   local params = {}

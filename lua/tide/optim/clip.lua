@@ -31,7 +31,7 @@ end
 function M.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite)
   if type(norm_type) == "table" then norm_type, error_if_nonfinite = norm_type.norm_type, norm_type.error_if_nonfinite end
   params, norm_type = list_of(params), norm_type or 2
-  if type(norm_type) ~= "number" or not (norm_type > 0) then
+  if type(norm_type) ~= "number" or norm_type <= 0 or norm_type ~= norm_type then
     error(("clip_grad_norm_: norm_type must be positive, not %s"):format(norm_type), 2)
   end
   if norm_type == 2 and not error_if_nonfinite then return tide._clip_grad_norm(params, max_norm) end
