@@ -5,6 +5,7 @@
  * Arguments that lie as a register would are used in place; others are packed into registers, and outputs
  * copied from them. */
 #include "base/context.h"
+#include <stdlib.h>
 #include "device/cpu/vm_plan.h"
 
 typedef struct {
@@ -240,6 +241,7 @@ static void place(vm_tile *x, int64_t nk) {
             l.p = (char *)&x->run->failed;
             l.so = v->off;
             break;
+        case VM_PASSING: break;
         case VM_ORIGIN:
             moving = true;
             if (s->mode == VM_FLAT)
@@ -363,11 +365,12 @@ static void run_section(vm_tile *x, int section, vm_block b) {
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
     vm_ahead ahead = {0, 0, 0};
     bool once = x->shape->mode == VM_FLAT || whole(x->shape); /* what is fetched is used soon */
-    if (once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
+    if (!getenv("NOPF") && once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
         ahead.a_step = x->nmoving * (b.no * b.ni >> 4) / p->longest_work + 1;
     for (; t < end; t++) {
         switch (t->kind) {
         case VM_KERNEL: t->fn(x->loc, t->ref, no[t->space], ni[t->space]); break;
+        case VM_CHAIN: x->vm->kernels->chain(x->loc, p->link + t->ref[0], t->ref[1], b.no, b.ni); break;
         case VM_LOAD:
             if (x->where[t->ref[0]] != IN_INPUT) move_step(x, t, b);
             break;
@@ -474,6 +477,7 @@ static bool is_stream(const vm_tile *x, int section) {
     for (int s = p->section[section]; s < p->section[section + 1]; s++) {
         const tide_vm_step *t = &p->step[s];
         int moved = t->kind == VM_LOAD ? t->ref[0] : t->ref[1];
+        if (t->kind == VM_CHAIN) return false;
         if (t->kind == VM_LOAD && x->where[moved] == IN_INPUT) continue;
         if (t->kind == VM_STORE && x->where[moved] >= IN_OUTPUT && p->value[moved].out == t->arg) continue;
         for (int k = 0; k < 4; k++) {
@@ -654,8 +658,10 @@ static void direct_tile(void *arg, int tile, void *scratch) {
     }
     int64_t n = run->iter->K * run->iter->R;
     const tide_vm_step *t = p->step, *end = p->step + p->section[vm_pass(0) + 1];
-    for (; t < end; t++)
+    for (; t < end; t++) {
         if (t->kind == VM_KERNEL) t->fn(loc, t->ref, 1, t->space ? n : 1);
+        if (t->kind == VM_CHAIN) run->vm->kernels->chain(loc, p->link + t->ref[0], t->ref[1], 1, n);
+    }
 }
 
 static tide_status run_one(tide_context *cx, vm_run *run) {
