@@ -5,7 +5,6 @@
  * Arguments that lie as a register would are used in place; others are packed into registers, and outputs
  * copied from them. */
 #include "base/context.h"
-#include <stdlib.h>
 #include "device/cpu/vm_plan.h"
 
 typedef struct {
@@ -365,7 +364,7 @@ static void run_section(vm_tile *x, int section, vm_block b) {
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
     vm_ahead ahead = {0, 0, 0};
     bool once = x->shape->mode == VM_FLAT || whole(x->shape); /* what is fetched is used soon */
-    if (!getenv("NOPF") && once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
+    if (once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
         ahead.a_step = x->nmoving * (b.no * b.ni >> 4) / p->longest_work + 1;
     for (; t < end; t++) {
         switch (t->kind) {

@@ -51,10 +51,11 @@ INLINE void store(char *p, vector v, int64_t n, bool few) {
 }
 
 /* `count` vectors at `at`, or (few) n elements of one. */
-INLINE void strip(const tide_vm_link *link, const place *x, int n, int64_t at, int count, bool few, int64_t rest) {
+INLINE void strip(const tide_vm_link *link, const place *x, int n, int64_t at, int count, bool few,
+                  int64_t rest) {
     vector a[WIDE];
 #define EACH_ONCE(work) _Pragma("GCC unroll 8") for (int k = 0; k < count; k++) work;
-#define EACH(expr)        \
+#define EACH(expr)         \
     EACH_ONCE(a[k] = expr) \
     break
 #define OPERAND load(p + k * BYTES, rest, few)
@@ -98,7 +99,7 @@ void JOIN(tide_vm_chain_, TIDE_VM_ISA)(const tide_loc *loc, const tide_vm_link *
         joined = joined && x->so == ni * x->si;
         column = column && (x->so == 0 || x->so == 4);
     }
-    bool turned = !joined && column;
+    bool turned = !joined && column && no > 1;
     if (joined || column) {
         ni *= no;
         no = 1;

@@ -6,9 +6,9 @@ enum { LONGEST = TIDE_MAXLINKS / 3 }; /* a step is at most three links: load, wo
 static const struct {
     uint8_t op, code, turned; /* turned: with the operands the other way round */
 } links[] = {
-    {TIDE_P_ADD, TIDE_LINK_ADD, TIDE_LINK_ADD},      {TIDE_P_SUB, TIDE_LINK_SUB, TIDE_LINK_SUB_FROM},
-    {TIDE_P_MUL, TIDE_LINK_MUL, TIDE_LINK_MUL},      {TIDE_P_DIV, TIDE_LINK_DIV, TIDE_LINK_DIV_INTO},
-    {TIDE_P_NEG, TIDE_LINK_NEG, TIDE_LINK_NEG},      {TIDE_P_ABS, TIDE_LINK_ABS, TIDE_LINK_ABS},
+    {TIDE_P_ADD, TIDE_LINK_ADD, TIDE_LINK_ADD},    {TIDE_P_SUB, TIDE_LINK_SUB, TIDE_LINK_SUB_FROM},
+    {TIDE_P_MUL, TIDE_LINK_MUL, TIDE_LINK_MUL},    {TIDE_P_DIV, TIDE_LINK_DIV, TIDE_LINK_DIV_INTO},
+    {TIDE_P_NEG, TIDE_LINK_NEG, TIDE_LINK_NEG},    {TIDE_P_ABS, TIDE_LINK_ABS, TIDE_LINK_ABS},
     {TIDE_P_SQRT, TIDE_LINK_SQRT, TIDE_LINK_SQRT},
 };
 

@@ -444,7 +444,8 @@ static bool is_direct(const plan_build *pb) {
     bool direct = pb->variant == FLAT && !vm_has(plan, vm_finish(plan));
     for (int v = 0; v < plan->nvalue && direct; v++) {
         int load = plan->value[v].load;
-        direct = (plan->value[v].place <= VM_SLOT || plan->value[v].place == VM_PASSING) && (load < 0 || pb->b->vm->arg[load].plain);
+        direct = (plan->value[v].place <= VM_SLOT || plan->value[v].place == VM_PASSING) &&
+                 (load < 0 || pb->b->vm->arg[load].plain);
     }
     for (int s = 0; s < pb->nstep && direct; s++) {
         const tide_vm_step *t = &plan->step[s];
@@ -510,8 +511,8 @@ static tide_vm_plan *make_plan(build *b, int variant) {
            nvalue = nstep + TIDE_MAXSLOTS + 8;
     size_t nsection = (size_t)(2 * b->nlevel + 3), red = (size_t)b->nred * sizeof(tide_vm_red),
            link = 3 * nstep * sizeof(tide_vm_link);
-    size_t bytes = sizeof(tide_vm_plan) + nvalue * sizeof(tide_vm_value) + nstep * sizeof(tide_vm_step) + red + link +
-                   nsection * 2;
+    size_t bytes = sizeof(tide_vm_plan) + nvalue * sizeof(tide_vm_value) + nstep * sizeof(tide_vm_step) + red +
+                   link + nsection * 2;
     if (nvalue >= NONE || nstep >= NONE || b->nred > 255) {
         tide_fail(b->cx, TIDE_EUNSUP, "program: too long for the vector machine");
         return NULL;

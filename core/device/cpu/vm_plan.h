@@ -15,7 +15,7 @@ enum {
     VM_SIZE,
     VM_FAILED,
     VM_PASSING, /* nowhere: from one link of a chain to the next */
-    VM_ORIGIN /* not a value: the numbers of the block's elements, for INDEX */
+    VM_ORIGIN   /* not a value: the numbers of the block's elements, for INDEX */
 };
 
 typedef struct {
