@@ -25,94 +25,133 @@ enum { BYTES = 16 };
 typedef float vector __attribute__((vector_size(BYTES), may_alias));
 typedef vector anywhere __attribute__((aligned(4)));
 typedef int32_t bits __attribute__((vector_size(BYTES)));
-enum { V = BYTES / 4, WIDE = 8, STRIP = WIDE * V };
 
 #define INLINE static inline __attribute__((always_inline))
-INLINE vector negated(vector x) { return (vector)((bits)x ^ INT32_MIN); }
-INLINE vector absolute(vector x) { return (vector)((bits)x & INT32_MAX); }
-
-/* Where a link's operand lies in a row; mask: 0 where one element, spread, serves the whole row. */
+/* One link over a row. SPREAD is added to the code where one element serves the whole row. */
+enum { SPREAD = 32 };
 typedef struct {
     char *p;
-    int64_t mask;
-} place;
+    int64_t so;
+    int code;
+} part;
 
-INLINE vector load(const char *p, int64_t n, bool few) {
-    vector v = {0};
-    if (!few) return *(const anywhere *)p;
-    memcpy(&v, p, (size_t)n * 4);
-    return v;
-}
-INLINE void store(char *p, vector v, int64_t n, bool few) {
-    if (!few)
-        *(anywhere *)p = v;
-    else
-        memcpy(p, &v, (size_t)n * 4);
-}
+/* Eight vectors at a time: named, so that they stay in processor registers from link to link. */
+#define EIGHT(DO, Y) DO(0, Y) DO(1, Y) DO(2, Y) DO(3, Y) DO(4, Y) DO(5, Y) DO(6, Y) DO(7, Y)
+#define ONE(DO, Y) DO(0, Y)
+#define NEXT(k) (*(anywhere *)(p + (k)*BYTES))
+#define SAME(k) same
+#define LOAD(k, Y) a##k = Y(k);
+#define STORE(k, Y) Y(k) = a##k;
+#define ADD(k, Y) a##k += Y(k);
+#define SUB(k, Y) a##k -= Y(k);
+#define SUB_FROM(k, Y) a##k = Y(k) - a##k;
+#define MUL(k, Y) a##k *= Y(k);
+#define DIV(k, Y) a##k /= Y(k);
+#define DIV_INTO(k, Y) a##k = Y(k) / a##k;
+#define SQUARE(k, Y) a##k *= a##k;
+#define NEG(k, Y) a##k = (vector)((bits)a##k ^ INT32_MIN);
+#define ABS(k, Y) a##k = (vector)((bits)a##k & INT32_MAX);
+#define ROOT(k, Y) a##k = SQRT(a##k);
 
-/* `count` vectors at `at`, or (few) n elements of one. */
-INLINE void strip(const tide_vm_link *link, const place *x, int n, int64_t at, int count, bool few,
-                  int64_t rest) {
-    vector a[WIDE];
-#define EACH_ONCE(work) _Pragma("GCC unroll 8") for (int k = 0; k < count; k++) work;
-#define EACH(expr)         \
-    EACH_ONCE(a[k] = expr) \
-    break
-#define OPERAND load(p + k * BYTES, rest, few)
-    EACH_ONCE(a[k] = (vector){0})
-    for (const tide_vm_link *end = link + n; link < end; link++, x++) {
-        char *p = x->p + (at & x->mask);
-        switch (link->code) {
-        case TIDE_LINK_LOAD: EACH(OPERAND);
-        case TIDE_LINK_ADD: EACH(a[k] + OPERAND);
-        case TIDE_LINK_SUB: EACH(a[k] - OPERAND);
-        case TIDE_LINK_MUL: EACH(a[k] * OPERAND);
-        case TIDE_LINK_DIV: EACH(a[k] / OPERAND);
-        case TIDE_LINK_SUB_FROM: EACH(OPERAND - a[k]);
-        case TIDE_LINK_DIV_INTO: EACH(OPERAND / a[k]);
-        case TIDE_LINK_SQUARE: EACH(a[k] * a[k]);
-        case TIDE_LINK_NEG: EACH(negated(a[k]));
-        case TIDE_LINK_ABS: EACH(absolute(a[k]));
-        case TIDE_LINK_SQRT: EACH(SQRT(a[k]));
-        default: EACH_ONCE(store(p + k * BYTES, a[k], rest, few))
-        }
+#define EITHER(EACH, NAME)                                      \
+    case TIDE_LINK_##NAME: EACH(NAME, NEXT) break;              \
+    case TIDE_LINK_##NAME + SPREAD: {                           \
+        const vector same = *(const float *)x->p - (vector){0}; \
+        EACH(NAME, SAME)                                        \
+        break;                                                  \
+    }
+#define WORK(EACH)                                 \
+    switch (x->code) {                             \
+        EITHER(EACH, LOAD)                         \
+        EITHER(EACH, ADD)                          \
+        EITHER(EACH, SUB)                          \
+        EITHER(EACH, SUB_FROM)                     \
+        EITHER(EACH, MUL)                          \
+        EITHER(EACH, DIV)                          \
+        EITHER(EACH, DIV_INTO)                     \
+    case TIDE_LINK_STORE: EACH(STORE, NEXT) break; \
+    case TIDE_LINK_SQUARE: EACH(SQUARE, ) break;   \
+    case TIDE_LINK_NEG: EACH(NEG, ) break;         \
+    case TIDE_LINK_ABS: EACH(ABS, ) break;         \
+    default: EACH(ROOT, )                          \
+    }
+
+INLINE void wide(const part *x, const part *end, int64_t at) {
+    vector a0 = {0}, a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
+    for (; x < end; x++) {
+        char *p = x->p + at;
+        WORK(EIGHT)
     }
 }
 
-static void run_row(const tide_vm_link *link, const place *x, int n, int64_t ni) {
-    int64_t at = 0, end = 4 * ni;
-    for (; end - at >= WIDE * BYTES; at += WIDE * BYTES) strip(link, x, n, at, WIDE, false, 0);
-    for (; end - at >= BYTES; at += BYTES) strip(link, x, n, at, 1, false, 0);
-    if (at < end) strip(link, x, n, at, 1, true, ni % V);
+INLINE void narrow(const part *x, const part *end, int64_t at) {
+    vector a0 = {0};
+    for (; x < end; x++) {
+        char *p = x->p + at;
+        WORK(ONE)
+    }
+}
+
+/* The first bytes of a vector. */
+INLINE void few(const part *x, const part *end, int64_t at, size_t bytes) {
+    vector a0 = {0}, copy = {0};
+    for (; x < end; x++) {
+        char *p = x->p + at;
+        if (x->code == TIDE_LINK_STORE) {
+            memcpy(p, &a0, bytes);
+            continue;
+        }
+        if (x->code < TIDE_LINK_SQUARE) p = memcpy(&copy, p, bytes);
+        WORK(ONE)
+    }
+}
+
+/* For a strip of eight vectors. */
+INLINE void fetch(tide_vm_ahead *a) {
+    for (int k = 0; k < a->n; k++) {
+        int64_t bytes = 2 * BYTES * a->stream[k].size;
+        for (int64_t j = 0; j < bytes; j += 64) {
+            if (a->stream[k].write)
+                __builtin_prefetch(a->stream[k].p + j, 1);
+            else
+                __builtin_prefetch(a->stream[k].p + j);
+        }
+        a->stream[k].p += bytes;
+    }
 }
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-void JOIN(tide_vm_chain_, TIDE_VM_ISA)(const tide_loc *, const tide_vm_link *, int, int64_t, int64_t);
+void JOIN(tide_vm_chain_, TIDE_VM_ISA)(const tide_loc *, const tide_vm_link *, int, int64_t, int64_t,
+                                       tide_vm_ahead *);
 void JOIN(tide_vm_chain_, TIDE_VM_ISA)(const tide_loc *loc, const tide_vm_link *link, int n, int64_t no,
-                                       int64_t ni) {
-    place l[TIDE_MAXLINKS];
-    _Alignas(64) float spread[TIDE_MAXLINKS][STRIP];
-    bool joined = true, column = ni == 1;
+                                       int64_t ni, tide_vm_ahead *ahead) {
+    part part_of[TIDE_MAXLINKS], *end = part_of + n;
+    bool joined = true, column = ni == 1 && no > 1; /* several rows as one */
     for (int k = 0; k < n; k++) {
         const tide_loc *x = &loc[link[k].ref];
+        if (link[k].code >= TIDE_LINK_SQUARE) continue;
         joined = joined && x->so == ni * x->si;
         column = column && (x->so == 0 || x->so == 4);
     }
-    bool turned = !joined && column && no > 1;
+    for (int k = 0; k < n; k++) {
+        const tide_loc *x = &loc[link[k].ref];
+        bool moves = (joined || !column ? x->si : x->so) != 0 || link[k].code >= TIDE_LINK_SQUARE;
+        part_of[k] = (part){x->p, x->so, link[k].code + (moves ? 0 : SPREAD)};
+    }
     if (joined || column) {
         ni *= no;
         no = 1;
     }
-    for (int64_t o = 0; o < no; o++) {
-        for (int k = 0; k < n; k++) {
-            const tide_loc *x = &loc[link[k].ref];
-            l[k].p = x->p + o * x->so;
-            l[k].mask = (turned ? x->so : x->si) ? -1 : 0;
-            if (l[k].mask || link[k].code == TIDE_LINK_STORE) continue;
-            for (int j = 0; j < (ni < STRIP ? V : STRIP); j++) spread[k][j] = *(const float *)l[k].p;
-            l[k].p = (char *)spread[k];
+    int64_t bytes = 4 * ni;
+    for (; no > 0; no--) {
+        int64_t at = 0;
+        for (; bytes - at >= 8 * BYTES; at += 8 * BYTES) {
+            wide(part_of, end, at);
+            if (ahead) fetch(ahead);
         }
-        run_row(link, l, n, ni);
+        for (; bytes - at >= BYTES; at += BYTES) narrow(part_of, end, at);
+        if (at < bytes) few(part_of, end, at, (size_t)(bytes - at));
+        for (part *x = part_of; x < end; x++) x->p += x->so;
     }
 }

@@ -25,7 +25,7 @@ enum {
     TIDE_LINK_MUL,
     TIDE_LINK_DIV,
     TIDE_LINK_DIV_INTO, /* operand / number */
-    TIDE_LINK_SQUARE,
+    TIDE_LINK_SQUARE,   /* from here on without an operand */
     TIDE_LINK_NEG,
     TIDE_LINK_ABS,
     TIDE_LINK_SQRT
@@ -34,7 +34,18 @@ enum {
 typedef struct {
     uint16_t code, ref; /* ref: 0 if there is no operand */
 } tide_vm_link;
-typedef void (*tide_vm_chain)(const tide_loc *loc, const tide_vm_link *link, int n, int64_t no, int64_t ni);
+/* Memory that is used next: asked for while a chain computes, as many elements as it has done. */
+typedef struct {
+    int n;
+    struct {
+        char *p;
+        int64_t size; /* of an element */
+        bool write;
+    } stream[8];
+} tide_vm_ahead;
+/* ahead: may be NULL; it moves on. */
+typedef void (*tide_vm_chain)(const tide_loc *loc, const tide_vm_link *link, int n, int64_t no, int64_t ni,
+                              tide_vm_ahead *ahead);
 
 /* Reductions, each in the order of program.h. acc: TIDE_LANES x k elements. */
 typedef struct {

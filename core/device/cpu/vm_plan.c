@@ -495,13 +495,13 @@ static tide_status fill_plan(plan_build *pb) {
     find_outputs(pb);
     plan->cost = 1 + pb->nstep;
     plan->direct = is_direct(pb);
-    tide_vm_fuse(b->vm, plan);
     for (int level = 0; level < b->nlevel; level++) {
         int work = work_of(plan, vm_pass(level));
         if (work <= plan->longest_work) continue;
         plan->longest = level;
         plan->longest_work = work;
     }
+    tide_vm_fuse(b->vm, plan);
     return TIDE_OK;
 }
 
