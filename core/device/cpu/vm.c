@@ -633,14 +633,20 @@ static tide_status run_staged(tide_context *cx, vm_run *run) {
 
 /* ---- small launches: one block, everything in place ---- */
 
+/* Bytes from element to element of an argument in a space of one dim, 0 where it does not vary. */
+static int64_t stride_of(const vm_run *run, int arg) {
+    const tide_iter *it = run->iter;
+    if (!(run->vm->arg[arg].space & run->unit->space & (it->nr ? TIDE_AXIS_R : TIDE_AXIS_K))) return 0;
+    return it->nr ? it->arg[arg].sr[0] : it->nk ? it->arg[arg].sk[0] : 0;
+}
+
 static bool goes_direct(const vm_run *run) {
     const tide_iter *it = run->iter;
     const tide_vm_plan *p = run->unit->flat;
     if (!p || !p->direct || it->nk + it->nr > 1 || it->K * it->R > p->block || it->K * it->R == 0) return false;
-    uint8_t axis = it->nr ? TIDE_AXIS_R : TIDE_AXIS_K;
     for (int a = 0; a < run->vm->narg && it->nk + it->nr; a++) {
-        if (!(run->vm->arg[a].space & run->unit->space & axis)) return false;
-        if ((it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != run->vm->arg[a].size) return false;
+        int64_t stride = stride_of(run, a);
+        if (stride != run->vm->arg[a].size && (stride || a >= run->vm->nin)) return false;
     }
     for (int v = 0; v < p->nvalue; v++)
         for (int a = 0; a < run->vm->nin && p->value[v].hazard; a++)
@@ -656,7 +662,7 @@ static void direct_tile(void *arg, int tile, void *scratch) {
         const tide_vm_value *v = &p->value[i];
         int a = v->load >= 0 ? v->load : v->out;
         loc[i].so = 0;
-        loc[i].si = v->space ? v->size : 0;
+        loc[i].si = v->load >= 0 ? stride_of(run, v->load) : v->space ? v->size : 0;
         if (v->place == VM_CONST)
             loc[i].p = (char *)&run->vm->konst[v->off];
         else if (v->place == VM_SLOT)
