@@ -1,4 +1,5 @@
---- Runs rows for run.lua: reads "NAME COUNT" lines, answers "SECONDS NOTE", the seconds of COUNT calls, or "error MESSAGE".
+--- Runs rows for run.lua: reads "NAME COUNT" lines, answers "SECONDS CPU NOTE", wall and processor seconds of COUNT
+-- calls, or "error MESSAGE".
 local rows = dofile((arg[0]:match "^(.*)/" or ".") .. "/rows.lua")
 local tide = require "tide"
 
@@ -16,10 +17,10 @@ for line in io.lines() do
       prepared = name
     end
     local fn, n = call, math.tointeger(count)
-    local start = tide.seconds()
+    local start, cpu = tide.seconds(), os.clock()
     for _ = 1, n do fn() end
-    return tide.seconds() - start
+    return ("%.9f %.6f -"):format(tide.seconds() - start, os.clock() - cpu)
   end)
-  io.write(ok and ("%.9f -\n"):format(answer) or ("error %s\n"):format(tostring(answer):gsub("\n", " ")))
+  io.write(ok and answer or "error " .. tostring(answer):gsub("\n", " "), "\n")
   io.flush()
 end

@@ -1,4 +1,5 @@
-"""Runs rows for run.lua: reads "NAME COUNT" lines, answers "SECONDS NOTE", the seconds of COUNT calls, or "error MESSAGE"."""
+"""Runs rows for run.lua: reads "NAME COUNT" lines, answers "SECONDS CPU NOTE", wall and processor seconds of
+COUNT calls, or "error MESSAGE"."""
 import gc
 import os
 import sys
@@ -26,10 +27,10 @@ for line in sys.stdin:
                 call()
             prepared = name
         count = range(int(count))
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         for _ in count:
             call()
-        answer = f"{time.perf_counter() - start:.9f} {note}"
+        answer = f"{time.perf_counter() - start:.9f} {time.process_time() - cpu:.6f} {note}"
     except Exception as error:
         answer = "error " + " ".join(str(error).split())
     print(answer, file=answers, flush=True)
