@@ -29,8 +29,9 @@ tide_status tide_tensors_open(tide_context *cx) {
 
 /* ---- storage ---- */
 
+/* With what surrounds the data: scripts leave many small tensors behind. */
 static void idle(tide_storage *s, int sign) {
-    if (s->home) s->home->tensors->idle += (uint64_t)sign * s->nbytes;
+    if (s->home) s->home->tensors->idle += (uint64_t)sign * (s->nbytes + sizeof *s + sizeof(tide_tensor));
 }
 
 /* From here on any thread may hold it: no context counts it any more. */
