@@ -14,6 +14,7 @@
 /* A tensor's box. Handles made inside an open tide.scope are linked, to be closed with it. */
 typedef struct scope scope;
 typedef struct handle {
+    const void *mark;    /* the state's tide_lua: by this and its size a userdata is known as a handle */
     tide_tensor *t;      /* NULL: closed */
     uint32_t epoch;      /* of a compiled step's temporary */
     struct scope *scope; /* that it will be closed with, or NULL */
@@ -24,8 +25,7 @@ enum { NSEEN = 256 };
 
 typedef struct tide_lua {
     tide_context *cx;
-    lua_State *L;          /* the one running now: for the pressure hook */
-    const void *tensor_mt; /* identity of the metatable of handles */
+    lua_State *L; /* the one running now: for the pressure hook */
     int collecting;
     scope *scope;  /* the innermost open one */
     uint32_t site; /* of the last call */
@@ -89,6 +89,8 @@ void tide_lua_open_grad(lua_State *L, tide_lua *s);
 void tide_lua_open_compile(lua_State *L, tide_lua *s);
 void tide_lua_open_optim(lua_State *L, tide_lua *s);
 void tide_lua_open_data(lua_State *L, tide_lua *s);
+void tide_lua_open_files(lua_State *L, tide_lua *s);
+void tide_lua_open_disk(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */

@@ -279,6 +279,8 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_compile(L, s);
     tide_lua_open_optim(L, s);
     tide_lua_open_data(L, s);
+    tide_lua_open_files(L, s);
+    tide_lua_open_disk(L, s);
     tide_lua_open_inspect(L, s);
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */

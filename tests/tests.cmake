@@ -42,6 +42,10 @@ endif()
 # ---- Lua ----
 find_program(BUSTED busted)
 if(BUSTED AND TARGET tide)
+  add_library(terminal MODULE tests/prompt/terminal.c) # a pseudo-terminal that the prompt is tried on
+  set_target_properties(terminal PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tide_module)
+  target_include_directories(terminal PRIVATE ${LUA_INCLUDE_DIRS})
+  target_link_libraries(terminal PRIVATE util)
   file(GLOB LUA_TESTS CONFIGURE_DEPENDS tests/lua/test_*.lua)
   if(TIDE_SANITIZE)
     execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE ASAN OUTPUT_STRIP_TRAILING_WHITESPACE)

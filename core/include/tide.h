@@ -217,6 +217,8 @@ TIDE_API tide_tensor *tide_clip_grad_norm(tide_context *cx, tide_tensor *const *
 TIDE_API tide_status tide_step_begin(tide_context *cx, const void *key, size_t nkey);
 TIDE_API tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout);
 TIDE_API tide_status tide_step_abort(tide_context *cx); /* instead of end, when the step failed half way */
+/* Forgets the steps whose keys begin with these bytes, but not one that is open. */
+TIDE_API void tide_step_forget(tide_context *cx, const void *prefix, size_t nprefix);
 
 typedef struct tide_counters {
     uint64_t calls;   /* operations executed at the door */

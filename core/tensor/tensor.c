@@ -84,8 +84,18 @@ tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, voi
     return s;
 }
 
+/* By one thread alone while it has a home. Gives what it was. */
+static inline int64_t count(tide_storage *s, int64_t by) {
+    if (!s->home) return atomic_fetch_add_explicit(&s->refs, by, memory_order_acq_rel);
+    int64_t was = atomic_load_explicit(&s->refs, memory_order_relaxed);
+    atomic_store_explicit(&s->refs, was + by, memory_order_relaxed);
+    return was;
+}
+
+void tide_storage_keep(tide_storage *s) { count(s, 1); }
+
 void tide_storage_free(tide_context *cx, tide_storage *s) {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
+    if (!s || count(s, -1) > 1) return;
     leave_home(s);
     if (s->owned) tide_heap_release(s->heap, cx, s->data, s->nbytes);
     if (s->release) s->release(s->arg);
@@ -148,7 +158,7 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
         !memcmp(of->stride, stride, (size_t)m->ndim * sizeof *stride))
         t->epoch = of->epoch, t->value = of->value; /* the same value of a step */
     if (of->storage) {
-        atomic_fetch_add_explicit(&of->storage->refs, 1, memory_order_relaxed);
+        tide_storage_keep(of->storage);
         tide_storage_pin(of->storage);
         t->view_version = of->storage->version;
     }
@@ -238,7 +248,7 @@ tide_tensor *tide_share(tide_context *to, tide_tensor *t) {
     r->offset = t->offset;
     r->flags |= TIDE_IS_VIEW;
     leave_home(t->storage);
-    atomic_fetch_add_explicit(&t->storage->refs, 1, memory_order_relaxed);
+    tide_storage_keep(t->storage);
     r->storage = t->storage;
     return tide_scoped(r);
 }

@@ -48,6 +48,7 @@ typedef struct tide_storage {
 tide_storage *tide_storage_new(tide_context *cx, size_t nbytes); /* one reference */
 tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *),
                                 void *arg);
+void tide_storage_keep(tide_storage *s);
 void tide_storage_free(tide_context *cx, tide_storage *s);
 void tide_storage_pin(tide_storage *s);   /* a tensor that is more than a Lua handle refers to it */
 void tide_storage_unpin(tide_storage *s); /* NULL passes both */

@@ -6,6 +6,20 @@ static void step_free(tide_context *cx, tide_step *s) {
     tide_release(cx, s, sizeof *s + s->nkey);
 }
 
+void tide_step_forget(tide_context *cx, const void *prefix, size_t nprefix) {
+    tide_trace *tr = cx->trace;
+    if (!tr) return;
+    for (tide_step **at = &tr->steps; *at;) {
+        tide_step *s = *at;
+        if (s == tr->step || s->nkey < nprefix || memcmp(s->key, prefix, nprefix)) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        step_free(cx, s);
+    }
+}
+
 static void closing(tide_context *cx) {
     tide_trace *tr = cx->trace;
     cx->tensors->epoch = 0; /* closed within a step */
