@@ -163,7 +163,7 @@ static void pressure(void *ud, size_t idle) {
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
     if (m.live / 4.0 > room) room = m.live / 4.0;
-    if (heap / 2 > room) room = heap / 2;
+    if (heap / 3 > room) room = heap / 3;
     s->step = ts->idle > before * 0.9 ? s->step * 2 : 1; /* little came back: wait longer */
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
     s->collecting = 0;

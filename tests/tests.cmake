@@ -61,6 +61,11 @@ elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
 endif()
 
+# ---- long training leaves nothing behind ----
+if(TARGET tide)
+  add_test(NAME memory COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/memory.sh ${CMAKE_BINARY_DIR})
+endif()
+
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 
