@@ -92,6 +92,8 @@ void tide_lua_open_data(lua_State *L, tide_lua *s);
 void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
+void tide_lua_open_program(lua_State *L, tide_lua *s);
+const tide_op *tide_lua_op(const char *name); /* by its name here or inside; NULL: none */
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */
 

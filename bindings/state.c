@@ -282,6 +282,7 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_files(L, s);
     tide_lua_open_disk(L, s);
     tide_lua_open_inspect(L, s);
+    tide_lua_open_program(L, s);
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);

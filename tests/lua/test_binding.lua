@@ -529,11 +529,33 @@ describe("optimizers", function()
 end)
 
 describe("looking inside", function()
+  it("shows the program of every operation that has one, and its gradient's", function()
+    local names, gradients = tide._programs(), 0
+    for _, name in ipairs(names) do
+      local text = tide.program(name)
+      assert.matches("store y0 %w+ %%%d+\n", text, name)
+      local ok, gradient = pcall(tide.program, name, { grad = true })
+      if ok then
+        gradients = gradients + 1
+        assert.matches("store y0 %w+ %%%d+\n", gradient, name)
+      else
+        assert.matches(name .. " has no gradient: ", gradient, 1, true)
+      end
+    end
+    assert.is_true(#names > 80 and gradients > 50)
+    -- inputs that are summed over different dims: a program each
+    local both = tide.program("mul", { grad = true, inputs = { tide.ones(4, 1), tide.ones(3) } })
+    assert.same(2, select(2, both:gsub("store y0", "")))
+    -- what the operation runs, not what could be derived
+    assert.is_nil(tide.program("softmax", { grad = true }):find("exp", 1, true))
+  end)
   it("shows programs, memory and help", function()
     assert.matches("erf", tide.program("gelu"))
     assert.matches("exp", tide.program("gelu", { grad = true }))
     assert.matches("int64", tide.program("add", { inputs = { ints { 1 }, ints { 1 } } }))
     assert.matches("matmul is no program but a kernel", fails(tide.program, "matmul"))
+    assert.matches("inputs: 'other' is missing", fails(tide.program, "add", { inputs = { tide.ones(2) } }))
+    assert.matches("mask must be bool", fails(tide.program, "masked_fill", { inputs = { tide.ones(2), tide.ones(2), tide.tensor(1) } }))
     assert.matches("tide.sum(input, dim?, {keepdim?, dtype?})", tide.help("sum"), 1, true)
     assert.same(tide.help("sum"), tide.help(tide.sum))
     local m = tide.memory()
