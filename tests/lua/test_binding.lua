@@ -623,6 +623,39 @@ describe("the program", function()
       assert.is_true(out:find("interrupted") ~= nil or out:find("cancel") ~= nil, out)
     end
   end)
+  it("keeps a black box of the last operations and their lines when it is killed, also in compiled steps", function()
+    local box, said = os.tmpname(), os.tmpname()
+    for _, how in ipairs { "(%s)", "tide.compile(%s)" } do
+      local f = assert(io.open(script, "w"))
+      f:write([[local tide = require "tide"
+        local x, w = tide.rand(4, 8), tide.rand(8, 8)
+        local step = ]], how:format [[function(x)
+          local h = x:matmul(w)
+          return h:tanh()
+        end]], [[
+
+        for i = 1, math.huge do
+          x = step(x)
+          if i == 1000 then print "now" io.stdout:flush() end
+        end]])
+      f:close()
+      os.execute(([[
+        TIDE_BLACKBOX=%s %s %s >%s &
+        until grep -q now %s; do sleep 0.05; done
+        kill -9 $!
+        wait $! 2>/dev/null]]):format(box, program, script, said, said))
+      local lines, out = {}, run("blackbox " .. box)
+      for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+      assert.is_true(#lines > 1000, out)
+      local odd = lines[#lines]:find("matmul", 1, true) and 1 or 0 -- which of the two was the last
+      for i = #lines - 99, #lines do
+        local want = (#lines - i + odd) % 2 == 1 and " matmul (4,8) float32 (8,8) float32  %s:4 " or " tanh (4,8) float32  %s:5 "
+        assert.matches(want:format(script), lines[i], 1, true)
+      end
+    end
+    os.remove(said)
+    os.remove(box)
+  end)
   it("keeps a black box that outlives it", function()
     local box = os.tmpname()
     os.remove(box)
