@@ -6,7 +6,11 @@ typedef struct {
     int n;
 } box_t;
 
-static box_t *check(lua_State *L) { return luaL_checkudata(L, 1, "tide.OptimizerGroup"); }
+static box_t *check(lua_State *L) {
+    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
+    if (!b->o) luaL_error(L, "this optimizer is gone");
+    return b;
+}
 
 static const struct {
     const char *name;
@@ -64,7 +68,7 @@ static bool push_field(lua_State *L, const tide_optim_config *c, const char *nam
 }
 
 static int group_gc(lua_State *L) {
-    box_t *b = check(L);
+    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
     if (b->o && STATE(L)->cx) tide_optim_free(b->o);
     b->o = NULL;
     return 0;
@@ -139,6 +143,7 @@ static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
     static const char *const kinds[] = {"SGD", "Adam", "AdamW", NULL};
     tide_lua *s = tide_lua_enter(L);
     tide_optim_config c = tide_optim_defaults((tide_optim_kind)luaL_checkoption(L, 1, NULL, kinds));
+    luaL_checktype(L, 3, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, 3)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";

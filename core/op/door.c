@@ -37,6 +37,8 @@ static tide_status check_inputs(tide_context *cx, const tide_op *op, const tide_
                              "step to keep it",
                              i + 1);
     }
+    if ((call->flags & TIDE_INPLACE) && (call->nin == 0 || !call->in[0]))
+        return tide_fail(cx, TIDE_EARG, "in place: the first argument must be a tensor");
     if (op->infer == tide_vjp_infer || (op->flags & TIDE_F_LIST)) return TIDE_OK;
     bool many = false;
     for (int a = 0; a < op->narg; a++) {
