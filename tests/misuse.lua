@@ -108,6 +108,55 @@ local kinds = {
 }
 function value(depth) return pick(kinds)(depth) end
 
+-- Half of the time an operation is called with what its description asks for, more or less: that gets further in.
+local function size() return math.random(6) == 1 and pick(integers) or math.random(0, 3) end
+local function sizes()
+  local t = {}
+  for i = 1, math.random(0, 4) do t[i] = size() end
+  return t
+end
+local fitting = {
+  tensor = tensor, operand = function() return math.random(3) == 1 and size() or tensor() end,
+  tensors = function() local t = {} for i = 1, math.random(3) do t[i] = tensor() end return t end,
+  number = function() return math.random(4) == 1 and pick(floats) or size() end,
+  float = function() return math.random(4) == 1 and pick(floats) or math.random() end,
+  int = size, dim = size, position = size, dims = function() return math.random(2) == 1 and size() or sizes() end,
+  shape = sizes, pair = function() return math.random(2) == 1 and size() or { size(), size() } end,
+  bool = function() return math.random(2) == 1 end, dtype = function() return pick(dtypes) end,
+}
+local function described(f)
+  if type(f) ~= "function" or math.random(2) == 1 then return nil end
+  local ok, about = pcall(tide._describe, f)
+  if not ok or not about then return nil end
+  local args, named = table.pack(), {}
+  local alike = math.random(3) == 1 and tensor() -- the same everywhere: operands that agree
+  for _, a in ipairs(about.args) do
+    local v
+    if math.random(20) == 1 then
+      v = value(0)
+    elseif a.type == "enum" then
+      local choices = {}
+      for c in a.choices:gmatch "[^|]+" do choices[#choices + 1] = c end
+      v = pick(choices)
+    elseif alike and (a.type == "tensor" or a.type == "operand") then
+      v = alike
+    else
+      v = fitting[a.type]()
+    end
+    if a.keyword or (a.optional and math.random(2) == 1) then
+      if math.random(3) == 1 then named[a.name] = v end
+    else
+      args.n = args.n + 1
+      args[args.n] = v
+    end
+  end
+  if next(named) then
+    args.n = args.n + 1
+    args[args.n] = named
+  end
+  return args
+end
+
 -- ---- the calls ----
 
 local function text(v, depth)
@@ -139,10 +188,13 @@ end
 
 for i = 1, calls do
   local f = functions[math.random(#functions)]
-  local name, args = names[f], table.pack()
-  args.n = math.random(0, 5)
-  for k = 1, args.n do args[k] = value(0) end
-  if args.n > 0 and name:find "^tensor" and math.random(4) > 1 then args[1] = tensor() end
+  local name, args = names[f], described(f)
+  if not args then
+    args = table.pack()
+    args.n = math.random(0, 5)
+    for k = 1, args.n do args[k] = value(0) end
+    if args.n > 0 and name:find "^tensor" and math.random(4) > 1 then args[1] = tensor() end
+  end
   if trace then
     local shown = {}
     for k = 1, args.n do shown[k] = text(args[k], 0) end

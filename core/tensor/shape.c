@@ -48,6 +48,7 @@ tide_status tide_broadcast(tide_context *cx, tide_meta *into, const tide_meta *w
 
 tide_status tide_wrap_dim(tide_context *cx, int64_t dim, int ndim, int *out) {
     int n = ndim ? ndim : 1;
+    *out = 0; /* callers may look at it before they look at the status */
     if (dim < -n || dim >= n)
         return tide_fail(cx, TIDE_EARG, "dim %" PRId64 " is out of range for a tensor of %d dims",
                          dim < 0 ? dim : dim + 1, ndim);
