@@ -5,27 +5,37 @@
 #include <unistd.h>
 
 static int memory(lua_State *L) {
-    tide_lua *s = STATE(L);
+    tide_context *cx = tide_lua_context(L);
     tide_memory_stats m;
-    tide_memory(s->cx, &m);
+    tide_memory(cx, &m);
     lua_createtable(L, 0, 5);
 #define FIELD(name, v) lua_pushinteger(L, (lua_Integer)(v)), lua_setfield(L, -2, name)
-    FIELD("live", m.live), FIELD("cached", m.cached), FIELD("peak", m.peak),
-        FIELD("idle", s->cx->tensors->idle), FIELD("tensors", s->cx->tensors->live);
+    FIELD("live", m.live), FIELD("cached", m.cached), FIELD("peak", m.peak), FIELD("idle", cx->tensors->idle),
+        FIELD("tensors", cx->tensors->live);
 #undef FIELD
     return 1;
 }
-/* _storages(): what lives, in no order: {bytes, line where it was made, id}. */
+/* _storages(): what lives, in no order: {bytes, line where it was made, id}. Making tables may free some: first
+ * they are noted. */
 static int storages(lua_State *L) {
-    tide_lua *s = STATE(L);
-    lua_newtable(L);
-    int n = 0;
-    for (const tide_storage *g = s->cx->tensors ? s->cx->tensors->storages : NULL; g; g = g->next) {
+    typedef struct {
+        const void *id;
+        size_t bytes;
+        uint32_t site;
+    } note;
+    tide_context *cx = tide_lua_context(L);
+    size_t n = 0, room = 0;
+    for (const tide_storage *g = cx->tensors->storages; g; g = g->next) room++;
+    note *notes = lua_newuserdatauv(L, (room + 1) * sizeof *notes, 0);
+    for (const tide_storage *g = cx->tensors->storages; g && n < room; g = g->next)
+        notes[n++] = (note){g, g->nbytes, g->site};
+    lua_createtable(L, (int)n, 0);
+    for (size_t k = 0; k < n; k++) {
         lua_createtable(L, 0, 3);
-        lua_pushinteger(L, (lua_Integer)g->nbytes), lua_setfield(L, -2, "bytes");
-        lua_pushstring(L, tide_site_text(s->cx, g->site)), lua_setfield(L, -2, "line");
-        lua_pushlightuserdata(L, (void *)g), lua_setfield(L, -2, "id");
-        lua_rawseti(L, -2, ++n);
+        lua_pushinteger(L, (lua_Integer)notes[k].bytes), lua_setfield(L, -2, "bytes");
+        lua_pushstring(L, tide_site_text(cx, notes[k].site)), lua_setfield(L, -2, "line");
+        lua_pushlightuserdata(L, (void *)notes[k].id), lua_setfield(L, -2, "id");
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
     }
     return 1;
 }
@@ -38,7 +48,7 @@ static int storage_of(lua_State *L) { /* _storage(t): its id in _storages, or ni
 }
 static int holders(lua_State *L) {
     char text[2048];
-    tide_holders_text(STATE(L)->cx, text, sizeof text);
+    tide_holders_text(tide_lua_context(L), text, sizeof text);
     lua_pushstring(L, *text ? text + 1 : "");
     return 1;
 }
@@ -132,18 +142,18 @@ static int seconds(lua_State *L) { /* _seconds(): of a clock that never jumps */
     return 1;
 }
 static int random_state(lua_State *L) { /* _random([seed, calls]): what they were */
-    tide_lua *s = STATE(L);
-    uint64_t seed = s->cx->seed, calls = s->cx->rng_calls;
+    tide_context *cx = tide_lua_context(L);
+    uint64_t seed = cx->seed, calls = cx->rng_calls;
     if (!lua_isnoneornil(L, 1)) {
-        s->cx->seed = (uint64_t)luaL_checkinteger(L, 1);
-        s->cx->rng_calls = (uint64_t)luaL_checkinteger(L, 2);
+        cx->seed = (uint64_t)luaL_checkinteger(L, 1);
+        cx->rng_calls = (uint64_t)luaL_checkinteger(L, 2);
     }
     lua_pushinteger(L, (lua_Integer)seed);
     lua_pushinteger(L, (lua_Integer)calls);
     return 2;
 }
 static int parts(lua_State *L) {
-    lua_pushstring(L, tide_parts(STATE(L)->cx));
+    lua_pushstring(L, tide_parts(tide_lua_context(L)));
     return 1;
 }
 

@@ -21,10 +21,16 @@ static bool user_frame(lua_State *L, const tide_lua *s, lua_Debug *ar) {
     return false;
 }
 
+tide_context *tide_lua_context(lua_State *L) {
+    tide_context *cx = STATE(L)->cx;
+    if (!cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    return cx;
+}
+
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
-    if (!s->cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    tide_lua_context(L);
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
     lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */

@@ -104,7 +104,9 @@ RULE(arange_infer) {
         n = ceil((to - from) / step);
     } else {
         int64_t i = one ? 0 : a->start.u.i, j = one ? a->start.u.i : a->end_.u.i, k = a->step.u.i;
-        n = k > 0 ? (j > i ? (double)((j - i - 1) / k + 1) : 0) : (i > j ? (double)((i - j - 1) / -k + 1) : 0);
+        uint64_t way = k > 0 ? (uint64_t)j - (uint64_t)i : (uint64_t)i - (uint64_t)j; /* may not fit int64 */
+        uint64_t by = k > 0 ? (uint64_t)k : 0 - (uint64_t)k;
+        n = (k > 0 ? j > i : i > j) ? (double)((way - 1) / by) + 1 : 0;
     }
     if (n < 0)
         return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
