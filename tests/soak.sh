@@ -7,4 +7,4 @@ for isa in baseline avx2 avx512; do
     [ "$isa" = baseline ] && continue # emulated fma: days
     if [ -x build/accuracy_$isa ]; then sh tests/isa.sh build/accuracy_$isa --all || exit 1; fi
 done
-TIDE_NVRTC=each TIDE_TEST_ROUNDS=100 ctest --test-dir build --output-on-failure -j "$(nproc)"
+TIDE_MISUSE_CALLS=1000000 TIDE_NVRTC=each TIDE_TEST_ROUNDS=100 ctest --test-dir build --output-on-failure -j "$(nproc)"
