@@ -21,10 +21,16 @@ static bool user_frame(lua_State *L, const tide_lua *s, lua_Debug *ar) {
     return false;
 }
 
+tide_context *tide_lua_context(lua_State *L) {
+    tide_context *cx = STATE(L)->cx;
+    if (!cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    return cx;
+}
+
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
-    if (!s->cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    tide_lua_context(L);
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
     lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */
@@ -163,7 +169,7 @@ static void pressure(void *ud, size_t idle) {
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
     if (m.live / 4.0 > room) room = m.live / 4.0;
-    if (heap / 2 > room) room = heap / 2;
+    if (heap / 3 > room) room = heap / 3;
     s->step = ts->idle > before * 0.9 ? s->step * 2 : 1; /* little came back: wait longer */
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
     s->collecting = 0;
@@ -282,6 +288,7 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_files(L, s);
     tide_lua_open_disk(L, s);
     tide_lua_open_inspect(L, s);
+    tide_lua_open_program(L, s);
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);

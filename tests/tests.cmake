@@ -66,6 +66,16 @@ add_test(NAME bench COMMAND ${COUNT} $<TARGET_FILE:tide> ${CMAKE_SOURCE_DIR}/tes
 set_tests_properties(bench PROPERTIES
   ENVIRONMENT "BENCH_QUICK=1;TIDE_PYTHON=;ROWS=;THREADS=2;LUA_PATH=${CMAKE_SOURCE_DIR}/lua/?.lua\\;${CMAKE_SOURCE_DIR}/lua/?/init.lua")
 
+# ---- long training leaves nothing behind ----
+if(TARGET tide)
+  add_test(NAME memory COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/memory.sh ${CMAKE_BINARY_DIR})
+endif()
+
+# ---- random calls of the Lua API: errors, never a crash ----
+if(TARGET tide)
+  add_test(NAME misuse COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/misuse.sh ${CMAKE_BINARY_DIR})
+endif()
+
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 
