@@ -119,12 +119,16 @@ tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call) {
 
 tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call) {
     tide_status e = TIDE_OK;
+    /* what writes in place, an optimizer's step for one, is over after one pass: it is not left half done */
+    int (*cancelled)(void *) = cx->config.cancelled;
+    if ((call->flags & TIDE_INPLACE) || (op->flags & TIDE_F_MUTATES)) cx->config.cancelled = NULL;
     if (op->program || op->infer == tide_vjp_infer) {
         e = tide_run_program(cx, op, call);
     } else if (op->kernel) {
         cx->door->count.kernels++;
         e = op->kernel(cx, call);
     }
+    cx->config.cancelled = cancelled;
     if (op->flags & TIDE_F_MUTATES)
         for (uint32_t i = 0; i < call->nin; i++) {
             uint32_t bit = op->flags & TIDE_F_LIST ? i / (call->nin / op->group) : i;
