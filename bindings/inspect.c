@@ -93,9 +93,7 @@ static int program(lua_State *L) {
     }
     prog_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = (prog_box){NULL, NULL};
-    if (luaL_newmetatable(L, "tide.Program"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", prog_box_gc}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.Program", (luaL_Reg[]){{"__gc", prog_box_gc}, {NULL, NULL}});
     if ((op->infer && op->infer(&sh)) || tide_space_of(op, &sh, &space) ||
         !(box->p = tide_op_program(s->cx, op, &sh, &space)))
         return tide_lua_raise(L, s);

@@ -15,6 +15,12 @@ if(CMOCKA_FOUND)
     target_link_libraries(${name} tide_static ${CMOCKA_LIBRARIES})
     add_test(NAME ${name} COMMAND ${COUNT} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endforeach()
+  # the linker puts the test between the engine and its allocator; the second run is Lua's
+  target_sources(test_failures PRIVATE $<TARGET_OBJECTS:bindings>)
+  target_include_directories(test_failures PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
+  target_link_libraries(test_failures ${LUA_LINK_LIBRARIES})
+  target_link_options(test_failures PRIVATE
+    -Wl,--wrap=tide_alloc,--wrap=tide_alloc0,--wrap=tide_grow,--wrap=tide_heap_open)
 else()
   message(STATUS "cmocka: not found; the C tests are not built")
 endif()

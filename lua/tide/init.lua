@@ -11,6 +11,7 @@ require "tide.overloads"
 local functional = core.nn.functional
 core.nn = require "tide.nn"
 core.nn.functional = functional
+require "tide.files"
 core.optim = require "tide.optim"
 core.data = require "tide.data"
 core.prune = require "tide.prune"
