@@ -127,14 +127,20 @@ static tide_status run_program(tide_context *cx, const tide_op *op, const tide_c
     return e;
 }
 
-tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
-    tide_status e = TIDE_OK;
-    if (op->program || op->infer == tide_vjp_infer) {
-        e = run_program(cx, op, call, ready);
-    } else if (op->kernel) {
-        cx->door->count.kernels++;
-        e = op->kernel(cx, call);
-    }
+static tide_status run(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    if (op->program || op->infer == tide_vjp_infer) return run_program(cx, op, call, ready);
+    if (!op->kernel) return TIDE_OK;
+    cx->door->count.kernels++;
+    return op->kernel(cx, call);
+}
+
+/* What writes into tensors that the caller has, an optimizer's step for one, is over after one pass: it is not
+ * left half done. */
+static tide_status run_whole(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    int (*cancelled)(void *) = cx->config.cancelled;
+    cx->config.cancelled = NULL;
+    tide_status e = run(cx, op, call, ready);
+    cx->config.cancelled = cancelled;
     if (op->flags & TIDE_F_MUTATES)
         for (uint32_t i = 0; i < call->nin; i++) {
             uint32_t bit = op->flags & TIDE_F_LIST ? i / (call->nin / op->group) : i;
@@ -142,6 +148,11 @@ tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *c
         }
     if (call->flags & TIDE_INPLACE) call->in[0]->storage->version++;
     return e;
+}
+
+tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    bool writes = (call->flags & TIDE_INPLACE) || (op->flags & TIDE_F_MUTATES);
+    return writes ? run_whole(cx, op, call, ready) : run(cx, op, call, ready);
 }
 
 /* Programs read all inputs element by element as they write: an input that overlaps the result otherwise is
