@@ -29,6 +29,14 @@ static int sum(lua_State *L) { /* _crc32c(path): size, crc32c */
     return 2;
 }
 
+static int sum_text(lua_State *L) { /* _crc32c_text(text): size, crc32c */
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    lua_pushinteger(L, (lua_Integer)n);
+    lua_pushinteger(L, tide_crc32c(0, text, n));
+    return 2;
+}
+
 static int rename_synced(lua_State *L) { /* _rename(from, to): true */
     tide_lua *s = tide_lua_enter(L);
     if (tide_rename(s->cx, luaL_checkstring(L, 1), luaL_checkstring(L, 2))) return tide_lua_fail(L, s);
@@ -143,6 +151,7 @@ void tide_lua_open_disk(lua_State *L, tide_lua *s) {
     tide_lua_register(L, s,
                       (luaL_Reg[]){{"_write", write_text},
                                    {"_crc32c", sum},
+                                   {"_crc32c_text", sum_text},
                                    {"_rename", rename_synced},
                                    {"_sync_folder", sync_folder},
                                    {"_json", json},

@@ -51,6 +51,15 @@ elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
 endif()
 
+# ---- checkpoints: processes that are killed, disks that fail ----
+add_library(faults MODULE tests/checkpoint/faults.c)
+target_include_directories(faults PRIVATE ${LUA_INCLUDE_DIRS})
+target_compile_options(faults PRIVATE -fvisibility=default)
+target_link_libraries(faults ${CMAKE_DL_LIBS})
+set_target_properties(faults PROPERTIES PREFIX "")
+add_test(NAME faults COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/faults.sh ${CMAKE_BINARY_DIR} $<TARGET_FILE:faults>)
+add_test(NAME kill COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/kill.sh ${CMAKE_BINARY_DIR})
+
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 

@@ -12,6 +12,7 @@ local functional = core.nn.functional
 core.nn = require "tide.nn"
 core.nn.functional = functional
 require "tide.files"
+require "tide.checkpoint"
 core.optim = require "tide.optim"
 core.data = require "tide.data"
 core.prune = require "tide.prune"

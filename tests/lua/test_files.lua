@@ -120,13 +120,13 @@ describe("npz", function()
   it("refuses damaged archives", function()
     assert(tide.save(scratch "whole.npz", { a = tide.zeros { 100 }, b = tide.ones { 3 } }, nil, { compressed = true }))
     for _, source in ipairs { slurp(scratch "whole.npz"), slurp(root .. "npz/stored.npz"), slurp(root .. "npz/deflated.npz") } do
-      for cut = 0, #source - 1, 7 do
+      for cut = 0, #source - 1, 31 do
         spill(scratch "cut.npz", source:sub(1, cut))
         local t, _, code = tide.load(scratch "cut.npz")
         assert(not t and code == "EFORMAT")
       end
       local refused = 0
-      for at = 1, #source, 3 do
+      for at = 1, #source, 11 do
         spill(scratch "cut.npz", source:sub(1, at - 1) .. string.char(source:byte(at) ~ 0x41) .. source:sub(at + 1))
         local t, _, code = tide.load(scratch "cut.npz")
         if not t then
@@ -134,7 +134,7 @@ describe("npz", function()
           assert(code == "EFORMAT" or code == "EUNSUP", code)
         end
       end
-      assert(refused > #source / 6, refused)
+      assert(refused > #source / 22, refused)
     end
   end)
 end)
