@@ -57,9 +57,7 @@ static int csv(lua_State *L) { /* _csv(path, options): {rows, {name, type, value
     }
     csv_box *b = lua_newuserdatauv(L, sizeof *b, 0);
     b->csv = NULL;
-    if (luaL_newmetatable(L, "tide.CsvFile"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.CsvFile", (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
     if (tide_csv_read(s->cx, path, &o, &b->csv)) return tide_lua_fail(L, s);
     const tide_csv *c = b->csv;
     lua_createtable(L, c->ncolumns, 1);

@@ -50,9 +50,8 @@ static opened *push_opened(lua_State *L, tide_lua *s) {
     opened *o = lua_newuserdatauv(L, sizeof *o, 0);
     memset(o, 0, sizeof *o);
     o->s = s;
-    if (luaL_newmetatable(L, "tide.OpenFile"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", opened_gc}, {"__close", opened_gc}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.OpenFile",
+                   (luaL_Reg[]){{"__gc", opened_gc}, {"__close", opened_gc}, {NULL, NULL}});
     lua_toclose(L, -1);
     return o;
 }

@@ -14,6 +14,7 @@
 /* A tensor's box. Handles made inside an open tide.scope are linked, to be closed with it. */
 typedef struct scope scope;
 typedef struct handle {
+    const void *mark;    /* the state's tide_lua: by this and its size a userdata is known as a handle */
     tide_tensor *t;      /* NULL: closed */
     uint32_t epoch;      /* of a compiled step's temporary */
     struct scope *scope; /* that it will be closed with, or NULL */
@@ -24,8 +25,7 @@ enum { NSEEN = 256 };
 
 typedef struct tide_lua {
     tide_context *cx;
-    lua_State *L;          /* the one running now: for the pressure hook */
-    const void *tensor_mt; /* identity of the metatable of handles */
+    lua_State *L; /* the one running now: for the pressure hook */
     int collecting;
     scope *scope;  /* the innermost open one */
     uint32_t site; /* of the last call */
@@ -52,6 +52,8 @@ int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua err
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
 int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */
 void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
+/* Gives the userdata on top the metatable of that name, made at the first use and known once it is complete. */
+void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *functions);
 
 /* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an
  * error. undo NULL: disarmed. */

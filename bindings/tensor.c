@@ -3,6 +3,7 @@
 
 handle *tide_lua_box(lua_State *L, tide_lua *s) {
     handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+    h->mark = s;
     h->t = NULL;
     h->epoch = 0;
     h->scope = NULL;
@@ -21,10 +22,7 @@ void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t) {
 
 handle *tide_lua_handle(lua_State *L, tide_lua *s, int i) {
     handle *h = lua_touserdata(L, i);
-    if (!h || !lua_getmetatable(L, i)) return NULL;
-    bool ours = lua_topointer(L, -1) == s->tensor_mt;
-    lua_pop(L, 1);
-    return ours ? h : NULL;
+    return h && lua_rawlen(L, i) == sizeof *h && h->mark == s ? h : NULL;
 }
 
 tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i) {
@@ -295,7 +293,6 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s) {
     int core = lua_gettop(L);
     lua_newtable(L); /* the metatable */
     int mt = lua_gettop(L);
-    s->tensor_mt = lua_topointer(L, mt);
     lua_pushvalue(L, mt);
     lua_rawsetp(L, LUA_REGISTRYINDEX, s);
     lua_pushliteral(L, "tide.Tensor");

@@ -13,7 +13,7 @@ return {
   like("zeros_like", "", "Zeros in the shape and dtype of input."),
   like("ones_like", "", "Ones in the shape and dtype of input."),
   like("full_like", ", fill_value: number!", "A tensor filled with a number, in the shape and dtype of input."),
-  { "arange", "start: number!, end: number?!, step: number! = 1, *, dtype: dtype?", program = true, infer = true, nograd = none,
+  { "arange", "start: number!, end: number?!, step: number! = 1, *, dtype: dtype?", program = true, numbers = true, infer = true, nograd = none,
     doc = "start, start + step ... below `end`; with one number, from 0 below it. Integers give int64." },
   { "eye", "n: int, m: int?, *, dtype: dtype?", program = true, infer = true, nograd = none, doc = "The n x m matrix with ones on the diagonal." },
   { "rand", "size: shape, *, dtype: dtype?", program = true, random = true, infer = "random_infer", nograd = none, doc = "Uniform in [0, 1) (Philox4x32-10, Salmon et al. 2011)." },

@@ -3,6 +3,8 @@
 #include "op/front.h"
 
 static void closing(tide_context *cx) {
+    tide_readies_free(cx);
+    tide_vjps_free(cx);
     tide_variants_free(cx);
     tide_release(cx, cx->door, sizeof *cx->door);
     cx->door = NULL;
@@ -70,6 +72,28 @@ static tide_status check_inplace(tide_context *cx, const tide_call *call, const 
     return TIDE_OK;
 }
 
+tide_status tide_infer(tide_context *cx, const tide_op *op, const tide_call *call, tide_meta *out) {
+    const tide_meta *few[64], **in = few;
+    if (call->nin > 64 && !(in = tide_alloc(cx, call->nin * sizeof *in)))
+        return TIDE_EMEM; /* cat and stack of many */
+    for (uint32_t i = 0; i < call->nin; i++) in[i] = call->in[i] ? &call->in[i]->meta : NULL;
+    tide_shapes s = {cx, call->attr, (int)call->nin, (int)call->nout, in, out};
+    if (op->flags & (TIDE_F_PROMOTES | TIDE_F_FLOATING | TIDE_F_BOOL)) {
+        tide_dtype d = op->flags & TIDE_F_BOOL ? TIDE_BOOL : tide_result_dtype(op, &s);
+        for (uint32_t j = 0; j < call->nout; j++) out[j].dtype = (uint8_t)d;
+    }
+    tide_status e = op->infer(&s);
+    if (in != few) tide_release(cx, in, call->nin * sizeof *in);
+    return e;
+}
+
+static tide_status make_outputs(tide_context *cx, tide_call *call, const tide_meta *meta) {
+    if (call->flags & TIDE_INPLACE) call->out[0] = call->in[0];
+    for (uint32_t j = 0; j < call->nout; j++)
+        if (!call->out[j] && !(call->out[j] = tide_tensor_new(cx, &meta[j]))) return tide_pending(cx);
+    return TIDE_OK;
+}
+
 tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call) {
     if (op->flags & TIDE_F_VIEW) {
         tide_seen v = {.meta = call->in[0]->meta};
@@ -85,42 +109,27 @@ tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call) {
         return op->infer
                    ? op->infer(&(tide_shapes){cx, call->attr, (int)call->nin, (int)call->nout, NULL, NULL})
                    : TIDE_OK;
-    tide_frame f;
-    const tide_meta **in = f.in, *many[64];
-    if (call->nin > TIDE_MAXARGS) { /* cat and stack of many */
-        if (call->nin > 64) {
-            in = tide_alloc(cx, call->nin * sizeof *in);
-            if (!in) return TIDE_EMEM;
-        } else {
-            in = many;
-        }
-    }
-    for (uint32_t i = 0; i < call->nin; i++) in[i] = call->in[i] ? &call->in[i]->meta : NULL;
-    f.s = (tide_shapes){cx, call->attr, (int)call->nin, (int)call->nout, in, f.out};
-    if (op->flags & (TIDE_F_PROMOTES | TIDE_F_FLOATING | TIDE_F_BOOL)) {
-        tide_dtype d = op->flags & TIDE_F_BOOL ? TIDE_BOOL : tide_result_dtype(op, &f.s);
-        for (uint32_t j = 0; j < call->nout; j++) f.out[j].dtype = (uint8_t)d;
-    }
-    tide_status e = op->infer(&f.s);
-    if (in != f.in && in != many) tide_release(cx, in, call->nin * sizeof *in);
+    tide_meta out[TIDE_MAXARGS] = {0};
+    tide_status e = tide_infer(cx, op, call, out);
     if (e) return e;
-    if (call->flags & TIDE_INPLACE) {
-        e = check_inplace(cx, call, &f.out[0]);
-        if (e) return e;
-        call->out[0] = call->in[0];
-    }
-    for (uint32_t j = 0; j < call->nout; j++) {
-        if (call->out[j]) continue;
-        call->out[j] = tide_tensor_new(cx, &f.out[j]);
-        if (!call->out[j]) return tide_pending(cx);
-    }
-    return TIDE_OK;
+    if (call->flags & TIDE_INPLACE) e = check_inplace(cx, call, &out[0]);
+    return e ? e : make_outputs(cx, call, out);
 }
 
-tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call) {
+static tide_status run_program(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    bool fresh = false;
+    if (call->nin + call->nout == 0 || ((op->flags & TIDE_F_LIST) && call->nin == 0)) return TIDE_OK;
+    if (!ready) ready = tide_ready_of(cx, op, call, UINT32_MAX, &fresh);
+    if (!ready) return tide_pending(cx);
+    tide_status e = tide_ready_run(cx, ready, call);
+    if (fresh) tide_ready_free(cx, ready);
+    return e;
+}
+
+tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
     tide_status e = TIDE_OK;
     if (op->program || op->infer == tide_vjp_infer) {
-        e = tide_run_program(cx, op, call);
+        e = run_program(cx, op, call, ready);
     } else if (op->kernel) {
         cx->door->count.kernels++;
         e = op->kernel(cx, call);
@@ -142,8 +151,8 @@ static bool overlaps(const tide_tensor *t, const tide_tensor *out) {
             memcmp(t->stride, out->stride, (size_t)t->meta.ndim * sizeof *t->stride));
 }
 
-tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call) {
-    if (!(call->flags & TIDE_INPLACE)) return tide_execute(cx, op, call);
+tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    if (!(call->flags & TIDE_INPLACE)) return tide_execute(cx, op, call, ready);
     tide_tensor *copy[TIDE_MAXARGS] = {NULL}, *in[TIDE_MAXARGS];
     tide_call c = *call;
     tide_status e = TIDE_OK;
@@ -156,12 +165,13 @@ tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *c
             break;
         }
         tide_call k = {.op = TIDE_OP_CLONE, .nin = 1, .nout = 1, .in = &call->in[i], .out = &copy[i]};
-        e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k);
+        e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k, NULL);
         in[i] = copy[i];
+        ready = NULL; /* the copy lies otherwise */
         if (e) break;
     }
     c.in = in;
-    if (!e) e = tide_execute(cx, op, &c);
+    if (!e) e = tide_execute(cx, op, &c, ready);
     for (uint32_t i = 0; i < call->nin; i++) tide_free(copy[i]);
     return e;
 }
@@ -218,15 +228,20 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
             e = door->trace.after(door->trace.state, cx, call, false);
         goto done;
     }
-    e = tide_prepare(cx, op, call);
+    bool program = (op->program || op->infer == tide_vjp_infer) && !(op->flags & TIDE_F_LIST), fresh = false;
+    tide_ready *ready = program ? tide_ready_of(cx, op, call, kept, NULL) : NULL;
+    e = ready ? make_outputs(cx, call, ready->out) : tide_prepare(cx, op, call);
+    if (!e && program && !ready && !(ready = tide_ready_of(cx, op, call, kept, &fresh))) e = tide_pending(cx);
     if (!e && door->tape.before) e = door->tape.before(door->tape.state, cx, call, &taken); /* in-place rules */
-    if (!e) e = tide_perform(cx, op, call);
+    if (!e) e = tide_perform(cx, op, call, ready);
+    if (fresh) tide_ready_free(cx, ready);
     if (!e) {
         const tide_meta *shapes[4];
         int n = 0;
         for (uint32_t i = 0; i < call->nin && n < 4; i++)
             if (call->in[i]) shapes[n++] = &call->in[i]->meta;
         tide_blackbox_note(cx, op->name, cx->site, n, shapes);
+        door->ready = fresh ? NULL : ready;
         if (door->tape.after) e = door->tape.after(door->tape.state, cx, call, true);
         if (!e && door->trace.after) e = door->trace.after(door->trace.state, cx, call, true);
     }

@@ -1,7 +1,7 @@
 -- Makes tide_ops.h and op_table.c from the rows in FAMILY.lua.    lua5.4 generate.lua SRC_DIR OUT_DIR
 -- A row:  { "name", "signature", program = true | kernel = true | compose = true | view = true, ... , doc = [[...]] }
 -- Signature:  "input: operand, dim: dims? = {}, *, keepdim: bool = false"; after the * only by name; `?` may be left
--- out; `!` may vary in a plan.
+-- out; `!` may vary in a plan; a row whose infer looks at such a number has numbers = true.
 
 local src, out = arg[1], arg[2]
 local families = { "create", "pointwise", "compare", "reduce", "norm", "loss", "view", "index", "join", "scan", "linear", "conv", "update", "gradient" }
@@ -216,7 +216,7 @@ for _, op in ipairs(ops) do
   local n, r = op.name, op.row
   local flags = {}
   for key, flag in pairs { view = "TIDE_F_VIEW", list = "TIDE_F_LIST", sync = "TIDE_F_SYNC", floating = "TIDE_F_FLOATING",
-    promotes = "TIDE_F_PROMOTES", bool = "TIDE_F_BOOL", random = "TIDE_F_RANDOM", writes = "TIDE_F_MUTATES" } do
+    promotes = "TIDE_F_PROMOTES", bool = "TIDE_F_BOOL", random = "TIDE_F_RANDOM", numbers = "TIDE_F_NUMBERS", writes = "TIDE_F_MUTATES" } do
     if r[key] then flags[#flags + 1] = flag end
   end
   table.sort(flags)

@@ -5,7 +5,7 @@ int64_t kernel_grain(const tide_context *cx) { return tide_small_tiles(cx) ? 16 
 
 tide_status kernel_copy(tide_context *cx, tide_tensor *from, tide_tensor *to) {
     tide_call c = {.op = TIDE_OP_COPY, .nin = 2, .nout = 1, .in = (tide_tensor *[]){to, from}, .out = &to};
-    return tide_execute(cx, &tide_op_table[TIDE_OP_COPY], &c);
+    return tide_execute(cx, &tide_op_table[TIDE_OP_COPY], &c, NULL);
 }
 
 tide_tensor *kernel_packed_as(tide_context *cx, tide_tensor *t, tide_dtype d) {
@@ -37,17 +37,9 @@ tide_status kernel_result_end(tide_context *cx, tide_tensor *result, tide_tensor
 
 tide_status kernel_apply(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
                          tide_tensor **out) {
-    const tide_op *o = &tide_op_table[op];
-    tide_call c = {.op = (uint16_t)op,
-                   .nin = (uint32_t)nin,
-                   .nout = o->nout,
-                   .in = (tide_tensor **)in,
-                   .out = out,
-                   .attr = attr ? attr : o->attr0,
-                   .nattr = o->nattr};
     for (int i = 0; i < nin; i++) /* what was to make it failed */
         if (!in[i] && tide_pending(cx)) return tide_pending(cx);
-    return tide_apply(cx, &c);
+    return tide_calls(cx, op, in, nin, attr, out);
 }
 
 tide_tensor *kernel_reshape(tide_context *cx, tide_tensor *t, const tide_meta *m) {

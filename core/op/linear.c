@@ -164,7 +164,7 @@ KERNEL(linear) {
         copy = tide_tensor_new(cx, &x->meta);
         if (!copy) return tide_pending(cx);
         tide_call k = {.op = TIDE_OP_CLONE, .nin = 1, .nout = 1, .in = call->in, .out = &copy};
-        tide_status e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k);
+        tide_status e = tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &k, NULL);
         if (e) return tide_free(copy), e;
         x = copy;
         rows(x, &g.m, &g.a_row);
@@ -211,7 +211,7 @@ static tide_tensor *before_activation(tide_context *cx, const tide_call *call, t
                    .attr = gelu ? &form : NULL,
                    .nattr = gelu ? sizeof form : 0};
     tide_meta metas[2] = {gy->meta, gy->meta};
-    tide_vjp(cx, &tide_op_table[f.op], &f, metas, &gy, 1, &g);
+    tide_vjp(cx, &tide_op_table[f.op], &f, metas, &gy, 1, &g, NULL);
     tide_free(z);
     return g;
 }

@@ -6,6 +6,7 @@
 
 #include "tensor/tensor.h"
 #include "program/program.h"
+#include "base/cache.h"
 #include "tide_ops.h"
 
 /* ---- arguments, as the user gives them ---- */
@@ -64,6 +65,7 @@ enum {
     TIDE_F_FLOATING = 16, /* program operands are promoted to a floating dtype */
     TIDE_F_PROMOTES = 32, /* program operands are promoted to a common dtype */
     TIDE_F_BOOL = 64,     /* the result is bool whatever the operands */
+    TIDE_F_NUMBERS = 256, /* infer looks at numbers that may vary in a plan */
     TIDE_F_RANDOM = 128,  /* has attributes `seed` and `call`, filled at the door's front */
 };
 
@@ -139,14 +141,17 @@ typedef struct tide_observer {
     void (*leave)(void *state, tide_context *cx, tide_call *call, tide_status status);
 } tide_observer;
 
-struct tide_variant;
+typedef struct tide_ready tide_ready;
+typedef struct tide_vjp_plan tide_vjp_plan;
 
 typedef struct tide_door {
-    tide_observer tape, trace;   /* fixed places: an observer that is not there has NULLs */
-    int depth;                   /* compositions open now */
-    struct tide_variant **table; /* programs by key */
-    int64_t nvariant, cvariant;
-    struct tide_variant *last[TIDE_NOPS];
+    tide_observer tape, trace; /* fixed places: an observer that is not there has NULLs */
+    int depth;                 /* compositions open now */
+    int deriving;              /* plans of gradients in use now */
+    tide_cache variants, readies, vjps;
+    uint32_t vjps_age; /* plans of another age are gone */
+    uint64_t vjps_made;
+    tide_ready *ready; /* of the program that ran last */
     struct {
         uint64_t calls, kernels, launches, variants;
     } count;
@@ -154,25 +159,22 @@ typedef struct tide_door {
 
 tide_status tide_door_open(tide_context *cx); /* idempotent; opens the tensor floor too */
 /* The lower half of the door: runs a program, kernel or view whose outputs exist. */
-tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call);
-tide_status tide_perform(tide_context *cx, const tide_op *op,
-                         const tide_call *call); /* execute, safe against overlaps in place */
+tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
+/* The same, safe against overlaps in place. ready: of a program, NULL: to be found. */
+tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
+/* What the operation's rule says of the outputs, from the inputs and attributes. */
+tide_status tide_infer(tide_context *cx, const tide_op *op, const tide_call *call, tide_meta *out);
 /* Allocates outputs that are not there yet. */
 tide_status tide_prepare(tide_context *cx, const tide_op *op, tide_call *call);
 
 /* ---- variant.c: a program for given attributes and dtypes, cut and ready to run ---- */
 
 typedef struct tide_variant {
-    uint32_t hash, nkey;
+    tide_cached entry;
     tide_prog *prog;
     tide_pieces pieces;
     void *compiled[8]; /* one a piece, made by the device */
     uint64_t uses;     /* of a vjp: forward inputs and outputs that it reads */
-    struct {
-        uint32_t want;
-        uint64_t uses;
-    } saves[4]; /* what the tape keeps for the gradient of this program */
-    uint8_t nsaves;
     uint8_t key[];
 } tide_variant;
 
@@ -195,6 +197,7 @@ typedef struct tide_vjp_head {
         wide;       /* wide: gradients that still vary along dims their input lacks: summed afterwards */
     uint32_t given; /* forward inputs that were there */
     uint64_t uses;  /* forward inputs and outputs passed: 0 until known */
+    uint64_t id;    /* of these attributes but for slots; 0: none */
 } tide_vjp_head;
 
 tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_call *call,
@@ -207,24 +210,55 @@ tide_prog *tide_op_program(tide_context *cx, const tide_op *op, const tide_shape
 uint8_t tide_arg_space(const tide_space *space, int arg); /* ONE, KEPT, REDUCED or POINT */
 void tide_key_attr(const tide_op *op, const void *attr, size_t nattr,
                    uint8_t *out); /* attributes with their slots zeroed */
-/* Which forward inputs and outputs the gradient of a call reads: bit i input i, bit 32+j output j. */
-tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
-                       uint64_t *uses);
-tide_status tide_run_program(tide_context *cx, const tide_op *op, const tide_call *call);
-/* The same for a call that runs again and again over the same shapes, no list: filled at the first run. */
-typedef struct tide_ready {
-    tide_variant *variant;
-    tide_space space;
-} tide_ready;
-tide_status tide_run_ready(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready);
 void tide_variants_free(tide_context *cx);
+
+/* ---- ready.c: a program over arguments of given shapes and strides ---- */
+
+struct tide_ready {
+    tide_cached entry;
+    tide_variant *variant;
+    size_t size;                 /* of this block */
+    int count;                   /* items of a list; otherwise 1 */
+    uint8_t nin, nout;           /* arguments of an item; nout 0: of a list */
+    uint8_t given[TIDE_MAXARGS]; /* program input -> input of the call */
+    size_t temp[16];             /* bytes */
+    tide_iter *iter[8];          /* a piece: its items, but for the addresses */
+    tide_meta *out;              /* nout */
+    const tide_vjp_plan *plan;   /* of its gradient, when last asked for; of age plan_age */
+    uint32_t plan_age;
+};
+
+/* For a call like this one; kept: outputs that came with the call. fresh NULL: only if it is found; else it is
+ * made for the call's outputs if need be, and *fresh says that it is the caller's own, too large to keep. Valid
+ * until the next is made. */
+tide_ready *tide_ready_of(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t kept,
+                          bool *fresh);
+tide_ready *tide_ready_new(tide_context *cx, const tide_op *op, const tide_call *call); /* the caller's own */
+void tide_ready_free(tide_context *cx, tide_ready *r);
+tide_status tide_ready_run(tide_context *cx, tide_ready *r, const tide_call *call);
+void tide_readies_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */
 
+/* Which derivatives give the gradients of a call's inputs `want` from those of its outputs. */
+struct tide_vjp_plan {
+    tide_cached entry;
+    uint32_t want, seeded;
+    uint64_t uses; /* forward inputs and outputs that any of them reads: bit i input i, bit 32+j output j */
+    int n;
+    struct {
+        tide_vjp_head *blob; /* the attributes of its TIDE_OP_VJP; the forward ones are put in at each call */
+        tide_space *space;   /* the forward space, where some gradient is wide; else NULL */
+    } group[TIDE_MAXARGS];
+};
+/* For all floating outputs that are shown. Valid while cx->door->vjps_age stays. */
+const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, const tide_call *call,
+                                       uint32_t want);
 /* Gradients of a call's inputs `want` from those of its outputs (NULL: none). Unwanted gx stay NULL; gx[i] may
- * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. */
+ * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. plan: one that may
+ * fit, or NULL. */
 tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
-                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx);
+                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx, const tide_vjp_plan *plan);
 
 static inline const tide_vjp_head *tide_vjp_head_of(const tide_call *call) { return call->attr; }
 const void *tide_vjp_attr(const tide_vjp_head *head);       /* the forward attributes */
@@ -234,8 +268,13 @@ tide_status tide_vjp_space(tide_context *cx, const tide_vjp_head *head,
 tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced,
                             uint64_t *uses); /* 0: its own */
 tide_status tide_vjp_infer(tide_shapes *s);
+void tide_vjps_free(tide_context *cx);
 
-/* ---- call.c: calling operations from C ---- */
+/* ---- front.c: calling operations from C ---- */
+/* attr NULL: the defaults; out[]: as in tide_call. */
+tide_status tide_calls(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
+                       tide_tensor **out);
+/* The first result; the others are let go. */
 tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr);
 #define OP1(cx, OP, attr, ...)                              \
     tide_call1(cx, OP, (tide_tensor *const[]){__VA_ARGS__}, \

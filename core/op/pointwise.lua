@@ -19,7 +19,7 @@ return {
     doc = "The remainder with the sign of the divisor, as Lua's %." },
   { "floor_divide", "input: operand, other: operand", program = true, promotes = true, inplace = true, doc = "The quotient rounded down, also for integers.",
     nograd = "floor_divide is a step function" },
-  { "pow", "input: operand, exponent: operand", program = true, promotes = true, inplace = true, infer = true,
+  { "pow", "input: operand, exponent: operand", program = true, promotes = true, numbers = true, inplace = true, infer = true,
     doc = "input to the power of exponent, broadcast together. Integers stay integers." },
   { "maximum", "input: tensor, other: tensor", program = true, promotes = true,
     doc = "The larger of two elements; NaN wins. Equal elements share the gradient." },
@@ -59,6 +59,6 @@ return {
   { "to", "input: tensor, dtype: dtype", program = true, infer = true, lua = "to", method = false,
     doc = "input converted to dtype. Floats are truncated towards 0 to integers." },
   { "clone", "input: tensor", program = true, infer = "rule_like_first", doc = "A copy of input, contiguous." },
-  { "dropout", "input: tensor, *, p: float! = 0.5, training: bool = true", program = true, random = true, infer = true, lua = "nn.functional.dropout",
+  { "dropout", "input: tensor, *, p: float! = 0.5, training: bool = true", program = true, numbers = true, random = true, infer = true, lua = "nn.functional.dropout",
     doc = "Zeroes elements with probability p and scales the others by 1 / (1 - p); nothing when not training (Srivastava et al. 2014)." },
 }

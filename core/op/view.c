@@ -337,7 +337,7 @@ tide_status unslice_kernel(tide_context *cx, const tide_call *call) {
     places.stride[a->dim] *= a->step;
     tide_tensor *into = &places;
     tide_call copy = {.op = TIDE_OP_CLONE, .nin = 1, .nout = 1, .in = call->in, .out = &into};
-    return tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &copy);
+    return tide_execute(cx, &tide_op_table[TIDE_OP_CLONE], &copy, NULL);
 }
 VJP(unslice) {
     const tide_unslice_attr *a = call->attr;

@@ -158,82 +158,132 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
     return q;
 }
 
-/* ---- calling it ---- */
+/* ---- plans: which derivatives give the gradients of a call ---- */
 
-static tide_vjp_head *blob(tide_context *cx, const tide_call *call, const tide_meta *metas, uint32_t given,
-                           size_t *size) {
-    tide_vjp_head h = {.op = call->op,
-                       .nattr = (uint16_t)call->nattr,
-                       .nin = (uint8_t)call->nin,
-                       .nout = (uint8_t)call->nout,
-                       .given = given};
-    *size = blob_size(&h);
-    tide_vjp_head *b = tide_alloc0(cx, *size);
-    if (!b) return NULL;
-    *b = h;
-    if (call->nattr) memcpy(b + 1, call->attr, call->nattr);
-    memcpy((void *)tide_vjp_metas(b), metas, (call->nin + call->nout) * sizeof *metas);
-    return b;
+static void plan_free(tide_context *cx, tide_cached *entry) {
+    tide_vjp_plan *plan = (tide_vjp_plan *)entry;
+    for (int i = 0; i < plan->n; i++) {
+        tide_release(cx, plan->group[i].blob, blob_size(plan->group[i].blob));
+        tide_release(cx, plan->group[i].space, sizeof *plan->group[i].space);
+    }
+    tide_release(cx, plan, sizeof *plan + plan->entry.nkey);
+}
+
+void tide_vjps_free(tide_context *cx) {
+    cx->door->vjps_age++;
+    tide_cache_clear(cx, &cx->door->vjps, plan_free);
 }
 
 /* The inputs to be differentiated by one program: all of them, but for pointwise operations only those that are
  * summed over the same dims. Takes them from *want; sets head->want, reduced and wide. */
-static tide_status next_group(tide_context *cx, const tide_op *op, tide_vjp_head *head, uint32_t *want) {
-    shapes_t f;
-    tide_space sp;
-    head->reduced = 0;
-    head->wide = head->want = 0;
-    tide_status e = forward_space(cx, head, &f, &sp);
-    if (e) return e;
-    if (!sp.reduced) {
+static void next_group(const tide_space *sp, tide_vjp_head *head, uint32_t *want) {
+    if (!sp->reduced) {
         int first = __builtin_ctz(*want);
-        head->reduced = missing(&sp, first);
+        head->reduced = missing(sp, first);
         for (int i = first; i < head->nin; i++)
-            if ((*want >> i & 1) && missing(&sp, i) == head->reduced) head->want |= 1u << i;
+            if ((*want >> i & 1) && missing(sp, i) == head->reduced) head->want |= 1u << i;
     } else {
         head->want = *want;
         for (int i = 0; i < head->nin; i++) {
             if (!(*want >> i & 1)) continue;
-            uint8_t m = missing(&sp, i), all = (uint8_t)((1u << sp.ndim) - 1), big = 0;
-            for (int d = 0; d < sp.ndim; d++) big |= (uint8_t)((sp.size[d] != 1) << d);
-            uint8_t r = sp.reduced & big, k = (uint8_t)(all & ~sp.reduced) & big;
+            uint8_t m = missing(sp, i), all = (uint8_t)((1u << sp->ndim) - 1), big = 0;
+            for (int d = 0; d < sp->ndim; d++) big |= (uint8_t)((sp->size[d] != 1) << d);
+            uint8_t r = sp->reduced & big, k = (uint8_t)(all & ~sp->reduced) & big;
             if (((m & r) && (m & r) != r) || ((m & k) && (m & k) != k)) head->wide |= 1u << i;
         }
     }
     *want &= ~head->want;
-    (void)op;
-    return TIDE_OK;
 }
 
-tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
-                       uint64_t *uses) {
-    tide_meta metas[2 * TIDE_MAXARGS];
-    uint32_t given = 0;
-    *uses = 0;
-    for (uint32_t i = 0; i < call->nin; i++) {
-        memset(&metas[i], 0, sizeof metas[i]);
-        if (call->in[i]) metas[i] = call->in[i]->meta, given |= 1u << i;
+/* head: op, nattr, nin, nout, seeded and given of the call. */
+static tide_vjp_plan *plan_new(tide_context *cx, const tide_vjp_head *head, const void *attr,
+                               const tide_meta *const *metas, uint32_t want, const void *key, uint32_t nkey) {
+    tide_vjp_plan *plan = tide_alloc0(cx, sizeof *plan + nkey);
+    if (!plan) return NULL;
+    memcpy(plan + 1, key, nkey);
+    plan->entry = (tide_cached){.nkey = nkey, .key = plan + 1};
+    plan->want = want;
+    plan->seeded = head->seeded;
+    while (want) {
+        shapes_t f;
+        tide_space sp;
+        tide_vjp_head *b = tide_alloc0(cx, blob_size(head));
+        if (!b) break;
+        plan->group[plan->n++].blob = b;
+        *b = *head;
+        if (head->nattr) memcpy(b + 1, attr, head->nattr);
+        for (int a = 0; a < head->nin + head->nout; a++)
+            if (metas[a]) ((tide_meta *)tide_vjp_metas(b))[a] = *metas[a];
+        if (forward_space(cx, b, &f, &sp)) break;
+        next_group(&sp, b, &want);
+        const tide_variant *v = tide_variant_vjp(cx, b);
+        if (!v) break;
+        b->uses = v->uses;
+        b->id = ++cx->door->vjps_made;
+        plan->uses |= v->uses;
+        if (!b->wide) continue;
+        tide_space *keep = plan->group[plan->n - 1].space = tide_alloc(cx, sizeof sp);
+        if (!keep) break;
+        *keep = sp;
     }
-    for (uint32_t j = 0; j < call->nout; j++) metas[call->nin + j] = call->out[j]->meta;
-    size_t size;
-    tide_vjp_head *b = blob(cx, call, metas, given, &size);
-    if (!b) return TIDE_EMEM;
-    tide_status e = TIDE_OK;
-    int shown = op->infer == tide_vjp_infer ? (int)call->nout : op->nshown;
-    while (want && !e) {
-        e = next_group(cx, op, b, &want);
-        for (int j = 0; j < shown; j++) b->seeded |= 1u << j;
-        for (int j = 0; j < shown; j++)
-            if (!tide_dtype_is_float((tide_dtype)metas[call->nin + (uint32_t)j].dtype)) b->seeded &= ~(1u << j);
-        tide_variant *v = e ? NULL : tide_variant_vjp(cx, b);
-        if (!v)
-            e = tide_pending(cx);
-        else
-            *uses |= v->uses;
-    }
-    tide_release(cx, b, size);
-    return e;
+    if (!tide_pending(cx)) return plan;
+    plan_free(cx, &plan->entry);
+    return NULL;
 }
+
+enum { KEY_MAX = 4096, LIMIT = 2048 };
+
+/* The plan for a call with inputs and outputs like `metas` (NULL: not given). */
+static tide_vjp_plan *plan_of(tide_context *cx, const tide_call *call, const tide_meta *const *metas,
+                              uint32_t want, uint32_t seeded) {
+    tide_vjp_head h = {.op = call->op,
+                       .nattr = (uint16_t)call->nattr,
+                       .nin = (uint8_t)call->nin,
+                       .nout = (uint8_t)call->nout,
+                       .seeded = seeded};
+    uint64_t key[KEY_MAX / 8], *w = key;
+    if (call->nattr > KEY_MAX / 2) {
+        tide_fail(cx, TIDE_EUNSUP, "gradients of gradients nested too deeply");
+        return NULL;
+    }
+    *w++ = call->op | (uint64_t)call->nin << 16 | (uint64_t)call->nout << 32;
+    *w++ = want | (uint64_t)seeded << 32;
+    if (call->nattr) {
+        w += (call->nattr + 7) / 8;
+        w[-1] = 0;
+        tide_key_attr(&tide_op_table[call->op], call->attr, call->nattr, (uint8_t *)(key + 2));
+    }
+    for (uint32_t a = 0; a < call->nin + call->nout; a++) {
+        const tide_meta *m = metas[a];
+        *w++ = m ? 1u | (uint32_t)m->dtype << 8 | (uint64_t)(uint32_t)m->ndim << 32 : 0;
+        for (int d = 0; m && d < m->ndim; d++) *w++ = (uint64_t)m->shape[d];
+        if (m && a < call->nin) h.given |= 1u << a;
+    }
+    uint32_t n = (uint32_t)((char *)w - (char *)key), hash = tide_cache_hash(key, n);
+    tide_vjp_plan *plan = (tide_vjp_plan *)tide_cache_find(&cx->door->vjps, key, n, hash);
+    if (plan) return plan;
+    plan = plan_new(cx, &h, call->attr, metas, want, key, n);
+    if (!plan) return NULL;
+    plan->entry.hash = hash;
+    if (cx->door->vjps.n >= LIMIT && !cx->door->deriving) tide_vjps_free(cx);
+    if (!tide_cache_add(cx, &cx->door->vjps, &plan->entry)) return plan;
+    plan_free(cx, &plan->entry);
+    return NULL;
+}
+
+const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, const tide_call *call,
+                                       uint32_t want) {
+    const tide_meta *metas[2 * TIDE_MAXARGS];
+    uint32_t seeded = 0;
+    for (uint32_t i = 0; i < call->nin; i++) metas[i] = call->in[i] ? &call->in[i]->meta : NULL;
+    for (uint32_t j = 0; j < call->nout; j++) metas[call->nin + j] = &call->out[j]->meta;
+    int shown = op->infer == tide_vjp_infer ? (int)call->nout : op->nshown;
+    for (int j = 0; j < shown; j++)
+        if (tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype)) seeded |= 1u << j;
+    return plan_of(cx, call, metas, want, seeded);
+}
+
+/* ---- calling it ---- */
 
 /* Sums a wide gradient down to the shape of its input. */
 static tide_tensor *sum_to(tide_context *cx, tide_tensor *g, const tide_space *sp, int arg,
@@ -252,61 +302,54 @@ static tide_tensor *sum_to(tide_context *cx, tide_tensor *g, const tide_space *s
     return out;
 }
 
-tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
-                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx) {
-    if (op->vjp) return op->vjp(cx, forward, gy, want, gx);
-    uint32_t given = 0;
+/* The gradients of one group into gx. */
+static tide_status run_group(tide_context *cx, tide_vjp_head *b, const tide_space *space,
+                             const tide_call *forward, const tide_meta *metas, tide_tensor *const *gy,
+                             tide_tensor **gx) {
+    tide_tensor *in[2 * TIDE_MAXARGS], *out[TIDE_MAXARGS];
+    uint32_t nin = 0, nout = 0;
+    if (b->nattr) memcpy(b + 1, forward->attr, b->nattr);
     for (uint32_t i = 0; i < forward->nin; i++)
-        if (metas[i].dtype) given |= 1u << i;
-    size_t size;
-    tide_vjp_head *b = blob(cx, forward, metas, given, &size);
-    if (!b) return TIDE_EMEM;
-    tide_status e = TIDE_OK;
+        if (b->uses >> i & 1) in[nin++] = forward->in[i];
     for (uint32_t j = 0; j < forward->nout; j++)
-        if (gy[j]) b->seeded |= 1u << j;
-    while (want && !e) {
-        b->uses = 0;
-        e = next_group(cx, op, b, &want);
-        tide_variant *v = e ? NULL : tide_variant_vjp(cx, b);
-        if (!v) {
-            e = tide_pending(cx);
-            break;
-        }
-        b->uses = v->uses;
-        tide_tensor *in[2 * TIDE_MAXARGS], *out[TIDE_MAXARGS];
-        int nin = 0, nout = 0;
-        for (uint32_t i = 0; i < forward->nin; i++)
-            if (v->uses >> i & 1) in[nin++] = forward->in[i];
-        for (uint32_t j = 0; j < forward->nout; j++)
-            if (v->uses >> (32 + j) & 1) in[nin++] = forward->out[j];
-        for (uint32_t j = 0; j < forward->nout; j++)
-            if (gy[j]) in[nin++] = gy[j];
-        for (uint32_t i = 0; i < forward->nin; i++)
-            if (b->want >> i & 1) out[nout++] = b->wide >> i & 1 ? NULL : gx[i];
-        tide_call c = {.op = TIDE_OP_VJP,
-                       .nin = (uint32_t)nin,
-                       .nout = (uint32_t)nout,
-                       .in = in,
-                       .out = out,
-                       .attr = b,
-                       .nattr = size};
-        e = tide_apply(cx, &c);
-        if (e) break;
-        shapes_t f;
-        tide_space sp;
-        if (b->wide) e = forward_space(cx, b, &f, &sp);
-        for (uint32_t i = 0, k = 0; i < forward->nin; i++) {
-            if (!(b->want >> i & 1)) continue;
-            tide_tensor *g = out[k++];
-            if ((b->wide >> i & 1) && !e) {
-                tide_tensor *s = sum_to(cx, g, &sp, (int)i, &metas[i]);
-                tide_free(g);
-                g = s;
-                if (!g) e = tide_pending(cx);
-            }
-            gx[i] = g;
-        }
+        if (b->uses >> (32 + j) & 1) in[nin++] = forward->out[j];
+    for (uint32_t j = 0; j < forward->nout; j++)
+        if (gy[j]) in[nin++] = gy[j];
+    for (uint32_t i = 0; i < forward->nin; i++)
+        if (b->want >> i & 1) out[nout++] = b->wide >> i & 1 ? NULL : gx[i];
+    tide_call c = {
+        .op = TIDE_OP_VJP, .nin = nin, .nout = nout, .in = in, .out = out, .attr = b, .nattr = blob_size(b)};
+    tide_status e = tide_apply(cx, &c);
+    for (uint32_t i = 0, k = 0; i < forward->nin && !e; i++) {
+        if (!(b->want >> i & 1)) continue;
+        gx[i] = out[k++];
+        if (!(b->wide >> i & 1)) continue;
+        tide_tensor *g = gx[i];
+        gx[i] = sum_to(cx, g, space, (int)i, &metas[i]);
+        tide_free(g);
+        if (!gx[i]) e = tide_pending(cx);
     }
-    tide_release(cx, b, size);
+    return e;
+}
+
+tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
+                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx, const tide_vjp_plan *plan) {
+    if (op->vjp) return op->vjp(cx, forward, gy, want, gx);
+    uint32_t seeded = 0;
+    if (!want) return TIDE_OK;
+    for (uint32_t j = 0; j < forward->nout; j++)
+        if (gy[j]) seeded |= 1u << j;
+    if (!plan || plan->want != want || plan->seeded != seeded) {
+        const tide_meta *shapes[2 * TIDE_MAXARGS];
+        for (uint32_t a = 0; a < forward->nin + forward->nout; a++)
+            shapes[a] = metas[a].dtype ? &metas[a] : NULL;
+        plan = plan_of(cx, forward, shapes, want, seeded);
+        if (!plan) return tide_pending(cx);
+    }
+    tide_status e = TIDE_OK;
+    cx->door->deriving++;
+    for (int g = 0; g < plan->n && !e; g++)
+        e = run_group(cx, plan->group[g].blob, plan->group[g].space, forward, metas, gy, gx);
+    cx->door->deriving--;
     return e;
 }

@@ -50,6 +50,20 @@ static bool grads_fit(const tide_record *r, const tide_tnode *n, const tide_call
     return true;
 }
 
+/* Numbers that may vary must be allowed, and lead to the same shapes. */
+static bool numbers_fit(tide_context *cx, const tide_record *r, const tide_tnode *n, const tide_call *call) {
+    tide_meta out[TIDE_MAXARGS] = {0};
+    const tide_op *op = &tide_op_table[call->op];
+    if (!(op->flags & TIDE_F_NUMBERS)) return true;
+    if (tide_infer(cx, op, call, out)) { /* raised when the call is made for real */
+        tide_error(cx, NULL);
+        return false;
+    }
+    for (uint32_t j = 0; j < call->nout; j++)
+        if (!tide_same_meta(&out[j], &r->value[n->out[j]].meta)) return false;
+    return true;
+}
+
 static bool matches(tide_context *cx, const tide_record *r, int64_t at, const tide_call *call,
                     const uint8_t *key) {
     if (at >= r->nnode) return false;
@@ -58,7 +72,7 @@ static bool matches(tide_context *cx, const tide_record *r, int64_t at, const ti
         n->nattr != call->nattr)
         return false;
     if (n->grad_enabled != cx->tape->enabled || (n->nattr && memcmp(n->key, key, n->nattr))) return false;
-    return inputs_fit(cx, r, n, call) && grads_fit(r, n, call);
+    return inputs_fit(cx, r, n, call) && grads_fit(r, n, call) && numbers_fit(cx, r, n, call);
 }
 
 static tide_status will_write(tide_context *cx, tide_tensor *t) {
@@ -68,7 +82,7 @@ static tide_status will_write(tide_context *cx, tide_tensor *t) {
     tide_status e = tide_grow(cx, (void **)&tr->pending, &tr->cpending, tr->npending + 1, sizeof *tr->pending);
     if (e) return e;
     s->pending = cx->tensors->epoch;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    tide_storage_keep(s);
     tr->pending[tr->npending++] = s;
     return TIDE_OK;
 }
@@ -169,10 +183,11 @@ static tide_status take(tide_context *cx, tide_call *call) {
             if (!w->bound) w->bound = tide_keep(t);
         }
     }
+    if (e) return e;
     if (call->flags & TIDE_INPLACE) call->out[0] = call->in[0];
     tr->position++;
     tr->count.matched++;
-    return e;
+    return TIDE_OK;
 }
 
 /* What stood for values in this run lives on with the record that was launched, not with the others. */
@@ -217,10 +232,13 @@ tide_status tide_follow_before(void *state, tide_context *cx, tide_call *call, b
         tr->ncandidate = k;
     }
     *taken = true;
+    uint32_t given = 0; /* outputs that came with the call; lists have all of theirs */
+    for (uint32_t j = 0; j < call->nout; j++)
+        if (call->out[j]) given |= 1u << (j < 31 ? j : 31);
     tide_status e = take(cx, call);
     for (uint32_t j = 0; j < call->nout && e; j++) {
-        if (call->out[j] && call->out[j] != (call->flags & TIDE_INPLACE ? call->in[0] : NULL))
-            tide_free(call->out[j]);
+        if (given >> (j < 31 ? j : 31) & 1) continue;
+        tide_free(call->out[j]);
         call->out[j] = NULL;
     }
     return e;

@@ -74,7 +74,7 @@ tide_status tide_plan(tide_context *cx, tide_record *r) {
 
 static void give_storage(tide_tensor *t, tide_storage *s) {
     if (t->storage == s) return;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    tide_storage_keep(s);
     if (t->storage) tide_storage_unpin(t->storage), tide_storage_free(t->cx, t->storage);
     t->storage = s;
     tide_storage_pin(s);
@@ -159,10 +159,10 @@ tide_status tide_launch(tide_context *cx, tide_record *r) {
             cx->site = op->compose ? n->site : leaf->site;
             cx->opname =
                 op->infer == tide_vjp_infer ? tide_op_table[tide_vjp_head_of(&leaf->call)->op].name : op->name;
-            bool writes = (leaf->call.flags & TIDE_INPLACE) || (op->flags & (TIDE_F_MUTATES | TIDE_F_LIST));
-            bool program = op->program || op->infer == tide_vjp_infer;
-            e = program && !writes ? tide_run_ready(cx, op, &leaf->call, &leaf->ready)
-                                   : tide_perform(cx, op, &leaf->call);
+            if (!leaf->ready && (op->program || op->infer == tide_vjp_infer))
+                leaf->ready = tide_ready_new(cx, op, &leaf->call);
+            e = tide_pending(cx);
+            if (!e) e = tide_perform(cx, op, &leaf->call, leaf->ready);
         }
     }
     if (!e) cx->site = site; /* else: the line that failed */

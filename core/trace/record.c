@@ -23,7 +23,10 @@ static size_t node_size(const tide_tnode *n) {
 
 void tide_record_free(tide_context *cx, tide_record *r) {
     if (!r) return;
-    for (int64_t i = 0; i < r->nleaf; i++) tide_release(cx, r->leaf[i].call.in, leaf_size(&r->leaf[i]));
+    for (int64_t i = 0; i < r->nleaf; i++) {
+        tide_ready_free(cx, r->leaf[i].ready);
+        tide_release(cx, r->leaf[i].call.in, leaf_size(&r->leaf[i]));
+    }
     for (int64_t i = 0; i < r->nnode; i++) {
         tide_release(cx, r->node[i].attr, node_size(&r->node[i]));
         tide_release(cx, r->node[i].effect, (size_t)r->node[i].ceffect * sizeof *r->node[i].effect);

@@ -36,8 +36,8 @@ typedef struct {
     tide_call call;     /* the plan's own copy: tensors are filled in at launch */
     uint32_t *in, *out; /* value numbers, 0: NULL */
     uint32_t site;
-    tide_ready ready; /* a program's variant and space, once launched */
-    int32_t origin;   /* a vjp: the leaf call whose attributes its own contain, -1: none */
+    tide_ready *ready; /* of a program, once launched */
+    int32_t origin;    /* a vjp: the leaf call whose attributes its own contain, -1: none */
 } tide_leaf;
 
 typedef struct {

@@ -7,7 +7,7 @@ local M = {}
 local function spec(kind, fixed)
   return function(...) return { spec = kind, fixed = fixed, shape = { ... } } end
 end
-local F, P, U, B = spec("F"), spec("P"), spec("U"), spec("B", true)
+local F, P, B = spec("F"), spec("P"), spec("B", true)
 local function I(limit, ...) return { spec = "I", fixed = true, limit = limit, shape = { ... } } end
 local function call(...) return table.pack(...) end
 
@@ -175,7 +175,8 @@ add("nn.functional.linear", call(F(4, 3), F(5, 3)), call(F(2, 4, 30), F(7, 30), 
   call(F(3), F(5, 3), F(5)))
 add("nn.functional.conv2d", call(F(2, 3, 6, 5), F(4, 3, 3, 2), F(4)), call(F(3, 7, 7), F(4, 3, 3, 3), nil, { stride = 2, padding = 1 }),
   call(F(1, 4, 6, 6), F(4, 2, 3, 3), F(4), { padding = 2, dilation = 2, groups = 2 }), call(F(1, 2, 5, 5), F(3, 2, 2, 3), nil, { padding = "same" }))
-add("nn.functional.conv1d", call(F(2, 3, 9), F(4, 3, 3), F(4)), call(F(3, 7), F(4, 3, 3), nil, { stride = 2, padding = 1 }), call(F(1, 4, 30), F(4, 2, 3), F(4), { padding = 2, dilation = 2, groups = 2 }))
+add("nn.functional.conv1d", call(F(2, 3, 9), F(4, 3, 3), F(4)), call(F(3, 7), F(4, 3, 3), nil, { stride = 2, padding = 1 }),
+  call(F(1, 4, 30), F(4, 2, 3), F(4), { padding = 2, dilation = 2, groups = 2 }))
 add("nn.functional.max_pool2d nn.functional.max_pool2d_with_indices", call(F(2, 3, 6, 6), 2), call(F(3, 7, 7), { 3, 2 }, { stride = 2, padding = 1 }),
   call(F(1, 2, 7, 7), 3, { stride = 2, ceil_mode = true }))
 M.rows = rows

@@ -263,7 +263,7 @@ static void FN(activate)(int activation, T *c, int64_t n) {
         c[j] = (value);               \
     }                                 \
     break;
-    case TIDE_ACT_RELU: EACH(x <= 0 ? 0 : x) /* NaN stays */
+    case TIDE_ACT_RELU: EACH(x <= 0 ? 0 : x)
     case TIDE_ACT_GELU: EACH((T)0.5 * x * (1 + FN(tide_erf)(x * (T)0.70710678118654752440)))
     case TIDE_ACT_GELU_TANH:
         EACH((T)0.5 * x * (1 + FN(tide_tanh)((T)0.79788456080286535588 * (x + (T)0.044715 * x * x * x))))
@@ -274,16 +274,25 @@ static void FN(activate)(int activation, T *c, int64_t n) {
     }
 }
 
+/* c[rows][cols] = activation(c + bias), a vector of columns at a time. */
 static void FN(finish)(const tide_gemm *g, T *c, int64_t c_row, int64_t rows, int64_t col, int64_t cols) {
-    for (int64_t j = 0; j < cols; j += TIDE_GEMM_NR) {
-        const int64_t n = cols - j < TIDE_GEMM_NR ? cols - j : TIDE_GEMM_NR;
-        T bias[TIDE_GEMM_NR] = {0};
-        for (int64_t e = 0; g->bias && e < n; e++)
-            bias[e] = FN(get)(g->bias, (col + j + e) * g->bias_col, g->dtype);
-        for (int64_t i = 0; i < rows; i++) {
-            T *row = c + i * c_row + j;
-            for (int64_t e = 0; g->bias && e < n; e++) row[e] += bias[e];
-            FN(activate)(g->activation, row, n);
+    const bool relu = g->activation == TIDE_ACT_RELU, other = g->activation != TIDE_ACT_NONE && !relu;
+    for (int64_t j = 0; j < cols; j += L, c += L) {
+        const int64_t n = cols - j < L ? cols - j : L;
+        V bias = {0};
+        if (g->bias) bias = FN(gather)(g->bias, (col + j) * g->bias_col, g->bias_col, n, g->dtype);
+        T *row = c;
+        for (int64_t i = 0; i < rows; i++, row += c_row) {
+            if (n < L) {
+                for (int64_t e = 0; g->bias && e < n; e++) row[e] += bias[e];
+                if (relu || other) FN(activate)(g->activation, row, n);
+                continue;
+            }
+            V x = FN(load)(row);
+            if (g->bias) x += bias;
+            if (relu) x = (V)((VI)x & ~(x <= 0)); /* NaN stays */
+            FN(store)(row, x);
+            if (other) FN(activate)(g->activation, row, L);
         }
     }
 }
