@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include <signal.h>
+#include <time.h>
 
 static int
 write_text(lua_State *L) { /* _write(path, text): size, crc32c; replaces the file at once or not at all */
@@ -125,9 +126,16 @@ static int random_state(lua_State *L) { /* _random_state([seed, calls]): seed, c
 }
 
 static volatile sig_atomic_t terminated; /* a signal is the process's, not a state's */
-static void on_terminate(int sig) {
+static volatile time_t terminated_at;
+static void
+on_terminate(int sig) { /* timeout(1) and batch systems send it twice: to the process and its group */
+    time_t now = time(NULL);
+    if (terminated && now - terminated_at > 1) { /* asked again: no longer at a step's boundary */
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    if (!terminated) terminated_at = now;
     terminated = 1;
-    signal(sig, SIG_DFL); /* a second one ends the process */
 }
 
 /* _watch_sigterm(): whether SIGTERM is watched from now on. A host's own handler is left alone. */

@@ -14,7 +14,7 @@ train() { "$tide" tests/checkpoint/train.lua "$@"; }
 
 LAST=400
 train "$work/whole" $((LAST + 20)) >"$work/whole.txt" || exit 1
-passed=0 failed=0 saves=0 loaded=0 round=0
+passed=0 failed=0 saves=0 halves=0 loaded=0 round=0
 verdict() { # 0 or another status, then what was wrong
     if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "run $n: $2"; fi
 }
@@ -32,7 +32,11 @@ newest() { # an upper bound will do: the run is cut at 20 steps
     train "$work/run$round" 0 | sed -n 's/^resumed //p'
 }
 
-moments=$(awk -v n="$times" -v seed="${TIDE_TEST_SEED:-1}" 'BEGIN { srand(seed); for (i = 0; i < n; i++) printf "%.3f\n", 0.02 + 0.25 * rand() }')
+# Moments: within four times what the start and five steps take here.
+before=$(date +%s%N)
+train "$work/five" 5 1 >/dev/null || exit 1
+moments=$(awk -v n="$times" -v seed="${TIDE_TEST_SEED:-1}" -v ns="$(($(date +%s%N) - before))" \
+    'BEGIN { srand(seed); for (i = 0; i < n; i++) printf "%.4f\n", 4e-9 * ns * (0.05 + 0.95 * rand()) }')
 n=0
 for moment in $moments; do
     n=$((n + 1))
@@ -41,15 +45,16 @@ for moment in $moments; do
     [ -n "$acknowledged" ] || acknowledged=$(sed -n 's/^resumed //p' "$work/log.txt")
     saves=$((saves + $(grep -c '^saved' "$work/log.txt")))
     [ -z "$acknowledged" ] || loaded=$acknowledged
+    ! ls -d "$work/run$round"/*.tmp* >/dev/null 2>&1 || halves=$((halves + 1))
     why=$(follow "$loaded" 2>&1)
     verdict $? "$why$(tail -n 3 "$work/follow.txt")"
     [ "$loaded" -lt $LAST ] || { rm -rf "$work/run$round"; round=$((round + 1)); loaded=0; }
 done
-echo "$times runs killed, $saves checkpoints acknowledged"
+echo "$times runs killed, $halves of them within a save; $saves checkpoints acknowledged"
 [ "$saves" -gt "$times" ] || { failed=$((failed + 1)); echo "too few checkpoints were saved to say anything"; }
 
 round=term n=TERM
-timeout -s TERM 0.5 "$tide" tests/checkpoint/train.lua "$work/run$round" 100000000 >"$work/log.txt" 2>&1
+timeout -s TERM 1 "$tide" tests/checkpoint/train.lua "$work/run$round" 100000000 >"$work/log.txt" 2>&1
 step=$(tail -n 1 "$work/log.txt" | sed -n 's/^stopped //p')
 [ -n "$step" ] && [ "$(newest)" = "$step" ]
 verdict $? "SIGTERM: $(tail -n 2 "$work/log.txt")"

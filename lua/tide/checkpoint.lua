@@ -41,7 +41,9 @@ local function manifest(path)
   if not sum or select(2, tide._crc32c_text(rest)) ~= math.tointeger(sum) then
     return nil, path .. "/manifest.json: its sum is wrong: it is damaged", "EFORMAT"
   end
-  return tide._json(text)
+  local m = tide._json(text)
+  if not m or m.format ~= "tide checkpoint 1" then return nil, path .. "/manifest.json: of another format", "EFORMAT" end
+  return m
 end
 
 -- Checkpoints with a readable manifest, the newest first: {{path, name, manifest}, ...}; and the reasons against others.
@@ -185,7 +187,6 @@ end
 -- Everything that the checkpoint holds, checked; nothing is applied yet.
 local function read(self, entry)
   local m, states, tensors = entry.manifest, {}, {}
-  if m.format ~= "tide checkpoint 1" then return nil, entry.path .. ": of another format: " .. tostring(m.format) end
   for file, want in pairs(m.files) do
     local size, sum = tide._crc32c(entry.path .. "/" .. file)
     if not size then return nil, sum end
@@ -244,7 +245,10 @@ function Checkpoint:steps()
   return steps
 end
 
---- tide.checkpoint(folder, objects, options). objects: {name = object with state_dict() and load_state_dict(d)}: models,
+--- What load() puts back where it was, step() saves from time to time, save() now; steps() lists what is there.
+-- ck = tide.checkpoint("runs/a", {model = model, opt = opt}, {every = 100}); first = assert(ck:load()) + 1; then at the end
+-- of each step i: if ck:step(i) == "stop" then break end.
+-- objects: {name = object with state_dict() and load_state_dict(d)}: models,
 -- optimizers, schedules, loaders, scalers, or a table of your own with these two functions. The random state of tide goes
 -- along (that of math.random cannot be read).
 -- options: every (nil: only save() saves), keep (2: how many of the newest stay), best (nil: a name of metrics; the best
