@@ -4,7 +4,7 @@
 cd "$(dirname "$0")/.." || exit 1
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- json csv safetensors npy zip
+[ $# -gt 0 ] || set -- json csv safetensors npy zip pickle
 dir=build-fuzz
 mkdir -p $dir || exit 1
 seeds() {
@@ -13,7 +13,7 @@ seeds() {
     csv) echo tests/data/csv-cases ;;
     safetensors) echo tests/data/safetensors ;;
     npy) echo tests/data/npy ;;
-    zip) echo tests/data/npz ;;
+    zip) echo tests/data/npz tests/data/pth ;;
     esac
 }
 zlib=$(printf '#include <zlib.h>\n' | clang -E -x c - >/dev/null 2>&1 && echo "-DTIDE_HAVE_ZLIB -lz")

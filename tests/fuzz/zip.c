@@ -1,7 +1,7 @@
 /* Archives, as npz and pth see them. Sums are made right after each mutation, or hardly any entry would be
  * looked at. */
 #include "io/npy.h"
-#include "io/zip.h"
+#include "io/pth.h"
 #include "fuzz.h"
 #include <stdlib.h>
 
@@ -20,12 +20,29 @@ static void each_entry(tide_zip *z) {
     }
 }
 
+static void each_tensor(tide_zip *z) {
+    tide_pth p;
+    if (tide_pth_open(z, &p)) return;
+    for (int64_t i = 0; i < p.ntensor; i++) {
+        const tide_pth_tensor *t = &p.tensor[i];
+        int64_t last = t->offset;
+        fuzz_check(t->storage < p.nstorage && t->ndim <= TIDE_MAXDIM, "tensors lie in storages");
+        for (int d = 0; d < t->ndim && last >= 0; d++)
+            last = t->shape[d] ? last + (t->shape[d] - 1) * t->stride[d] : -1;
+        fuzz_check(last < p.storage[t->storage].numel, "tensors do not reach out of storages");
+    }
+    tide_pth_close(&p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     tide_zip z;
     fuzz_begin(data, n, 1100); /* deflate packs 1032 into 1 */
     if (!tide_zip_open(NULL, "input", &z)) {
         each_entry(&z);
-        tide_zip_close(&z);
+        if (tide_pth_is(&z))
+            each_tensor(&z);
+        else
+            tide_zip_close(&z);
     }
     fuzz_end();
     return 0;

@@ -15,6 +15,7 @@ local function slurp(path)
   return f:read("a")
 end
 local function spill(path, text)
+  os.remove(path) -- some file systems wait for the disk when a file is emptied and written again
   local f <close> = assert(io.open(path, "wb"))
   f:write(text)
 end

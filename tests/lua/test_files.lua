@@ -11,6 +11,7 @@ local function slurp(path)
   return f:read("a")
 end
 local function spill(path, text)
+  os.remove(path) -- some file systems wait for the disk when a file is emptied and written again
   local f <close> = assert(io.open(path, "wb"))
   f:write(text)
 end
@@ -185,6 +186,74 @@ describe("safetensors", function()
       local t, message = tide.load(index)
       assert.is_nil(t)
       assert(message:find(why, 1, true), message)
+    end
+  end)
+end)
+
+describe("pth", function()
+  local function pth(name) return root .. "pth/" .. name end
+
+  it("reads what torch.save wrote", function()
+    local got = assert(tide.load(pth "plain.pth"))
+    for name, want in pairs { float64 = { 1.5, -2, "inf" }, float16 = { 1.5, -0.25 }, bfloat16 = { 3, -0.5 }, int64 = { math.mininteger, math.maxinteger },
+      int32 = { -7 }, int8 = { -128, 127 }, uint8 = { 0, 255 }, bool = { true, false, true } } do
+      assert.are.equal(name, got[name].dtype)
+      same(want, flat(got[name]))
+    end
+    assert.are.equal(tide.tensor(0.1):item(), got.float32[1][1]:item())
+    assert.are.same({ 2, 2 }, got.float32.shape)
+    assert.are.same({ 1, 1, 1 }, got.int32.shape)
+    assert.are.same({ {}, 3.5 }, { got.zero.shape, got.zero:item() })
+    assert.are.same({ 0, 3 }, got.empty.shape)
+    assert.are.same({ { 0, 4, 8 }, { 1, 5, 9 }, { 2, 6, 10 }, { 3, 7, 11 } }, got.turned:tolist())
+    assert.are.same({ { 4, 5 }, { 10, 11, 12 } }, { got.part:tolist(), got.slice:tolist() })
+    assert.are.same({ 1000, 1000 }, got.expanded.shape)
+    assert.are.equal(7, got.expanded[1000][1000]:item())
+    assert.are.same({ 1, 2 }, got.parameter:tolist())
+    assert.are.same({ 2, 3 }, got.size)
+    got.shared[1]:zero_() -- as in PyTorch, tensors of one storage still share it
+    assert.are.same({ { 0, 0, 0 }, { { 0 }, { 0 }, { 0 } } }, { got.shared[2]:tolist(), got.shared[3]:tolist() })
+    assert(rawequal(got.shared[1], got.shared[2]) and rawequal(got.again, got.again.me))
+    assert.are.same({ yes = true, no = false, small = 7, medium = 300, big = 70000, negative = -1, huge = 1 << 40, least = math.mininteger, float = 0.1,
+      inf = math.huge, text = "é\n☃", empty = "", tuple = { 1, { 2 }, { 3, 4, 5 }, {} }, list = { 1, nil, "x" }, [7] = "seven", [-2] = "minus two",
+      [true] = "true" }, got.values)
+    assert.are.equal("float", math.type(got.values.float))
+    assert.are.same({ 1, 2, 3 }, assert(tide.load(pth "tensor.pth")):tolist())
+  end)
+
+  it("loads a state_dict into the same model", function()
+    local got = assert(tide.load(pth "model.pth"))
+    local Model = tide.nn.Module:extend "Model"
+    function Model:init() self.linear, self.norm = tide.nn.Linear(2, 3), tide.nn.LayerNorm(3) end
+    function Model:forward(x) return self.norm(self.linear(x)) end
+    local model = Model()
+    model:load_state_dict(got.model)
+    for i, want in ipairs(flat(got.y)) do assert.near(want, flat(model(got.x))[i], 1e-6) end
+    assert.are.equal(0.01, got.optimizer.param_groups[1].lr)
+    assert.are.same({ 3, 2 }, got.optimizer.state[0].exp_avg.shape)
+  end)
+
+  for name, why in pairs { ["whole-module"] = "'torch.nn.modules.linear.Linear'", system = "'posix.system'", eval = "'__builtin__.eval'",
+    ["rebuild-call"] = "an unusual call of 'torch._utils _rebuild_tensor_v2'", set = "'__builtin__.set'", bytes = "'_codecs.encode'",
+    defaultdict = "'collections.defaultdict'", int16 = "'torch.ShortStorage'", complex = "'torch.ComplexFloatStorage'",
+    sparse = "'torch._utils._rebuild_sparse_tensor'", dtype = "'torch.float32'", long = "more than 64 bits", key = "a key that is",
+    ["nine-dims"] = "9 dims", ["protocol-4"] = "protocol 4", legacy = "before PyTorch 1.6", pickle = "no safetensors file" } do
+    it("refuses " .. name .. " by name", function()
+      local got, message, code = tide.load(pth("bad-" .. name .. ".pth"))
+      assert(not got and message:find(why, 1, true), message)
+      assert.are.equal(name == "pickle" and "EFORMAT" or "EUNSUP", code)
+    end)
+  end
+
+  it("refuses damaged files", function()
+    local whole = slurp(pth "plain.pth")
+    for at = 1, #whole, 53 do
+      for _, text in ipairs { whole:sub(1, at - 1), whole:sub(1, at - 1) .. string.char(whole:byte(at) ~ 0x11) .. whole:sub(at + 1) } do
+        spill(scratch "cut.pth", text)
+        local got, _, code = tide.load(scratch "cut.pth")
+        assert(got or code == "EFORMAT" or code == "EUNSUP", code)
+        assert(not got or #text == #whole)
+      end
     end
   end)
 end)
