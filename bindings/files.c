@@ -1,5 +1,6 @@
 /* Files of tensors, one function a format; lua/tide/files.lua chooses among them. */
 #include "bindings/lua_tide.h"
+#include "io/gguf.h"
 #include "io/npy.h"
 #include "io/pth.h"
 #include "io/safetensors.h"
@@ -32,6 +33,7 @@ typedef struct opened {
         tide_map map;
         tide_zip zip;
         tide_pth pth;
+        tide_gguf gguf;
         tide_zip_writer writer;
         tide_tensor *tensor;
     } u;
@@ -61,6 +63,7 @@ static void close_st(opened *o) { tide_st_close(&o->u.st); }
 static void close_map(opened *o) { tide_map_close(o->s->cx, &o->u.map); }
 static void close_zip(opened *o) { tide_zip_close(&o->u.zip); }
 static void close_pth(opened *o) { tide_pth_close(&o->u.pth); }
+static void close_gguf(opened *o) { tide_gguf_close(&o->u.gguf); }
 static void close_writer(opened *o) {
     if (!o->u.writer.w.error)
         o->u.writer.w.error = TIDE_EARG; /* left half way: nothing replaces the old file */
@@ -422,6 +425,59 @@ static int save_npz(lua_State *L) {
     return push_written(L, &z->w);
 }
 
+/* ---- gguf ---- */
+
+static void push_value(lua_State *L, const tide_gguf_value *v, const char *end) { /* arrays: not deep */
+    luaL_checkstack(L, 4, "metadata");
+    if (v->type == GGUF_STRING) {
+        lua_pushlstring(L, v->text, v->n);
+    } else if (v->type == GGUF_BOOL) {
+        lua_pushboolean(L, v->i != 0);
+    } else if (v->is_float) {
+        lua_pushnumber(L, v->f);
+    } else if (v->type != GGUF_ARRAY) {
+        lua_pushinteger(L, v->i);
+    } else {
+        const char *p = v->text;
+        tide_gguf_value item;
+        lua_newtable(L);
+        for (uint64_t i = 1; i <= v->n && tide_gguf_next(&p, end, v->item, &item); i++) {
+            push_value(L, &item, end);
+            lua_rawseti(L, -2, (lua_Integer)i);
+        }
+    }
+}
+
+/* _load_gguf(path): {name = tensor}, {metadata} */
+static int load_gguf(lua_State *L) {
+    tide_lua *s = tide_lua_enter(L);
+    const char *path = luaL_checkstring(L, 1);
+    opened *o = push_opened(L, s);
+    tide_gguf *g = &o->u.gguf;
+    if (tide_gguf_open(s->cx, path, g)) return tide_lua_fail(L, s);
+    o->close = close_gguf;
+    lua_newtable(L);
+    for (int64_t i = 0; i < g->ntensor; i++) {
+        const tide_gguf_tensor *e = &g->tensor[i];
+        tide_meta m = {.ndim = e->ndim, .dtype = e->dtype};
+        memcpy(m.shape, e->shape, sizeof m.shape);
+        lua_pushlstring(L, e->name, e->name_length);
+        handle *h = tide_lua_box(L, s);
+        tide_tensor *t = tide_tensor_new(s->cx, &m);
+        if (!t) return tide_lua_fail(L, s);
+        tide_gguf_copy(e, tide_data(t));
+        tide_lua_fill(s, h, t);
+        lua_rawset(L, -3);
+    }
+    lua_newtable(L);
+    for (int64_t i = 0; i < g->npair; i++) {
+        lua_pushlstring(L, g->pair[i].name, g->pair[i].name_length);
+        push_value(L, &g->pair[i].value, g->map.data + g->map.size);
+        lua_rawset(L, -3);
+    }
+    return 2;
+}
+
 void tide_lua_open_files(lua_State *L, tide_lua *s) {
     tide_lua_register(L, s,
                       (luaL_Reg[]){{"_save_safetensors", save_safetensors},
@@ -430,5 +486,6 @@ void tide_lua_open_files(lua_State *L, tide_lua *s) {
                                    {"_load_npy", load_npy},
                                    {"_save_npz", save_npz},
                                    {"_load_zip", load_zip},
+                                   {"_load_gguf", load_gguf},
                                    {NULL, NULL}});
 }

@@ -124,15 +124,17 @@ tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
 }
 
 tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m) {
-    int64_t n = 1, size = (int64_t)tide_dtype_size((tide_dtype)m->dtype);
+    int64_t n = 1, room = 1, size = (int64_t)tide_dtype_size((tide_dtype)m->dtype);
     if (m->ndim > TIDE_MAXDIM)
         return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims, not %d", TIDE_MAXDIM, m->ndim), NULL;
     for (int d = 0; d < m->ndim; d++) {
-        if (m->shape[d] < 0 || __builtin_mul_overflow(n, m->shape[d], &n) || n > INT64_MAX / 16) {
+        int64_t k = m->shape[d];
+        if (k < 0 || __builtin_mul_overflow(room, k ? k : 1, &room) || room > INT64_MAX / 16) {
             char text[TIDE_SHAPE_TEXT];
             tide_fail(cx, TIDE_EARG, "shape %s is negative or too large", tide_shape_text(m, text));
             return NULL;
         }
+        n *= k; /* at most room, which also bounds the strides of tensors without elements */
     }
     tide_tensor *t = tide_tensor_struct(cx, m);
     if (!t) return NULL;

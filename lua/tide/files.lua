@@ -1,4 +1,4 @@
---- Files of tensors: safetensors (also in shards), npy, npz, and the .pth files of PyTorch.
+--- Files of tensors: safetensors (also in shards), npy, npz; to be read only: .pth of PyTorch, GGUF of llama.cpp.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT", "EUNSUP", "EMEM").
 local tide = require "tide.core"
 local M = {}
@@ -132,6 +132,7 @@ end
 -- npy: returns a tensor. npz: {name = tensor}.
 -- pth of torch.save (PyTorch 1.6 and later): returns what was saved: dictionaries and lists as tables, None as nil,
 -- texts, numbers, tensors. A pickle is a program, but none is run: what is not plain data is refused by its name.
+-- GGUF: returns {name = tensor}, {metadata}; quantised tensors (Q4_0 to Q8_0, Q2_K to Q6_K) become float32.
 -- options.mmap (safetensors): tensors share the mapped file instead of copying it; writing to them changes memory only.
 -- Do not shorten the file while they live.
 -- Returns nil, message, code on failure: "EIO", "EFORMAT" (malformed), "EUNSUP" (Tide has no such thing), "EMEM".
@@ -144,6 +145,7 @@ function tide.load(path, options)
   file:close()
   if first == "\x93NUMPY" or path:find("%.npy$") then return tide._load_npy(path) end
   if first:sub(1, 4) == "PK\3\4" or first:sub(1, 4) == "PK\5\6" or path:find("%.npz$") then return tide._load_zip(path) end
+  if first:sub(1, 4) == "GGUF" or path:find("%.gguf$") then return tide._load_gguf(path) end
   if first == "\x80\2\x8a\nl\xfc" then
     return nil, path .. ": written by torch.save before PyTorch 1.6, or in its old format; save it again in the new one", "EUNSUP"
   end

@@ -18,7 +18,7 @@ void fuzz_check(int ok, const char *what) {
 void fuzz_begin(const uint8_t *data, size_t n, size_t factor) {
     input = data;
     ninput = n;
-    limit = factor * n + (1 << 20); /* room for a block of cells */
+    limit = factor * n + (4 << 20); /* room for a block of cells */
     fuzz_check(live == 0, "nothing is left of the last input");
 }
 

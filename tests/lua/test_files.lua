@@ -1,4 +1,4 @@
--- npy, npz, sharded and mapped safetensors, .pth.
+-- npy, npz, sharded and mapped safetensors, .pth, GGUF.
 local tide = require "tide"
 local json = require "json"
 local root = os.getenv("TIDE_ROOT") .. "/tests/data/"
@@ -256,4 +256,31 @@ describe("pth", function()
       end
     end
   end)
+end)
+
+describe("GGUF", function()
+  local expected = json(root .. "gguf/expected.json")
+  for name, case in pairs(expected.malformed) do
+    it("refuses " .. name .. ": " .. case.why, function()
+      local t, message, code = tide.load(root .. "gguf/" .. name)
+      assert.is_nil(t)
+      assert(message:find(name, 1, true), message)
+      assert(code == "EFORMAT" or code == "EUNSUP" and name == "bad-version-big-endian.gguf", code)
+    end)
+  end
+  for name, case in pairs(expected.valid) do
+    it("reads " .. name .. ": " .. case.note, function()
+      local got, metadata = assert(tide.load(root .. "gguf/" .. name))
+      assert.are.same(case.metadata, metadata)
+      for key, want in pairs(case.tensors) do
+        local t = got[key]
+        assert.are.same(want.shape, t.shape)
+        assert.are.equal(({ F16 = "float16", BF16 = "bfloat16", I32 = "int32", I8 = "int8", F64 = "float64" })[want.type] or "float32", t.dtype)
+        for i, v in ipairs(flat(t)) do assert(math.abs(v - want.values[i]) <= 1e-6 * math.abs(want.values[i]), key .. " " .. i) end
+        assert.are.equal(#want.values, t:numel())
+        got[key] = nil
+      end
+      assert.is_nil(next(got))
+    end)
+  end
 end)
