@@ -70,6 +70,11 @@ set_target_properties(faults PROPERTIES PREFIX "")
 add_test(NAME faults COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/faults.sh ${CMAKE_BINARY_DIR} $<TARGET_FILE:faults>)
 add_test(NAME kill COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/kill.sh ${CMAKE_BINARY_DIR})
 
+# ---- the benchmark still runs: every row once, small, without PyTorch ----
+add_test(NAME bench COMMAND ${COUNT} $<TARGET_FILE:tide> ${CMAKE_SOURCE_DIR}/tests/bench/run.lua)
+set_tests_properties(bench PROPERTIES
+  ENVIRONMENT "BENCH_QUICK=1;TIDE_PYTHON=;ROWS=;THREADS=2;LUA_PATH=${CMAKE_SOURCE_DIR}/lua/?.lua\\;${CMAKE_SOURCE_DIR}/lua/?/init.lua")
+
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 

@@ -93,8 +93,10 @@ describe("npy", function()
   end)
 end)
 
+local zlib = select(3, tide.load(root .. "npz/deflated.npz")) ~= "EUNSUP"
+
 describe("npz", function()
-  for _, compressed in ipairs { false, true } do
+  for _, compressed in ipairs { false, zlib or nil } do
     it("writes what it reads, compressed: " .. tostring(compressed), function()
       local path = scratch "all.npz"
       assert(tide.save(path, samples, nil, { compressed = compressed }))
@@ -107,7 +109,7 @@ describe("npz", function()
   end
 
   it("reads what NumPy wrote", function()
-    for _, name in ipairs { "stored", "deflated" } do
+    for _, name in ipairs { "stored", zlib and "deflated" or nil } do
       local got = assert(tide.load(root .. "npz/" .. name .. ".npz"))
       assert.are.same({ 0, 1, 2, 3, 4, 5 }, flat(got.a))
       assert.are.equal("int64", got.a.dtype)
@@ -119,8 +121,8 @@ describe("npz", function()
   end)
 
   it("refuses damaged archives", function()
-    assert(tide.save(scratch "whole.npz", { a = tide.zeros { 100 }, b = tide.ones { 3 } }, nil, { compressed = true }))
-    for _, source in ipairs { slurp(scratch "whole.npz"), slurp(root .. "npz/stored.npz"), slurp(root .. "npz/deflated.npz") } do
+    assert(tide.save(scratch "whole.npz", { a = tide.zeros { 100 }, b = tide.ones { 3 } }, nil, { compressed = zlib }))
+    for _, source in ipairs { slurp(scratch "whole.npz"), slurp(root .. "npz/stored.npz"), zlib and slurp(root .. "npz/deflated.npz") or nil } do
       for cut = 0, #source - 1, 31 do
         spill(scratch "cut.npz", source:sub(1, cut))
         local t, _, code = tide.load(scratch "cut.npz")
