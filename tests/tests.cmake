@@ -61,6 +61,15 @@ elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
 endif()
 
+# ---- checkpoints: processes that are killed, disks that fail ----
+add_library(faults MODULE tests/checkpoint/faults.c)
+target_include_directories(faults PRIVATE ${LUA_INCLUDE_DIRS})
+target_compile_options(faults PRIVATE -fvisibility=default)
+target_link_libraries(faults ${CMAKE_DL_LIBS})
+set_target_properties(faults PROPERTIES PREFIX "")
+add_test(NAME faults COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/faults.sh ${CMAKE_BINARY_DIR} $<TARGET_FILE:faults>)
+add_test(NAME kill COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/kill.sh ${CMAKE_BINARY_DIR})
+
 # ---- the benchmark still runs: every row once, small, without PyTorch ----
 add_test(NAME bench COMMAND ${COUNT} $<TARGET_FILE:tide> ${CMAKE_SOURCE_DIR}/tests/bench/run.lua)
 set_tests_properties(bench PROPERTIES

@@ -12,6 +12,7 @@ local functional = core.nn.functional
 core.nn = require "tide.nn"
 core.nn.functional = functional
 require "tide.files"
+require "tide.checkpoint"
 core.optim = require "tide.optim"
 core.nn.utils = core.nn.utils or {}
 for name, clip in pairs(require "tide.optim.clip") do
