@@ -105,9 +105,7 @@ static int forget(lua_State *L) {
 
 static void push_identity(lua_State *L, tide_lua *s) {
     lua_newuserdatauv(L, 1, 0);
-    if (luaL_newmetatable(L, "tide.Step"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", forget}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.Step", (luaL_Reg[]){{"__gc", forget}, {NULL, NULL}});
 }
 
 static int compile(lua_State *L) { /* (fn): fn may be anything that can be called */
@@ -124,10 +122,10 @@ static int compile(lua_State *L) { /* (fn): fn may be anything that can be calle
 static int counters(lua_State *L) {
     tide_counters c;
     tide_count(STATE(L)->cx, &c);
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
 #define FIELD(name) lua_pushinteger(L, (lua_Integer)c.name), lua_setfield(L, -2, #name)
-    FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings), FIELD(kernels),
-        FIELD(programs), FIELD(allocs);
+    FIELD(threads), FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings),
+        FIELD(kernels), FIELD(programs), FIELD(allocs);
 #undef FIELD
     lua_pushstring(L, c.refused);
     lua_setfield(L, -2, "refused");

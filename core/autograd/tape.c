@@ -272,6 +272,7 @@ tide_status tide_tape_open(tide_context *cx) {
     cx->door->tape = (tide_observer){.state = cx->tape, .before = before, .after = after};
     cx->tensors->dropped = dropped;
     cx->closing[cx->nclosing++] = closing;
+    cx->nlasting = cx->nclosing;
     return TIDE_OK;
 }
 
