@@ -202,7 +202,7 @@ void tide_npy_copy(const tide_npy *a, void *dst) {
         memcpy(p, a->data, a->nbytes);
         return;
     }
-    size_t step[TIDE_MAXDIM], at = 0; /* bytes of the source, and where it is read */
+    size_t step[TIDE_MAXDIM] = {0}, at = 0; /* bytes of the source, and where it is read */
     int64_t index[TIDE_MAXDIM] = {0};
     size_t s = a->item;
     for (int k = 0; k < a->ndim; k++) {

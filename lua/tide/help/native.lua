@@ -1,7 +1,8 @@
 --- Functions that are no single operation: how they are called, and what they do.
 return {
   tensor = { "tide.tensor(data, {dtype?, requires_grad?})",
-    "A tensor from a number, a boolean, or nested tables, which must not be ragged. float32 by default, bool if all are booleans.\nA tensor is copied, and not followed by gradients. -> the shape of the tables" },
+    "A tensor from a number, a boolean, or nested tables, which must not be ragged. float32 by default, bool if all are booleans.\n" ..
+    "A tensor is copied, and not followed by gradients. -> the shape of the tables" },
   tolist = { "tide.tolist(x)   x:tolist()", "Nested Lua tables of the elements; a plain value for a 0-d tensor." },
   item = { "tide.item(x)   x:item()", "The element of a tensor of one element as a Lua number or boolean." },
   manual_seed = { "tide.manual_seed(n)", "Starts the random numbers again: the same seed gives the same numbers, on every machine." },
@@ -13,7 +14,8 @@ return {
   enable_grad = { "tide.enable_grad(fn, ...)", "Calls fn(...) recording for gradients, also inside no_grad." },
   set_grad_enabled = { "tide.set_grad_enabled(on)", "Records for gradients from now on, or not; returns what it was." },
   is_grad_enabled = { "tide.is_grad_enabled()", "Are operations recorded for gradients now?" },
-  compile = { "tide.compile(fn, {key?})", "A function that does what fn does. From the third call with the same shapes on, its operations run as one plan.\nWhat fn returns is kept; other tensors made inside are gone when it ends." },
+  compile = { "tide.compile(fn, {key?})", "A function that does what fn does. From the third call with the same shapes on, its operations run as one plan.\n" ..
+    "What fn returns is kept; other tensors made inside are gone when it ends." },
   counters = { "tide.counters()", "A table of what the engine has done: calls, matched, launches, deopts, recordings, kernels, programs, allocs, refused." },
   save = { "tide.save(path, {name = tensor, ...}, {metadata}?)", "Writes a safetensors file, whole or not at all. -> true, or nil, message, code" },
   load = { "tide.load(path)", "Reads a safetensors file. -> {name = tensor}, {metadata}; or nil, message, code" },
