@@ -1,6 +1,7 @@
 /* Lua's patterns for sandboxes: the same language and results as string.find, match, gmatch and gsub, but every step is
  * counted, so that no pattern runs for ever. */
-#include "bindings/sandbox.h"
+#define _GNU_SOURCE /* memmem */
+#include "bindings/engine_parts.h"
 #include <ctype.h>
 
 enum { MOST_CAPTURES = 32, DEEPEST = 200, TICK = 256 };
@@ -11,7 +12,7 @@ typedef struct {
     tide_engine *e;
     const char *text, *end, *stop; /* subject; end of the pattern */
     int depth, n;
-    unsigned steps;
+    size_t steps;
     struct {
         const char *at;
         ptrdiff_t length;
@@ -20,8 +21,12 @@ typedef struct {
 
 static const char *follow(matcher *m, const char *s, const char *p);
 
-static void count(matcher *m) {
-    if (++m->steps % TICK == 0) tide_engine_tick(m->L, m->e, TICK);
+static void count(matcher *m, size_t n) {
+    m->steps += n;
+    if (m->steps < TICK) return;
+    size_t steps = m->steps;
+    m->steps = 0;
+    tide_engine_tick(m->L, m->e, steps);
 }
 
 /* ---- one character ---- */
@@ -84,7 +89,7 @@ static bool in_set(int c, const char *p, const char *last) {
 }
 
 static bool fits(matcher *m, const char *s, const char *p, const char *end) {
-    count(m);
+    count(m, 1 + (size_t)(end - p) / 8); /* a set may be long */
     if (s >= m->end) return false;
     int c = (unsigned char)*s;
     switch (*p) {
@@ -145,7 +150,7 @@ static const char *balanced(matcher *m, const char *s, const char *p) { /* p: th
     if (s >= m->end || *s != p[0]) return NULL;
     int depth = 1;
     while (++s < m->end) {
-        count(m);
+        count(m, 1);
         if (*s == p[1]) {
             if (--depth == 0) return s + 1;
         } else if (*s == p[0]) {
@@ -160,7 +165,7 @@ static const char *follow(matcher *m, const char *s, const char *p) {
     if (++m->depth > DEEPEST) luaL_error(m->L, "pattern too complex");
     const char *r = NULL;
     for (;;) {
-        count(m);
+        count(m, 1);
         if (p == m->stop) {
             r = s;
             break;
@@ -188,6 +193,7 @@ static const char *follow(matcher *m, const char *s, const char *p) {
             p += 2;
             if (p >= m->stop || *p != '[') luaL_error(m->L, "missing '[' after '%%f' in pattern");
             const char *end = item_end(m, p);
+            count(m, (size_t)(end - p) / 4);
             int before = s == m->text ? 0 : (unsigned char)s[-1], here = s < m->end ? (unsigned char)*s : 0;
             bool edge = !in_set(before, p + 1, end - 1) && in_set(here, p + 1, end - 1);
             p = end;
@@ -196,13 +202,15 @@ static const char *follow(matcher *m, const char *s, const char *p) {
         }
         if (*p == '%' && p + 1 < m->stop && isdigit((unsigned char)p[1])) {
             int k = finished(m, (unsigned char)p[1]);
-            size_t n = (size_t)m->capture[k].length;
+            size_t n = m->capture[k].length > 0 ? (size_t)m->capture[k].length : 0;
+            count(m, n / 8);
             if ((size_t)(m->end - s) < n || memcmp(m->capture[k].at, s, n)) break;
             s += n;
             p += 2;
             continue;
         }
         const char *end = item_end(m, p);
+        count(m, (size_t)(end - p) / 8);
         char suffix = end < m->stop ? *end : 0;
         if (suffix == '*' || suffix == '+') {
             r = greedy(m, s, p, end, suffix == '+');
@@ -401,10 +409,6 @@ static int gsub(lua_State *L) {
 }
 
 void tide_sandbox_patterns(lua_State *L, tide_engine *e) {
-    static const luaL_Reg functions[] = {{"find", find}, {"match", match}, {"gmatch", gmatch}, {"gsub", gsub}};
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        lua_pushlightuserdata(L, e);
-        lua_pushcclosure(L, functions[i].func, 1);
-        lua_setfield(L, -2, functions[i].name);
-    }
+    tide_sandbox_functions(
+        L, e, (luaL_Reg[]){{"find", find}, {"match", match}, {"gmatch", gmatch}, {"gsub", gsub}, {NULL, NULL}});
 }
