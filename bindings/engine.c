@@ -110,6 +110,7 @@ void tide_engine_tick(lua_State *L, tide_engine *e, uint64_t steps) {
 }
 
 static void hook(lua_State *L, lua_Debug *ar) {
+    (void)ar;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &engine_key);
     tide_engine *e = lua_touserdata(L, -1);
     lua_pop(L, 1);
@@ -117,7 +118,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
         lua_sethook(L, NULL, 0, 0);
         return;
     }
-    if (ar->event == LUA_HOOKCOUNT) e->steps += lua_gethookcount(L) == 1 ? 1 : EACH;
+    e->steps += lua_gethookcount(L) == 1 ? 1 : EACH;
     if (over(e)) stop(L, e);
     if (lua_gethookcount(L) == 1) arm(L, EACH); /* a coroutine left from a call that was stopped */
     if (L != e->slice || !e->slice_end || !lua_isyieldable(L)) return;
@@ -128,7 +129,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
 }
 
 static void arm(lua_State *L, int count) {
-    lua_sethook(L, hook, LUA_MASKCOUNT | (count == 1 ? LUA_MASKCALL : 0), count);
+    lua_sethook(L, hook, LUA_MASKCOUNT, count); /* not at calls: guards written in C must run while errors unwind */
 }
 
 lua_State *tide_engine_running(tide_engine *e, lua_State *L) {
