@@ -25,6 +25,7 @@ struct tide_engine {
     uint64_t instructions, steps;
     int64_t end; /* ns; 0: none */
     bool stopped;
+    int grad; /* the mode when it began */
     lua_Hook host_hook;
     int host_mask, host_count;
 
@@ -92,9 +93,9 @@ static void stop(lua_State *L, tide_engine *e) {
     lua_Debug at;
     e->stopped = true;
     arm(L, 1); /* whatever catches the error gets no further */
-    const char *why = late(e)                                            ? "the time is up"
+    const char *why = late(e)                                          ? "the time is up"
                       : e->instructions && e->steps >= e->instructions ? "the instructions are used up"
-                                                                         : "cancelled";
+                                                                       : "cancelled";
     for (int level = 0; lua_getstack(L, level, &at); level++) {
         lua_getinfo(L, "Sl", &at);
         if (at.currentline <= 0) continue;
@@ -108,6 +109,8 @@ void tide_engine_tick(lua_State *L, tide_engine *e, uint64_t steps) {
     e->steps += steps;
     if (over(e)) stop(L, e);
 }
+
+bool tide_engine_stopped(const tide_engine *e) { return e->stopped; }
 
 static void hook(lua_State *L, lua_Debug *ar) {
     (void)ar;
@@ -129,7 +132,8 @@ static void hook(lua_State *L, lua_Debug *ar) {
 }
 
 static void arm(lua_State *L, int count) {
-    lua_sethook(L, hook, LUA_MASKCOUNT, count); /* not at calls: guards written in C must run while errors unwind */
+    lua_sethook(L, hook, LUA_MASKCOUNT,
+                count); /* not at calls: guards written in C must run while errors unwind */
 }
 
 lua_State *tide_engine_running(tide_engine *e, lua_State *L) {
@@ -151,6 +155,7 @@ static void begin(tide_engine *e, lua_State *L) {
     e->steps = 0;
     e->end = e->seconds > 0 ? now() + (int64_t)(e->seconds * 1e9) : 0;
     e->running = L;
+    e->grad = e->s ? e->s->cx->tape->enabled : 1;
     e->host_hook = lua_gethook(L);
     e->host_mask = lua_gethookmask(L);
     e->host_count = lua_gethookcount(L);
@@ -158,6 +163,11 @@ static void begin(tide_engine *e, lua_State *L) {
 }
 
 static void finish(tide_engine *e, lua_State *L) {
+    if (e->s && e->stopped) { /* coroutines may have left it otherwise */
+        tide_step_abort(e->s->cx);
+        tide_error(e->s->cx, NULL);
+        tide_set_grad_enabled(e->s->cx, e->grad);
+    }
     e->active = false;
     e->end = 0;
     e->running = e->L;
@@ -246,7 +256,8 @@ void tide_sandbox_functions(lua_State *L, tide_engine *e, const luaL_Reg *f) {
 }
 
 static void push_required(lua_State *L, const char *name) {
-    if (lua_getglobal(L, "require") != LUA_TFUNCTION) luaL_error(L, "the state has no require: open its libraries");
+    if (lua_getglobal(L, "require") != LUA_TFUNCTION)
+        luaL_error(L, "the state has no require: open its libraries");
     lua_pushstring(L, name);
     lua_call(L, 1, 1);
 }
@@ -298,7 +309,8 @@ tide_status tide_engine_open(const tide_engine_config *config, tide_engine **out
     *out = NULL;
     if (config) memcpy(&given, config, config->size < sizeof given ? config->size : sizeof given);
     if (given.context)
-        memcpy(&context, given.context, given.context->size < sizeof context ? given.context->size : sizeof context);
+        memcpy(&context, given.context,
+               given.context->size < sizeof context ? given.context->size : sizeof context);
     context.size = sizeof context;
     if (given.sandbox && !given.lua_limit) given.lua_limit = SANDBOX_LUA;
     if (given.sandbox && !context.memory_limit) context.memory_limit = SANDBOX_TENSORS;
@@ -354,7 +366,9 @@ void tide_engine_close(tide_engine *e) {
 }
 
 tide_context *tide_engine_context(tide_engine *e) { return e->s->cx; }
-struct lua_State *tide_engine_lua(tide_engine *e) { return e->L; }
+struct lua_State *tide_engine_lua(tide_engine *e) {
+    return e->L;
+}
 const char *tide_engine_error(tide_engine *e) { return e->error; }
 size_t tide_engine_memory(tide_engine *e) { return e->used; }
 
@@ -458,7 +472,8 @@ static int call_job(lua_State *L) {
         } else if (!lua_isnil(L, at)) {
             tide_tensor *t = tide_lua_test(L, s, at);
             if (!t)
-                return luaL_error(L, "%s: result %d is a %s, not a tensor", j->function, k + 1, luaL_typename(L, at));
+                return luaL_error(L, "%s: result %d is a %s, not a tensor", j->function, k + 1,
+                                  luaL_typename(L, at));
             j->out[k] = tide_keep(t);
         }
     }
@@ -468,7 +483,8 @@ static int call_job(lua_State *L) {
 tide_status tide_engine_call(tide_engine *e, const char *function, tide_tensor *const *in, int nin,
                              tide_tensor **out, int nout) {
     for (int k = 0; k < nout; k++) out[k] = NULL;
-    if (nin < 0 || nin > MOST || nout < 0 || nout > MOST) return fail(e, TIDE_EARG, "at most 64 inputs and results");
+    if (nin < 0 || nin > MOST || nout < 0 || nout > MOST)
+        return fail(e, TIDE_EARG, "at most 64 inputs and results");
     tide_status code = protected(
         e, call_job, &(job){.e = e, .function = function, .in = in, .nin = nin, .out = out, .nout = nout});
     for (int k = 0; code && k < nout; k++) {
@@ -523,7 +539,9 @@ tide_status tide_engine_slice(tide_engine *e, double ms, int *running) {
     } else {
         if (status) {
             code = failed(e, co, status);
-            lua_resetthread(co);
+            /* a thread that ended in a hook would run what it has to close without hooks: finish does what
+             * matters */
+            if (!e->stopped) lua_resetthread(co);
         }
         drop_slice(e);
     }

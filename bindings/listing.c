@@ -1,4 +1,5 @@
-/* The functions of `table` for sandboxes: the same results as the stock ones, but every step is counted; lengths that a
+/* The functions of `table` for sandboxes: the same results as the stock ones, but every step is counted;
+ * lengths that a
  * __len makes up and metamethods that answer for ever would keep the stock ones going. */
 #include "bindings/engine_parts.h"
 #include <limits.h>
@@ -93,7 +94,8 @@ static int concat(lua_State *L) { /* concat(list[, sep[, i[, j]]]) */
 }
 
 static int unpack(lua_State *L) {
-    lua_Integer i = luaL_optinteger(L, 2, 1), e = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
+    lua_Integer i = luaL_optinteger(L, 2, 1),
+                e = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
     uint64_t steps = 0;
     if (i > e) return 0;
     lua_Unsigned n = (lua_Unsigned)e - (lua_Unsigned)i;

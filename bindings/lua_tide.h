@@ -37,14 +37,16 @@ typedef struct tide_lua {
     char library[512]; /* where lua/tide lies: its own frames are not the user's lines */
     size_t nlibrary;
     const struct tide_lua_host *host; /* NULL: none, or gone */
-    tide_status failed;            /* of the last error raised for the core */
-    double step;                   /* how far idle memory may grow before a collection */
+    tide_status failed;               /* of the last error raised for the core */
+    double step;                      /* how far idle memory may grow before a collection */
 } tide_lua;
 
-/* What the program around asks for, as a light userdata in this field of the registry when the core is opened. */
+/* What the program around asks for, as a light userdata in this field of the registry when the core is opened.
+ */
 #define TIDE_HOST "tide.host"
 typedef struct tide_lua_host {
-    const tide_config *config; /* of the context; NULL: defaults, with a black box in the folder for such files */
+    const tide_config
+        *config; /* of the context; NULL: defaults, with a black box in the folder for such files */
     int (*cancelled)(void *ud); /* besides the config's; may be NULL */
     void *ud;
     bool closed; /* no files, no processes: only what computes is opened */

@@ -1,5 +1,5 @@
-/* Lua's patterns for sandboxes: the same language and results as string.find, match, gmatch and gsub, but every step is
- * counted, so that no pattern runs for ever. */
+/* Lua's patterns for sandboxes: the same language and results as string.find, match, gmatch and gsub, but every
+ * step is counted, so that no pattern runs for ever. */
 #define _GNU_SOURCE /* memmem */
 #include "bindings/engine_parts.h"
 #include <ctype.h>
@@ -141,7 +141,8 @@ static const char *close_capture(matcher *m, const char *s, const char *p) {
 
 static int finished(matcher *m, int c) { /* the capture that %c names */
     int k = c - '1';
-    if (k < 0 || k >= m->n || m->capture[k].length == OPEN) luaL_error(m->L, "invalid capture index %%%d", k + 1);
+    if (k < 0 || k >= m->n || m->capture[k].length == OPEN)
+        luaL_error(m->L, "invalid capture index %%%d", k + 1);
     return k;
 }
 
@@ -274,7 +275,8 @@ static matcher prepare(lua_State *L, int text, int pattern, const char **p) {
     size_t n, np;
     const char *s = luaL_checklstring(L, text, &n);
     *p = luaL_checklstring(L, pattern, &np);
-    return (matcher){.L = L, .e = lua_touserdata(L, lua_upvalueindex(1)), .text = s, .end = s + n, .stop = *p + np};
+    return (matcher){
+        .L = L, .e = lua_touserdata(L, lua_upvalueindex(1)), .text = s, .end = s + n, .stop = *p + np};
 }
 
 static int search(lua_State *L, bool find) {

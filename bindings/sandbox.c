@@ -1,4 +1,5 @@
-/* What scripts that nobody trusts get in place of stock functions: each of these can be stopped, or ends soon. */
+/* What scripts that nobody trusts get in place of stock functions: each of these can be stopped, or ends soon.
+ */
 #include "bindings/engine_parts.h"
 #include <lualib.h>
 
@@ -57,6 +58,34 @@ static int rep(lua_State *L) { /* string.rep(s, n[, sep]) */
 }
 
 /* ---- base ---- */
+
+/* An error raised in a hook calls the handler without hooks, where nothing could stop it. */
+static int handled(lua_State *L) { /* upvalue 2: the script's handler */
+    if (tide_engine_stopped(engine(L))) return 1;
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+static int after_xpcall(lua_State *L, int status, lua_KContext extra) {
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
+    lua_pushboolean(L, 0);
+    lua_pushvalue(L, -2);
+    return 2;
+}
+static int protected(lua_State *L) { /* xpcall(f, handler, ...) */
+    int n = lua_gettop(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushlightuserdata(L, engine(L));
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, handled, 2);
+    lua_replace(L, 2);
+    lua_pushboolean(L, 1);
+    lua_pushvalue(L, 1);
+    lua_rotate(L, 3, 2);
+    return after_xpcall(L, lua_pcallk(L, n - 2, LUA_MULTRET, 2, 2, after_xpcall), 2);
+}
 
 static int set_metatable(lua_State *L) { /* stock, but for finalizers */
     int type = lua_type(L, 2);
@@ -119,8 +148,7 @@ static int load(lua_State *L) {
     if (n > LONGEST_CHUNK) return lua_pushnil(L), lua_pushliteral(L, "chunk too long"), 2;
     if (name && strlen(name) > 256) return luaL_argerror(L, 2, "name too long");
     tide_engine_tick(L, e, 10 + n);
-    if (luaL_loadbufferx(L, text, n, name ? name : "=(load)", "t"))
-        return lua_pushnil(L), lua_insert(L, -2), 2;
+    if (luaL_loadbufferx(L, text, n, name ? name : "=(load)", "t")) return lua_pushnil(L), lua_insert(L, -2), 2;
     if (env) {
         lua_pushvalue(L, 4);
         if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
@@ -148,7 +176,14 @@ static int resumed(lua_State *L, lua_State *co, int nargs) { /* how many results
     lua_State *outer = tide_engine_running(e, co);
     int status = lua_resume(co, L, nargs, &n);
     tide_engine_running(e, outer);
-    if (status != LUA_OK && status != LUA_YIELD) return lua_xmove(co, L, 1), -1;
+    if (status != LUA_OK && status != LUA_YIELD) {
+        /* closed at once; not if a hook ended it, for it would have no hooks any more (see co_close), nor if it
+         * was not to be resumed at all */
+        bool ended = lua_status(co) != LUA_OK && lua_status(co) != LUA_YIELD;
+        if (ended && !tide_engine_stopped(e)) lua_resetthread(co);
+        lua_xmove(co, L, 1);
+        return -1;
+    }
     if (!lua_checkstack(L, n + 1)) {
         lua_pop(co, n);
         return lua_pushliteral(L, "too many results to resume"), -1;
@@ -179,18 +214,27 @@ static int co_wrapped(lua_State *L) { /* upvalues: engine, thread */
     lua_State *co = lua_tothread(L, lua_upvalueindex(2));
     int n = resumed(L, co, lua_gettop(L));
     if (n >= 0) return n;
-    int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) { /* ended by the error: what it left open is closed */
-        lua_pop(L, 1);
-        status = lua_resetthread(co);
-        lua_xmove(co, L, 1);
-    }
-    if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+    if (lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
         lua_insert(L, -2);
         lua_concat(L, 2);
     }
     return lua_error(L);
+}
+
+static int co_close(lua_State *L) {
+    lua_State *co = lua_tothread(L, 1);
+    lua_Debug at;
+    luaL_argexpected(L, co, 1, "coroutine");
+    int status = lua_status(co);
+    if (co == L || (status == LUA_OK && lua_getstack(co, 0, &at)))
+        return luaL_error(L, "cannot close a running coroutine");
+    if (status != LUA_OK && status != LUA_YIELD) return lua_pushboolean(L, 0), lua_pushliteral(L, "stopped"), 2;
+    status = lua_resetthread(co);
+    lua_pushboolean(L, status == LUA_OK);
+    if (status == LUA_OK) return 1;
+    lua_xmove(co, L, 1);
+    return 2;
 }
 
 static int co_wrap(lua_State *L) {
@@ -205,8 +249,9 @@ static int co_wrap(lua_State *L) {
 
 void tide_sandbox_replace(lua_State *L, tide_engine *e) {
     lua_getglobal(L, LUA_STRLIBNAME);
-    weigh(L, e, (const char *const[]){"byte", "char", "format", "lower", "upper", "reverse", "pack", "unpack", "packsize",
-                                      "sub", NULL});
+    weigh(L, e,
+          (const char *const[]){"byte", "char", "format", "lower", "upper", "reverse", "pack", "unpack",
+                                "packsize", "sub", NULL});
     tide_sandbox_patterns(L, e);
     tide_sandbox_functions(L, e, (luaL_Reg[]){{"rep", rep}, {NULL, NULL}});
     lua_pushnil(L);
@@ -216,8 +261,12 @@ void tide_sandbox_replace(lua_State *L, tide_engine *e) {
     lua_getglobal(L, LUA_TABLIBNAME);
     tide_sandbox_lists(L, e);
     lua_getglobal(L, LUA_COLIBNAME);
-    tide_sandbox_functions(
-        L, e, (luaL_Reg[]){{"create", co_create}, {"resume", co_resume}, {"wrap", co_wrap}, {NULL, NULL}});
+    tide_sandbox_functions(L, e,
+                           (luaL_Reg[]){{"create", co_create},
+                                        {"resume", co_resume},
+                                        {"wrap", co_wrap},
+                                        {"close", co_close},
+                                        {NULL, NULL}});
     lua_pushglobaltable(L);
     weigh(L, e, (const char *const[]){"tonumber", NULL});
     lua_pop(L, 5);
@@ -229,7 +278,8 @@ void tide_sandbox_close(lua_State *L, tide_engine *e) {
     lua_call(L, 1, 1);
     lua_newtable(L);
     tide_sandbox_functions(L, e,
-                           (luaL_Reg[]){{"setmetatable", set_metatable},
+                           (luaL_Reg[]){{"xpcall", protected},
+                                        {"setmetatable", set_metatable},
                                         {"rawset", raw_set},
                                         {"load", load},
                                         {"collectgarbage", collect},

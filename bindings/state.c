@@ -198,7 +198,8 @@ static int cancelled(void *ud) {
 static int state_gc(lua_State *L) {
     tide_lua *s = lua_touserdata(L, 1);
     s->L = L;
-    if (s->cx) s->cx->above = (tide_above){0}; /* the context may outlive the state, with tensors that a host holds */
+    if (s->cx)
+        s->cx->above = (tide_above){0}; /* the context may outlive the state, with tensors that a host holds */
     tide_close(s->cx);
     s->cx = NULL;
     return 0;
@@ -212,14 +213,20 @@ void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *f) {
     }
 }
 
+/* Metamethods stay out of reach: objects find their methods in another table. */
 void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *f) {
     if (luaL_getmetatable(L, name) != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_newtable(L);
         lua_pushstring(L, name);
         lua_setfield(L, -2, "__name");
-        tide_lua_register(L, s, f);
-        lua_pushvalue(L, -1);
+        lua_newtable(L);
+        for (; f->name; f++) {
+            bool meta = !strncmp(f->name, "__", 2);
+            lua_pushlightuserdata(L, s);
+            lua_pushcclosure(L, f->func, 1);
+            lua_setfield(L, meta ? -3 : -2, f->name);
+        }
         lua_setfield(L, -2, "__index");
         lua_pushvalue(L, -1);
         lua_setfield(L, LUA_REGISTRYINDEX, name);

@@ -110,7 +110,7 @@ return function(stoppable)
 
   local base = {}
   for _, name in ipairs { "_VERSION", "assert", "error", "ipairs", "next", "pairs", "pcall", "print", "rawequal", "rawget", "rawlen", "select",
-    "tonumber", "tostring", "type", "xpcall" } do base[name] = _G[name] end
+    "tonumber", "tostring", "type" } do base[name] = _G[name] end
   for name, f in pairs(stoppable) do base[name] = f end
   for name, v in pairs(libraries) do base[name] = v end
   function base.getmetatable(x)

@@ -1,5 +1,5 @@
-/* Lua within a host: calls with tensors over the host's memory, limits, slices, reloading; attacks on the sandbox; engines
- * that come and go, and two on two threads. */
+/* Lua within a host: calls with tensors over the host's memory, limits, slices, reloading; attacks on the
+ * sandbox; engines that come and go, and two on two threads. */
 #define _GNU_SOURCE
 #include "bindings/engine.h"
 #include <dirent.h>
@@ -71,7 +71,8 @@ static void fails(tide_engine *e, const char *text, tide_status code, const char
         fail_msg("%s: status %d, %s", text, got, got ? tide_engine_error(e) : "no error");
 }
 
-/* What a script left in its globals is the host's to clear: without memory, and with no function of the script's. */
+/* What a script left in its globals is the host's to clear: without memory, and with no function of the
+ * script's. */
 static void clear(tide_engine *e) {
     lua_State *L = tide_engine_lua(e);
     lua_pushglobaltable(L);
@@ -92,7 +93,8 @@ static void test_call(void **state) {
     for (int sandbox = 0; sandbox < 2; sandbox++) {
         atomic_store(&s.released, 0);
         s.n = 0;
-        tide_engine *e = open_with((tide_engine_config){.sandbox = sandbox, .ud = &s, .print = print, .progress = progress});
+        tide_engine *e =
+            open_with((tide_engine_config){.sandbox = sandbox, .ud = &s, .print = print, .progress = progress});
         run(e, "agent = {double = function(x, y) x:mul_(2) return x:sum(), nil, x.ndim, 0.5 end,\n"
                "  bad = function() return 'text' end, fail = function(x) return x:matmul(x) end,\n"
                "  keep = function(x) kept = x end}\n"
@@ -132,8 +134,8 @@ static void test_call(void **state) {
 }
 
 static void test_errors(void **state) {
-    tide_engine *e = open_with((tide_engine_config){.context = &(tide_config){
-                                   .size = sizeof(tide_config), .alloc = counted, .memory_limit = 32 << 20}});
+    tide_engine *e = open_with((tide_engine_config){
+        .context = &(tide_config){.size = sizeof(tide_config), .alloc = counted, .memory_limit = 32 << 20}});
     fails(e, "local x = = 1", TIDE_EARG, "game.lua:1:");
     fails(e, "\n\nerror('oops')", TIDE_EARG, "game.lua:3: oops");
     fails(e, "error({})", TIDE_EARG, "a table value");
@@ -166,11 +168,13 @@ static void *cancel_soon(void *arg) {
 }
 
 static void test_cancel(void **state) {
-    static const char *const scripts[] = {"while true do end", "while true do local a = tide.rand(400, 400) a:matmul(a) end",
+    static const char *const scripts[] = {"while true do end",
+                                          "while true do local a = tide.rand(400, 400) a:matmul(a) end",
                                           "return tide.ones(1):expand(1 << 18, 1 << 20):sum()"};
     notes s = {0};
     tide_engine *e = open_with((tide_engine_config){
-        .context = &(tide_config){.size = sizeof(tide_config), .alloc = counted, .ud = &s, .cancelled = cancelled}});
+        .context =
+            &(tide_config){.size = sizeof(tide_config), .alloc = counted, .ud = &s, .cancelled = cancelled}});
     for (int i = 0; i < 3; i++) {
         pthread_t thread;
         atomic_store(&s.cancel, 0);
@@ -198,15 +202,17 @@ static void test_host_state(void **state) {
         tide_engine *e = open_with((tide_engine_config){.L = L}), *second = NULL;
         char why[200];
         assert_ptr_equal(tide_engine_lua(e), L);
-        assert_int_equal(tide_engine_open(&(tide_engine_config){.size = sizeof(tide_engine_config), .L = L}, &second, why,
-                                          sizeof why),
-                         TIDE_EARG);
-        assert_null(second);
-        assert_int_equal(tide_engine_open(&(tide_engine_config){.size = sizeof(tide_engine_config), .L = L, .sandbox = 1},
+        assert_int_equal(tide_engine_open(&(tide_engine_config){.size = sizeof(tide_engine_config), .L = L},
                                           &second, why, sizeof why),
                          TIDE_EARG);
+        assert_null(second);
+        assert_int_equal(
+            tide_engine_open(&(tide_engine_config){.size = sizeof(tide_engine_config), .L = L, .sandbox = 1},
+                             &second, why, sizeof why),
+            TIDE_EARG);
         run(e, "assert(tide == nil) local tide = require 'tide' w = w or tide.ones(2) w:add_(1)");
-        assert_int_equal(luaL_dostring(L, "assert(w:sum():item() >= 4) return require('tide').ones(3)"), LUA_OK);
+        assert_int_equal(luaL_dostring(L, "assert(w:sum():item() >= 4) return require('tide').ones(3)"),
+                         LUA_OK);
         lua_pop(L, 1);
         lua_pushlightuserdata(L, e);
         lua_pushcclosure(L, back_in, 1);
@@ -333,10 +339,12 @@ static void test_reload(void **state) {
 
 static const double budget = 0.2;
 
+static notes sink;
 static tide_engine *sandbox(void) {
     tide_config c = context;
     c.memory_limit = (size_t)64 << 20;
-    tide_engine *e = open_with((tide_engine_config){.context = &c, .sandbox = 1, .lua_limit = (size_t)32 << 20});
+    tide_engine *e = open_with((tide_engine_config){
+        .context = &c, .sandbox = 1, .lua_limit = (size_t)32 << 20, .ud = &sink, .print = print});
     tide_engine_limit(e, budget, 0);
     return e;
 }
@@ -346,12 +354,16 @@ static void healthy(tide_engine *e, const char *name) {
         "collectgarbage() collectgarbage()\n"
         "local m = tide.nn.Linear(2, 2) local opt = tide.optim.SGD(m:parameters(), {lr = 0.1})\n"
         "m(tide.ones(1, 2)):sum():backward() opt:step()\n"
-        "assert(tide.ones(2, 2):sum():item() == 4 and ('x'):rep(3) == 'xxx' and #table.pack(('a b'):find('(%a) (%a)')) == 4)";
+        "assert(tide.ones(2, 2):sum():item() == 4 and ('x'):rep(3) == 'xxx' and #table.pack(('a b'):find('(%a) "
+        "(%a)')) == 4)";
     clear(e);
-    if (tide_engine_run(e, text, strlen(text), "health")) fail_msg("%s: afterwards: %s", name, tide_engine_error(e));
+    if (tide_engine_run(e, text, strlen(text), "health"))
+        fail_msg("%s: afterwards: %s", name, tide_engine_error(e));
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
 static int is_script(const struct dirent *d) { return strstr(d->d_name, ".lua") != NULL; }
 
 static void test_attacks(void **state) {
@@ -388,7 +400,8 @@ static void test_attacks(void **state) {
         if (out != before) fail_msg("%s: %ld bytes are left", name, (long)out - before);
     }
     free(list);
-    printf("%d attacks, %d of them stopped; the longest took %.3f s of %.3f s: %s\n", ran, stopped, worst, budget, slowest);
+    printf("%d attacks, %d of them stopped; the longest took %.3f s of %.3f s: %s\n", ran, stopped, worst,
+           budget, slowest);
 }
 
 /* ---- engines come and go ---- */
@@ -427,9 +440,9 @@ static void test_open_failing(void **state) {
         tide_engine *e;
         char why[300] = "";
         allocations = 0;
-        tide_status code =
-            tide_engine_open(&(tide_engine_config){.size = sizeof(tide_engine_config), .context = &c, .sandbox = fail_at % 2},
-                             &e, why, sizeof why);
+        tide_status code = tide_engine_open(
+            &(tide_engine_config){.size = sizeof(tide_engine_config), .context = &c, .sandbox = fail_at % 2},
+            &e, why, sizeof why);
         if (code) {
             assert_null(e);
             assert_true(*why);
@@ -465,12 +478,13 @@ static void test_threads(void **state) {
     assert_int_equal(out, 0);
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* a pattern of names */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),       cmocka_unit_test(test_errors), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_host_state), cmocka_unit_test(test_slices), cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_call),       cmocka_unit_test(test_errors),  cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_host_state), cmocka_unit_test(test_slices),  cmocka_unit_test(test_reload),
         cmocka_unit_test(test_threads),    cmocka_unit_test(test_attacks), cmocka_unit_test(test_open_failing),
         cmocka_unit_test(test_open_close),
     };
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
