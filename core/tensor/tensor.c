@@ -295,7 +295,7 @@ tide_tensor *tide_scoped(tide_tensor *t) {
 
 void tide_pace(tide_context *cx) {
     tide_tensors *ts = cx->tensors;
-    if (ts->idle > ts->idle_limit && cx->config.pressure) cx->config.pressure(cx->config.ud, ts->idle);
+    if (ts->idle > ts->idle_limit && tide_can_press(cx)) tide_press(cx, ts->idle);
 }
 
 void tide_holders_text(tide_context *cx, char *buffer, size_t n) {
