@@ -1,4 +1,5 @@
 --- Layers. One small file each; tide.nn.functional has the same as functions, from the operation table.
+require "tide.nn.functional"
 local module = require "tide.nn.module"
 
 local nn = { Module = module.Module, is_module = module.is_module, _path = module.path_of, init = require "tide.nn.initialise" }
