@@ -1,6 +1,6 @@
 # The Lua module tide/core.so (links no liblua) and the program tide.
 set(BINDINGS bindings/state.c bindings/args.c bindings/tensor.c bindings/scope.c bindings/create.c bindings/index.c bindings/grad.c bindings/compile.c
-  bindings/optim.c bindings/data.c bindings/inspect.c)
+  bindings/optim.c bindings/data.c bindings/files.c bindings/disk.c bindings/inspect.c)
 add_library(bindings OBJECT ${BINDINGS})
 target_include_directories(bindings PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 target_compile_definitions(bindings PRIVATE TIDE_BUILD)
@@ -13,10 +13,18 @@ file(WRITE ${CMAKE_BINARY_DIR}/core.map "{ global: luaopen_tide_core; local: *; 
 target_link_options(tide_core_lua PRIVATE -Wl,--version-script=${CMAKE_BINARY_DIR}/core.map)
 target_link_libraries(tide_core_lua PRIVATE ${TIDE_LIBS})
 
-add_executable(tide bindings/cli/tide.c $<TARGET_OBJECTS:bindings> ${TIDE_OBJECTS})
+# ---- the program; line editing is loaded at run time ----
+find_path(EDIT_INCLUDE NAMES histedit.h)
+if(EDIT_INCLUDE)
+  message(STATUS "libedit: header found, the library is loaded at run time")
+else()
+  message(STATUS "libedit: not found; the prompt reads plain lines")
+endif()
+add_executable(tide bindings/cli/tide.c bindings/cli/stop.c bindings/cli/line.c $<TARGET_OBJECTS:bindings> ${TIDE_OBJECTS})
 target_include_directories(tide PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 include(GNUInstallDirs)
-target_compile_definitions(tide PRIVATE TIDE_LUA_DIR="${CMAKE_INSTALL_PREFIX}/share/lua/5.4")
+target_compile_definitions(tide PRIVATE TIDE_LUA_DIR="${CMAKE_INSTALL_PREFIX}/share/lua/5.4"
+  $<$<BOOL:${EDIT_INCLUDE}>:TIDE_HAVE_EDIT>)
 target_link_libraries(tide PRIVATE ${TIDE_LIBS} ${LUA_LINK_LIBRARIES})
 
 install(TARGETS tide RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

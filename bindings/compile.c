@@ -73,7 +73,7 @@ static int run(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     int nargs = lua_gettop(L);
     size_t nkey;
-    push_key(L, s, lua_topointer(L, lua_upvalueindex(3)), nargs);
+    push_key(L, s, lua_touserdata(L, lua_upvalueindex(3)), nargs);
     const char *key = lua_tolstring(L, -1, &nkey);
     tide_lua_guard *guard = tide_lua_guarded(L, s);
     if (tide_step_begin(s->cx, key, nkey)) return tide_lua_raise(L, s);
@@ -95,13 +95,26 @@ static int run(lua_State *L) {
     return last - base;
 }
 
+/* The function is gone: so are its steps. */
+static int forget(lua_State *L) {
+    tide_lua *s = STATE(L);
+    const void *self = lua_touserdata(L, 1);
+    if (s->cx) tide_step_forget(s->cx, &self, sizeof self);
+    return 0;
+}
+
+static void push_identity(lua_State *L, tide_lua *s) {
+    lua_newuserdatauv(L, 1, 0);
+    tide_lua_class(L, s, "tide.Step", (luaL_Reg[]){{"__gc", forget}, {NULL, NULL}});
+}
+
 static int compile(lua_State *L) { /* (fn): fn may be anything that can be called */
     if (!lua_isfunction(L, 1) && luaL_getmetafield(L, 1, "__call") == LUA_TNIL)
         return tide_lua_error(L, STATE(L), "compile", "expected a function, got %s", luaL_typename(L, 1));
     lua_settop(L, 1);
     lua_pushlightuserdata(L, STATE(L));
     lua_insert(L, 1);
-    lua_newtable(L);
+    push_identity(L, lua_touserdata(L, 1));
     lua_pushcclosure(L, run, 3);
     return 1;
 }
@@ -109,10 +122,10 @@ static int compile(lua_State *L) { /* (fn): fn may be anything that can be calle
 static int counters(lua_State *L) {
     tide_counters c;
     tide_count(STATE(L)->cx, &c);
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
 #define FIELD(name) lua_pushinteger(L, (lua_Integer)c.name), lua_setfield(L, -2, #name)
-    FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings), FIELD(kernels),
-        FIELD(programs), FIELD(allocs);
+    FIELD(threads), FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings),
+        FIELD(kernels), FIELD(programs), FIELD(allocs);
 #undef FIELD
     lua_pushstring(L, c.refused);
     lua_setfield(L, -2, "refused");

@@ -1,5 +1,8 @@
-/* Looking inside: programs as text, memory, help, version. */
+/* Looking inside: programs as text, memory, what help is written from, the terminal. */
 #include "bindings/lua_tide.h"
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
 
 static const tide_op *find(const char *name) {
     for (int i = 0; i < TIDE_NOPS; i++) {
@@ -90,9 +93,7 @@ static int program(lua_State *L) {
     }
     prog_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = (prog_box){NULL, NULL};
-    if (luaL_newmetatable(L, "tide.Program"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__gc", prog_box_gc}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.Program", (luaL_Reg[]){{"__gc", prog_box_gc}, {NULL, NULL}});
     if ((op->infer && op->infer(&sh)) || tide_space_of(op, &sh, &space) ||
         !(box->p = tide_op_program(s->cx, op, &sh, &space)))
         return tide_lua_raise(L, s);
@@ -120,6 +121,27 @@ static int memory(lua_State *L) {
 #undef FIELD
     return 1;
 }
+/* _storages(): what lives, in no order: {bytes, line where it was made, id}. */
+static int storages(lua_State *L) {
+    tide_lua *s = STATE(L);
+    lua_newtable(L);
+    int n = 0;
+    for (const tide_storage *g = s->cx->tensors ? s->cx->tensors->storages : NULL; g; g = g->next) {
+        lua_createtable(L, 0, 3);
+        lua_pushinteger(L, (lua_Integer)g->nbytes), lua_setfield(L, -2, "bytes");
+        lua_pushstring(L, tide_site_text(s->cx, g->site)), lua_setfield(L, -2, "line");
+        lua_pushlightuserdata(L, (void *)g), lua_setfield(L, -2, "id");
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+static int storage_of(lua_State *L) { /* _storage(t): its id in _storages, or nil */
+    tide_lua *s = STATE(L);
+    handle *h = tide_lua_handle(L, s, 1);
+    if (!h || !h->t || !h->t->storage) return lua_pushnil(L), 1;
+    lua_pushlightuserdata(L, h->t->storage);
+    return 1;
+}
 static int holders(lua_State *L) {
     char text[2048];
     tide_holders_text(STATE(L)->cx, text, sizeof text);
@@ -127,41 +149,59 @@ static int holders(lua_State *L) {
     return 1;
 }
 
-static const char *const type_names[] = {
-    "tensor", "tensor or number", "list of tensors", "number", "number", "integer", "boolean", "dim", "dims",
-    "shape",  "integer or two",   "position",        "dtype",  "string"};
-static int help(lua_State *L) {
-    const tide_op *op = lua_isstring(L, 1) ? find(lua_tostring(L, 1)) : NULL;
-    if (!op && lua_iscfunction(L, 1) && lua_getupvalue(L, 1, 2)) {
-        for (int i = 0; i < TIDE_NOPS; i++)
-            if (lua_touserdata(L, -1) == &tide_op_table[i]) op = &tide_op_table[i];
+/* ---- what the help is written from ---- */
+
+static const char *const type_names[] = {"tensor", "operand", "tensors", "number", "float",    "int",   "bool",
+                                         "dim",    "dims",    "shape",   "pair",   "position", "dtype", "enum"};
+
+static const tide_op *op_of(lua_State *L, int i, bool *inplace) {
+    *inplace = false;
+    if (lua_type(L, i) == LUA_TSTRING) {
+        const char *name = lua_tostring(L, i);
+        size_t n = strlen(name);
+        const tide_op *op = find(name);
+        if (op || !n || name[n - 1] != '_') return op;
+        *inplace = true;
+        op = find(lua_pushlstring(L, name, n - 1));
+        return op && op->inplace ? op : NULL;
     }
-    if (!op) return lua_pushliteral(L, "no help for that"), 1;
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    lua_pushfstring(L, "tide.%s(", op->lua ? op->lua : op->name);
-    luaL_addvalue(&b);
+    if (!lua_iscfunction(L, i) || !lua_getupvalue(L, i, 2)) return NULL;
+    const tide_op *op = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (op < tide_op_table || op >= tide_op_table + TIDE_NOPS) return NULL;
+    if (lua_getupvalue(L, i, 3)) *inplace = lua_tointeger(L, -1) & TIDE_INPLACE, lua_pop(L, 1);
+    return op;
+}
+
+/* _describe(name or function): an operation as data, or nil. Arguments: {name, type, optional, keyword,
+ * default, choices}. */
+static int describe(lua_State *L) {
+    bool inplace;
+    const tide_op *op = op_of(L, 1, &inplace);
+    if (!op) return lua_pushnil(L), 1;
+#define TEXT(key, v) lua_pushstring(L, v), lua_setfield(L, -2, key)
+#define FLAG(key, v) lua_pushboolean(L, v), lua_setfield(L, -2, key)
+    lua_createtable(L, 0, 16);
+    TEXT("name", op->name), TEXT("lua", op->lua), TEXT("doc", op->doc), TEXT("nograd", op->nograd);
+    FLAG("method", op->method), FLAG("inplace", op->inplace), FLAG("called_inplace", inplace);
+    FLAG("pointwise", op->program && !op->space && !(op->flags & TIDE_F_LIST) && op->nin > 0);
+    FLAG("reduces", op->space == NULL ? false : op->narg > 1 && op->arg[1].type == TIDE_ARG_DIMS);
+    FLAG("view", op->flags & TIDE_F_VIEW), FLAG("floating", op->flags & TIDE_F_FLOATING);
+    FLAG("promotes", op->flags & TIDE_F_PROMOTES), FLAG("boolean", op->flags & TIDE_F_BOOL);
+    FLAG("random", op->flags & TIDE_F_RANDOM);
+    lua_pushinteger(L, op->nshown), lua_setfield(L, -2, "results");
+    lua_createtable(L, op->narg, 0);
     for (int k = 0; k < op->narg; k++) {
         const tide_arg *a = &op->arg[k];
-        lua_pushfstring(L, "%s%s%s%s", k ? ", " : "",
-                        a->keyword && (k == 0 || !op->arg[k - 1].keyword) ? "{" : "", a->name,
-                        a->optional ? "?" : "");
-        luaL_addvalue(&b);
+        lua_createtable(L, 0, 6);
+        TEXT("name", a->name), TEXT("type", type_names[a->type]);
+        TEXT("default", a->dflt), TEXT("choices", a->choices);
+        FLAG("optional", a->optional), FLAG("keyword", a->keyword);
+        lua_rawseti(L, -2, k + 1);
     }
-    lua_pushfstring(L, "%s)\n  %s\n", op->narg && op->arg[op->narg - 1].keyword ? "}" : "",
-                    op->doc ? op->doc : "");
-    luaL_addvalue(&b);
-    for (int k = 0; k < op->narg; k++) {
-        const tide_arg *a = &op->arg[k];
-        lua_pushfstring(L, "  %s: %s%s%s%s%s\n", a->name, type_names[a->type], a->choices ? ", one of " : "",
-                        a->choices ? a->choices : "", a->dflt ? ", default " : "", a->dflt ? a->dflt : "");
-        luaL_addvalue(&b);
-    }
-    lua_pushstring(L, op->nograd ? "  no gradient: " : "");
-    luaL_addvalue(&b);
-    lua_pushstring(L, op->nograd ? op->nograd : "");
-    luaL_addvalue(&b);
-    luaL_pushresult(&b);
+    lua_setfield(L, -2, "args");
+#undef TEXT
+#undef FLAG
     return 1;
 }
 
@@ -173,6 +213,34 @@ static int operations(lua_State *L) { /* names that scripts can call, in the tab
     return 1;
 }
 
+/* ---- the world around ---- */
+
+static int terminal(lua_State *L) { /* _terminal(fd): columns, rows; nil: no terminal */
+    struct winsize w;
+    int fd = (int)luaL_checkinteger(L, 1);
+    if (!isatty(fd)) return lua_pushnil(L), 1;
+    bool known = ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0;
+    lua_pushinteger(L, known ? w.ws_col : 80);
+    lua_pushinteger(L, known ? w.ws_row : 24);
+    return 2;
+}
+static int seconds(lua_State *L) { /* _seconds(): of a clock that never jumps */
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
+    return 1;
+}
+static int random_state(lua_State *L) { /* _random([seed, calls]): what they were */
+    tide_lua *s = STATE(L);
+    uint64_t seed = s->cx->seed, calls = s->cx->rng_calls;
+    if (!lua_isnoneornil(L, 1)) {
+        s->cx->seed = (uint64_t)luaL_checkinteger(L, 1);
+        s->cx->rng_calls = (uint64_t)luaL_checkinteger(L, 2);
+    }
+    lua_pushinteger(L, (lua_Integer)seed);
+    lua_pushinteger(L, (lua_Integer)calls);
+    return 2;
+}
 static int parts(lua_State *L) {
     lua_pushstring(L, tide_parts(STATE(L)->cx));
     return 1;
@@ -185,7 +253,12 @@ void tide_lua_open_inspect(lua_State *L, tide_lua *s) {
                       (luaL_Reg[]){{"program", program},
                                    {"memory", memory},
                                    {"holders", holders},
-                                   {"help", help},
+                                   {"_describe", describe},
+                                   {"_storages", storages},
+                                   {"_storage", storage_of},
+                                   {"_terminal", terminal},
+                                   {"_seconds", seconds},
+                                   {"_random", random_state},
                                    {"operations", operations},
                                    {"parts", parts},
                                    {NULL, NULL}});

@@ -52,6 +52,8 @@ int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua err
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
 int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */
 void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
+/* Gives the userdata on top the metatable of that name, made at the first use and known once it is complete. */
+void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *functions);
 
 /* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an
  * error. undo NULL: disarmed. */
@@ -87,6 +89,8 @@ void tide_lua_open_grad(lua_State *L, tide_lua *s);
 void tide_lua_open_compile(lua_State *L, tide_lua *s);
 void tide_lua_open_optim(lua_State *L, tide_lua *s);
 void tide_lua_open_data(lua_State *L, tide_lua *s);
+void tide_lua_open_files(lua_State *L, tide_lua *s);
+void tide_lua_open_disk(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */

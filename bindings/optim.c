@@ -63,28 +63,6 @@ static bool push_field(lua_State *L, const tide_optim_config *c, const char *nam
     return false;
 }
 
-static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
-    static const char *const kinds[] = {"SGD", "Adam", "AdamW", NULL};
-    tide_lua *s = tide_lua_enter(L);
-    tide_optim_config c = tide_optim_defaults((tide_optim_kind)luaL_checkoption(L, 1, NULL, kinds));
-    lua_pushnil(L);
-    while (lua_next(L, 3)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        if (!set_field(L, &c, name, lua_gettop(L)))
-            return tide_lua_error(L, s, "optim", "no option '%s'", name);
-        lua_pop(L, 1);
-    }
-    int n;
-    tide_tensor **params = tide_lua_list(L, s, 2, "optim", &n);
-    box_t *b = lua_newuserdatauv(L, sizeof *b, 0);
-    b->o = NULL;
-    luaL_setmetatable(L, "tide.OptimizerGroup");
-    b->n = n;
-    b->o = tide_optim_new(s->cx, params, n, &c);
-    if (!b->o) return tide_lua_raise(L, s);
-    return 1;
-}
-
 static int group_gc(lua_State *L) {
     box_t *b = check(L);
     if (b->o && STATE(L)->cx) tide_optim_free(b->o);
@@ -152,6 +130,33 @@ static int group_restore(lua_State *L) { /* restore(k, {step, name = tensor}) */
     return 0;
 }
 
+static const luaL_Reg group_functions[] = {
+    {"__gc", group_gc},     {"step", group_step},       {"zero_grad", group_zero_grad},
+    {"get", group_get},     {"set", group_set},         {"options", group_options},
+    {"state", group_state}, {"restore", group_restore}, {NULL, NULL}};
+
+static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
+    static const char *const kinds[] = {"SGD", "Adam", "AdamW", NULL};
+    tide_lua *s = tide_lua_enter(L);
+    tide_optim_config c = tide_optim_defaults((tide_optim_kind)luaL_checkoption(L, 1, NULL, kinds));
+    lua_pushnil(L);
+    while (lua_next(L, 3)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        if (!set_field(L, &c, name, lua_gettop(L)))
+            return tide_lua_error(L, s, "optim", "no option '%s'", name);
+        lua_pop(L, 1);
+    }
+    int n;
+    tide_tensor **params = tide_lua_list(L, s, 2, "optim", &n);
+    box_t *b = lua_newuserdatauv(L, sizeof *b, 0);
+    b->o = NULL;
+    tide_lua_class(L, s, "tide.OptimizerGroup", group_functions);
+    b->n = n;
+    b->o = tide_optim_new(s->cx, params, n, &c);
+    if (!b->o) return tide_lua_raise(L, s);
+    return 1;
+}
+
 static int clip_grad_norm(lua_State *L) { /* (params, limit): the norm before */
     tide_lua *s = tide_lua_enter(L);
     int n;
@@ -165,20 +170,6 @@ static int clip_grad_norm(lua_State *L) { /* (params, limit): the norm before */
 }
 
 void tide_lua_open_optim(lua_State *L, tide_lua *s) {
-    luaL_newmetatable(L, "tide.OptimizerGroup");
-    tide_lua_register(L, s,
-                      (luaL_Reg[]){{"__gc", group_gc},
-                                   {"step", group_step},
-                                   {"zero_grad", group_zero_grad},
-                                   {"get", group_get},
-                                   {"set", group_set},
-                                   {"options", group_options},
-                                   {"state", group_state},
-                                   {"restore", group_restore},
-                                   {NULL, NULL}});
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
     tide_lua_register(
         L, s, (luaL_Reg[]){{"_optimizer", optimizer}, {"_clip_grad_norm", clip_grad_norm}, {NULL, NULL}});
 }

@@ -76,17 +76,12 @@ static int scope_open(lua_State *L) {
     tide_lua *s = STATE(L);
     scope *sc = lua_newuserdatauv(L, sizeof *sc, 0);
     *sc = (scope){0};
-    if (luaL_newmetatable(L, NAME)) {
-        tide_lua_register(L, s,
-                          (luaL_Reg[]){{"__close", scope_close},
-                                       {"__gc", scope_gc},
-                                       {"close", scope_close},
-                                       {"keep", scope_keep},
-                                       {NULL, NULL}});
-        lua_pushvalue(L, -1);
-        lua_setfield(L, -2, "__index");
-    }
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, NAME,
+                   (luaL_Reg[]){{"__close", scope_close},
+                                {"__gc", scope_gc},
+                                {"close", scope_close},
+                                {"keep", scope_keep},
+                                {NULL, NULL}});
     sc->outer = s->scope;
     sc->open = true;
     s->scope = sc;

@@ -182,9 +182,7 @@ static int guard_close(lua_State *L) {
 tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s) {
     tide_lua_guard *g = lua_newuserdatauv(L, sizeof *g, 0);
     *g = (tide_lua_guard){s, NULL, 0};
-    if (luaL_newmetatable(L, "tide.Guard"))
-        tide_lua_register(L, s, (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
+    tide_lua_class(L, s, "tide.Guard", (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}});
     lua_toclose(L, -1);
     return g;
 }
@@ -210,6 +208,21 @@ void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *f) {
         lua_pushcclosure(L, f->func, 1);
         lua_setfield(L, -2, f->name);
     }
+}
+
+void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *f) {
+    if (luaL_getmetatable(L, name) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushstring(L, name);
+        lua_setfield(L, -2, "__name");
+        tide_lua_register(L, s, f);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -2, "__index");
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, name);
+    }
+    lua_setmetatable(L, -2);
 }
 
 /* Where this file's Lua part lies is told by lua/tide/init.lua. */
@@ -255,8 +268,6 @@ int luaopen_tide_core(lua_State *L) {
         if (tide_open(&config, &s->cx)) return luaL_error(L, "tide: no context could be opened");
     }
     if (tide_tape_open(s->cx)) return luaL_error(L, "tide: %s", tide_error(s->cx, NULL));
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, -3, 1);
@@ -268,7 +279,11 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_compile(L, s);
     tide_lua_open_optim(L, s);
     tide_lua_open_data(L, s);
+    tide_lua_open_files(L, s);
+    tide_lua_open_disk(L, s);
     tide_lua_open_inspect(L, s);
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
+    lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     return 1;
 }

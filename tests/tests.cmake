@@ -15,6 +15,12 @@ if(CMOCKA_FOUND)
     target_link_libraries(${name} tide_static ${CMOCKA_LIBRARIES})
     add_test(NAME ${name} COMMAND ${COUNT} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endforeach()
+  # the linker puts the test between the engine and its allocator; the second run is Lua's
+  target_sources(test_failures PRIVATE $<TARGET_OBJECTS:bindings>)
+  target_include_directories(test_failures PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
+  target_link_libraries(test_failures ${LUA_LINK_LIBRARIES})
+  target_link_options(test_failures PRIVATE
+    -Wl,--wrap=tide_alloc,--wrap=tide_alloc0,--wrap=tide_grow,--wrap=tide_heap_open)
 else()
   message(STATUS "cmocka: not found; the C tests are not built")
 endif()
@@ -36,6 +42,10 @@ endif()
 # ---- Lua ----
 find_program(BUSTED busted)
 if(BUSTED AND TARGET tide)
+  add_library(terminal MODULE tests/prompt/terminal.c) # a pseudo-terminal that the prompt is tried on
+  set_target_properties(terminal PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tide_module)
+  target_include_directories(terminal PRIVATE ${LUA_INCLUDE_DIRS})
+  target_link_libraries(terminal PRIVATE util)
   file(GLOB LUA_TESTS CONFIGURE_DEPENDS tests/lua/test_*.lua)
   if(TIDE_SANITIZE)
     execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE ASAN OUTPUT_STRIP_TRAILING_WHITESPACE)

@@ -1,7 +1,8 @@
-/* The program: runs scripts with Tide at hand, as `lua` runs them. */
+/* The program: runs scripts with Tide at hand, as `lua` runs them, and shows a prompt. */
+#include "bindings/cli/line.h"
+#include "bindings/cli/stop.h"
 #include "bindings/lua_tide.h"
 #include <lualib.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,32 +11,7 @@
 #define TIDE_LUA_DIR "/usr/local/share/lua/5.4"
 #endif
 
-/* For the signal handler and the end of the process: of this program, not of the library. */
-static lua_State *running, *opened;
-static volatile int stopped; /* tensor operations poll it: they end with an error between tiles */
-
-static void stop(lua_State *L, lua_Debug *ar) {
-    (void)ar;
-    lua_sethook(L, NULL, 0, 0);
-    stopped = 0;
-    luaL_error(L, "interrupted");
-}
-static void interrupted(int sig) {
-    signal(sig, SIG_DFL); /* a second one ends the program */
-    stopped = 1;
-    lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
-}
-
-/* Calls the function below its arguments, stoppable by Ctrl-C. */
-static int stoppable(lua_State *L, int nargs, int nresults, int handler) {
-    running = L;
-    signal(SIGINT, interrupted);
-    int status = lua_pcall(L, nargs, nresults, handler);
-    signal(SIGINT, SIG_DFL);
-    lua_sethook(L, NULL, 0, 0);
-    stopped = 0;
-    return status;
-}
+static lua_State *opened; /* for the end of the process */
 
 /* os.exit() in a script ends the process: the state is closed all the same, so that the black box goes. */
 static void close_state(void) {
@@ -58,6 +34,7 @@ static void close_at_exit(lua_State *L) {
 }
 
 static int traceback(lua_State *L) {
+    stop_hook_off(L);
     const char *text = lua_tostring(L, 1);
     if (!text) {
         if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) return 1;
@@ -71,7 +48,7 @@ static int call(lua_State *L, int nargs) {
     int base = lua_gettop(L) - nargs;
     lua_pushcfunction(L, traceback);
     lua_insert(L, base);
-    int status = stoppable(L, nargs, 0, base);
+    int status = stop_pcall(L, nargs, 0, base, NULL);
     lua_remove(L, base);
     return status;
 }
@@ -125,19 +102,25 @@ static void print_version(void) {
     const char *compiler = "gcc " __VERSION__;
 #endif
     printf("Tide %s  %s  built with %s\n", TIDE_VERSION, LUA_RELEASE, compiler);
-    if (tide_open(NULL, &cx)) return;
-    fputs(tide_parts(cx), stdout);
-    tide_close(cx);
+    if (!tide_open(NULL, &cx)) {
+        fputs(tide_parts(cx), stdout);
+        tide_close(cx);
+    }
+    puts(line_parts());
 }
 
 static int usage(FILE *f, int status) {
     fputs("usage: tide [options] [script [args]]\n"
-          "  -e code      run code\n"
-          "  -l module    require a module\n"
-          "  -i           a prompt after the script\n"
-          "  -            run standard input\n"
-          "  --version    Tide, Lua, the compiler, instruction set, optional parts\n"
-          "  --help       this text\n"
+          "  -e code         run code\n"
+          "  -l module       require a module; -l name=module: under another name\n"
+          "  -i              a prompt after the script\n"
+          "  -               run standard input\n"
+          "  -W              show warnings\n"
+          "  -E              ignore LUA_PATH and LUA_CPATH\n"
+          "  --              no more options\n"
+          "  -v, --version   Tide, Lua, the compiler, instruction set, optional parts\n"
+          "  -h, --help      this text\n"
+          "Without a script: a prompt on a terminal, else standard input is run.\n"
           "tide blackbox FILE   the last operations of a process that ended badly\n",
           f);
     return status;
@@ -148,31 +131,134 @@ static void print_line(void *arg, const char *text) {
     puts(text);
 }
 
-static int prompt(lua_State *L) {
-    char line[8192];
-    bool terminal = isatty(0);
-    for (;;) {
-        if (terminal) fputs("> ", stdout), fflush(stdout);
-        if (!fgets(line, sizeof line, stdin)) break;
-        const char *code = line[0] == '=' ? line + 1 : line;
-        lua_pushfstring(L, "return %s", code);
-        int status = luaL_loadbuffer(L, lua_tostring(L, -1), lua_rawlen(L, -1), "=stdin");
-        lua_remove(L, -2);
-        if (status) {
-            lua_pop(L, 1);
-            status = luaL_loadbuffer(L, line, strlen(line), "=stdin");
+/* ---- options ---- */
+
+typedef struct {
+    int argc, script; /* script: the place of the first argument that is no option; argc: none */
+    char **argv;
+    bool code, interactive, warnings, no_environment;
+} options;
+
+/* 0: go on; else the exit status + 1. Options with a value take the rest of their word or the next word. */
+static int read_options(options *o) {
+    int i = 1;
+    for (; i < o->argc && o->argv[i][0] == '-' && o->argv[i][1]; i++) {
+        const char *a = o->argv[i];
+        if (!strcmp(a, "--")) {
+            i++;
+            break;
         }
-        if (!status) status = stoppable(L, 0, LUA_MULTRET, 0);
-        if (status) {
-            report(L, status);
-        } else if (lua_gettop(L) > 0) {
-            lua_getglobal(L, "print");
-            lua_insert(L, 1);
-            if (lua_pcall(L, lua_gettop(L) - 1, 0, 0)) report(L, 1);
+        if (!strcmp(a, "--version") || !strcmp(a, "-v")) return print_version(), 1;
+        if (!strcmp(a, "--help") || !strcmp(a, "-h")) return usage(stdout, 0) + 1;
+        if (a[1] == 'e' || a[1] == 'l') {
+            o->code |= a[1] == 'e';
+            if (!a[2] && ++i >= o->argc) {
+                fprintf(stderr, "tide: %s needs a value\n", a);
+                return usage(stderr, 1) + 1;
+            }
+        } else if (!strcmp(a, "-i")) {
+            o->interactive = true;
+        } else if (!strcmp(a, "-W")) {
+            o->warnings = true;
+        } else if (!strcmp(a, "-E")) {
+            o->no_environment = true;
+        } else {
+            fprintf(stderr, "tide: unknown option %s\n", a);
+            return usage(stderr, 1) + 1;
         }
-        lua_settop(L, 0);
     }
+    o->script = i;
     return 0;
+}
+
+static int require(lua_State *L, const char *name, const char *global) {
+    lua_getglobal(L, "require");
+    lua_pushstring(L, name);
+    int status = report(L, stop_pcall(L, 1, 1, 0, NULL));
+    if (!status) lua_setglobal(L, global);
+    return status;
+}
+
+/* -e and -l, in their order. */
+static int run_options(lua_State *L, const options *o) {
+    int status = 0;
+    for (int i = 1; i < o->script && !status; i++) {
+        char kind = o->argv[i][1];
+        if (kind != 'e' && kind != 'l') continue;
+        const char *value = o->argv[i][2] ? o->argv[i] + 2 : o->argv[++i];
+        if (kind == 'e') {
+            int s = luaL_loadbuffer(L, value, strlen(value), "=(command line)");
+            status = report(L, s ? s : call(L, 0));
+        } else {
+            const char *equals = strchr(value, '=');
+            const char *name = equals ? lua_pushlstring(L, value, (size_t)(equals - value)) : value;
+            status = require(L, equals ? equals + 1 : value, name);
+        }
+    }
+    return status;
+}
+
+static int run_script(lua_State *L, const options *o, const char *path) {
+    int given = o->argc - o->script - 1, status = luaL_loadfile(L, path);
+    if (!status && given > 0) {
+        luaL_checkstack(L, given, "too many arguments");
+        for (int i = o->script + 1; i < o->argc; i++) lua_pushstring(L, o->argv[i]);
+    }
+    return report(L, status ? status : call(L, given > 0 ? given : 0));
+}
+
+/* ---- the prompt: lua/tide/prompt, over these ---- */
+
+static int handle_error(lua_State *L) { /* upvalue: the prompt's own handler */
+    stop_hook_off(L);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* run(function, handler) -> true, results... or false, message, whether it was Ctrl-C */
+static int prompt_run(lua_State *L) {
+    bool stopped;
+    lua_settop(L, 2);
+    lua_pushcclosure(L, handle_error, 1);
+    lua_insert(L, 1);
+    int status = stop_pcall(L, 0, LUA_MULTRET, 1, &stopped);
+    lua_pushboolean(L, status == LUA_OK);
+    lua_replace(L, 1);
+    if (status != LUA_OK) lua_pushboolean(L, stopped);
+    return lua_gettop(L);
+}
+
+static int prompt(lua_State *L) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "tide.prompt");
+    if (report(L, lua_pcall(L, 1, 1, 0))) return 1;
+    line_open(L);
+    lua_pushcfunction(L, prompt_run);
+    lua_setfield(L, -2, "run");
+    stop_at_prompt(true);
+    int status = lua_pcall(L, 1, 0, 0);
+    stop_at_prompt(false);
+    return report(L, status);
+}
+
+static int run(lua_State *L, const options *o) {
+    const char *script = o->script < o->argc ? o->argv[o->script] : NULL;
+    bool input = script ? !strcmp(script, "-") : !o->code && !o->interactive && !isatty(0);
+    bool at_prompt = o->interactive || (!script && !o->code && !input);
+    lua_createtable(L, o->argc - o->script, o->script + 1);
+    for (int i = 0; i < o->argc; i++) {
+        lua_pushstring(L, o->argv[i]);
+        lua_rawseti(L, -2, i - o->script);
+    }
+    lua_setglobal(L, "arg");
+    if ((o->code || input || at_prompt) && require(L, "tide", "tide"))
+        return 1; /* at hand where files say require */
+    if (run_options(L, o)) return 1;
+    if ((script || input) && run_script(L, o, input ? NULL : script)) return 1;
+    return at_prompt ? prompt(L) : 0;
 }
 
 int main(int argc, char **argv) {
@@ -182,75 +268,23 @@ int main(int argc, char **argv) {
         if (n < 0) return fprintf(stderr, "tide: %s is no black box\n", argv[2]), 1;
         return 0;
     }
-    int script = 1;
-    for (; script < argc && argv[script][0] == '-' && argv[script][1]; script++) {
-        const char *a = argv[script];
-        if (!strcmp(a, "--version") || !strcmp(a, "-v")) return print_version(), 0;
-        if (!strcmp(a, "--help") || !strcmp(a, "-h")) return usage(stdout, 0);
-        if (!strcmp(a, "-e") || !strcmp(a, "-l"))
-            script++;
-        else if (strcmp(a, "-i"))
-            return fprintf(stderr, "tide: unknown option %s\n", a), usage(stderr, 1);
-    }
-    if (script > argc) return usage(stderr, 1);
+    options o = {.argc = argc, .argv = argv};
+    int status = read_options(&o);
+    if (status) return status - 1;
     lua_State *L = luaL_newstate();
     if (!L) return fprintf(stderr, "tide: no memory for a Lua state\n"), 1;
+    if (o.no_environment) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+    }
     luaL_openlibs(L);
+    if (o.warnings) lua_warning(L, "@on", 0);
     close_at_exit(L);
-    lua_pushlightuserdata(L, (void *)&stopped);
-    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
+    stop_open(L);
     lua_gc(L, LUA_GCGEN, 0, 0);
     preload(L);
     set_paths(L);
-    lua_createtable(L, argc - script, script + 1);
-    for (int i = 0; i < argc; i++) {
-        lua_pushstring(L, argv[i]);
-        lua_rawseti(L, -2, i - script);
-    }
-    lua_setglobal(L, "arg");
-    int status = 0;
-    bool interactive = false, ran = false;
-    bool code = false;
-    for (int i = 1; i < script && i < argc; i++) code |= !strcmp(argv[i], "-e") || !strcmp(argv[i], "-i");
-    if (code) { /* -e and the prompt have tide at hand, as scripts have after require */
-        lua_getglobal(L, "require");
-        lua_pushliteral(L, "tide");
-        status = report(L, lua_pcall(L, 1, 1, 0));
-        if (!status) lua_setglobal(L, "tide");
-    }
-    for (int i = 1; i < script && !status; i++) {
-        if (!strcmp(argv[i], "-e")) {
-            int s = luaL_loadbuffer(L, argv[i + 1], strlen(argv[i + 1]), "=(command line)");
-            status = report(L, s ? s : call(L, 0));
-            i++, ran = true;
-        } else if (!strcmp(argv[i], "-l")) {
-            lua_getglobal(L, "require");
-            lua_pushstring(L, argv[++i]);
-            int s = lua_pcall(L, 1, 1, 0);
-            status = report(L, s);
-            if (!s) lua_setglobal(L, argv[i]);
-        } else {
-            interactive = true;
-        }
-    }
-    if (!status && script < argc) {
-        bool input = !strcmp(argv[script], "-");
-        int s = luaL_loadfile(L, input ? NULL : argv[script]);
-        if (!s) {
-            for (int i = script + 1; i < argc; i++) lua_pushstring(L, argv[i]);
-            s = call(L, argc - script - 1);
-        }
-        status = report(L, s);
-        ran = true;
-    }
-    if (!status && (interactive || !ran)) {
-        if (!interactive && !code) {
-            lua_getglobal(L, "require");
-            lua_pushliteral(L, "tide");
-            if (!report(L, lua_pcall(L, 1, 1, 0))) lua_setglobal(L, "tide");
-        }
-        prompt(L);
-    }
+    status = run(L, &o);
     lua_close(L);
     return status;
 }

@@ -256,7 +256,7 @@ static tide_status step(walk_t *w, tide_node *n) {
                     stand[i] = (tide_tensor){.meta = n->meta[i], .cx = cx}, in[i] = &stand[i];
             e = op->vjp(cx, &c, gy, need, gx);
         } else {
-            e = tide_vjp(cx, op, &c, n->meta, gy, need, gx);
+            e = tide_vjp(cx, op, &c, n->meta, gy, need, gx, n->plan_age == cx->door->vjps_age ? n->plan : NULL);
         }
     }
     cx->opname = name;

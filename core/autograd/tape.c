@@ -144,10 +144,21 @@ static void adopt(tide_context *cx, tide_tensor *t, tide_node *n, uint32_t out) 
 }
 
 /* Which inputs and outputs the gradient of the inputs `need` reads. */
-static tide_status uses_of(tide_context *cx, const tide_call *call, uint32_t need, uint64_t *uses) {
+static tide_status uses_of(tide_context *cx, const tide_call *call, uint32_t need, tide_ready *ready,
+                           uint64_t *uses, const tide_vjp_plan **plan) {
     const tide_op *op = &tide_op_table[call->op];
     *uses = op->saves_in | (uint64_t)op->saves_out << 32;
-    return op->vjp ? TIDE_OK : tide_saves(cx, op, call, need, uses);
+    *plan = NULL;
+    if (op->vjp) return TIDE_OK;
+    *uses = 0;
+    if (!need) return TIDE_OK;
+    if (ready && ready->plan && ready->plan_age == cx->door->vjps_age && ready->plan->want == need)
+        *plan = ready->plan;
+    else if (!(*plan = tide_vjp_plan_for(cx, op, call, need)))
+        return tide_pending(cx);
+    if (ready) ready->plan = *plan, ready->plan_age = cx->door->vjps_age;
+    *uses = (*plan)->uses;
+    return TIDE_OK;
 }
 
 static uint32_t tracked_of(const tide_call *call) { /* bit i: input i, of the first 32 */
@@ -189,7 +200,8 @@ static tide_status before(void *state, tide_context *cx, tide_call *call, bool *
                          "change the whole tensor, or clone() the view first");
     const tide_op *op = &tide_op_table[call->op];
     uint64_t uses;
-    tide_status e = op->nograd ? TIDE_OK : uses_of(cx, call, tracked_of(call), &uses);
+    const tide_vjp_plan *plan;
+    tide_status e = op->nograd ? TIDE_OK : uses_of(cx, call, tracked_of(call), NULL, &uses, &plan);
     for (uint32_t i = 0; i < call->nin && i < 32 && !e && !op->nograd; i++)
         if ((uses >> i & 1) && call->in[i] && call->in[i]->storage == t->storage)
             e = tide_fail(
@@ -213,7 +225,8 @@ static tide_status after(void *state, tide_context *cx, tide_call *call, bool le
     tide_node *n = node_new(cx, call);
     if (!n) return tide_pending(cx);
     uint64_t uses;
-    tide_status e = uses_of(cx, call, n->need, &uses);
+    tide_status e = uses_of(cx, call, n->need, cx->door->ready, &uses, &n->plan);
+    n->plan_age = cx->door->vjps_age;
     if (!e && (call->flags & TIDE_INPLACE)) e = part(cx, call->in[0]);
     if (!e) {
         for (uint32_t i = 0; i < call->nin && i < 32; i++)
@@ -259,6 +272,7 @@ tide_status tide_tape_open(tide_context *cx) {
     cx->door->tape = (tide_observer){.state = cx->tape, .before = before, .after = after};
     cx->tensors->dropped = dropped;
     cx->closing[cx->nclosing++] = closing;
+    cx->nlasting = cx->nclosing;
     return TIDE_OK;
 }
 

@@ -21,9 +21,11 @@ struct tide_node {
     uint16_t op, flags;
     uint16_t nin, nout;
     uint32_t site, nattr;
-    uint32_t need;              /* bit i: input i wants a gradient (the first 32) */
-    uint64_t mark;              /* the walk that has seen it */
-    bool spent;                 /* its saved tensors are gone */
+    uint32_t need;             /* bit i: input i wants a gradient (the first 32) */
+    uint64_t mark;             /* the walk that has seen it */
+    bool spent;                /* its saved tensors are gone */
+    const tide_vjp_plan *plan; /* of its gradient, while the plans are of plan_age */
+    uint32_t plan_age;
     uint32_t epoch, leaf;       /* trace/: the recorded step and the call in it that this is */
     struct tide_custom *custom; /* a function written outside: its backward */
     struct {

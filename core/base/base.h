@@ -45,6 +45,7 @@ tide_status tide_run_tiles(tide_context *cx, int ntiles, double work, size_t scr
                            void *arg);
 int tide_threads(const tide_context *cx);
 int tide_threads_ran(const tide_context *cx);  /* distinct threads that ran tiles of the last list */
+int tide_most_threads(const tide_context *cx); /* most of any list; 0: every list ran on its caller alone */
 bool tide_small_tiles(const tide_context *cx); /* TIDE_TILE=small: cut everything into many tiles (tests) */
 
 /* ---- blackbox.c: the last operations, readable after SIGKILL ---- */

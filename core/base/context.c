@@ -82,9 +82,12 @@ void tide_close(tide_context *cx) {
     /* In a forked child the threads to join do not exist, locks may be held for ever, and the ring file is the
      * parent's: everything is left as it is. */
     if (!cx || (cx->alive && tide_forked(cx))) return;
-    while (cx->nclosing > 0) cx->closing[--cx->nclosing](cx);
+    while (cx->nclosing > cx->nlasting) cx->closing[--cx->nclosing](cx);
     if (cx->box) tide_blackbox_close(cx);
     if (cx->pool) tide_pool_close(cx);
+    cx->closed = true;
+    if (cx->in_use && cx->in_use(cx)) return;
+    while (cx->nclosing > 0) cx->closing[--cx->nclosing](cx);
     if (cx->sites) tide_sites_free(cx);
     if (cx->alive) munmap((void *)(uintptr_t)cx->alive, (size_t)sysconf(_SC_PAGESIZE));
     if (cx->heap) tide_heap_close(cx->heap);

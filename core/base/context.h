@@ -34,13 +34,17 @@ struct tide_context {
     size_t handle_only_bytes; /* tensor/ keeps it up to date; config.pressure is told */
 
     /* Upper floors keep their state here; each sets and frees its own through `closing`. */
-    struct tide_tensors *tensors;       /* tensor/: live tensors, scopes, bytes held by handles only */
-    struct tide_door *door;             /* op/: observers, program cache */
-    struct tide_cpu *cpu;               /* device/cpu/ */
-    struct tide_tape *tape;             /* autograd/ */
-    struct tide_trace *trace;           /* trace/ */
-    void (*closing[8])(tide_context *); /* called by tide_close, last registered first */
-    int nclosing;
+    struct tide_tensors *tensors;           /* tensor/: live tensors, scopes, bytes held by handles only */
+    struct tide_door *door;                 /* op/: observers, program cache */
+    struct tide_cpu *cpu;                   /* device/cpu/ */
+    struct tide_tape *tape;                 /* autograd/ */
+    struct tide_trace *trace;               /* trace/ */
+    void (*closing[8])(tide_context *);     /* called by tide_close, last registered first */
+    int nclosing, nlasting;                 /* the first `nlasting` wait until nothing is in use any more */
+    bool (*in_use)(const tide_context *cx); /* tensor/: tensors are alive; NULL: no */
+    bool closed;                            /* by its owner; the last tensor calls tide_close again */
+    /* tensor/: the biggest holders of memory as lines, for the error that memory is out; may be NULL */
+    void (*holders)(tide_context *cx, char *buffer, size_t n);
 };
 
 const char *tide_site_text(const tide_context *cx, uint32_t site); /* "train.lua:12", "" for site 0 */

@@ -266,11 +266,14 @@ static __attribute__((noinline)) void *alloc_slow(tide_context *cx, unsigned c, 
 static __attribute__((noinline, cold)) void out_of_memory(tide_context *cx, size_t n) {
     const tide_heap *heap = cx->heap;
     unsigned long long live = heap->live;
+    char held[640] = "";
+    if (cx->error) return;
+    if (cx->holders) cx->holders(cx, held, sizeof(held));
     if (heap->limit) {
-        tide_fail(cx, TIDE_EMEM, "out of memory: %zu bytes wanted, %llu in use, limit %zu", n, live,
-                  heap->limit);
+        tide_fail(cx, TIDE_EMEM, "out of memory: %zu bytes wanted, %llu in use, limit %zu%s", n, live,
+                  heap->limit, held);
     } else {
-        tide_fail(cx, TIDE_EMEM, "out of memory: %zu bytes wanted, %llu in use", n, live);
+        tide_fail(cx, TIDE_EMEM, "out of memory: %zu bytes wanted, %llu in use%s", n, live, held);
     }
 }
 

@@ -54,6 +54,7 @@ struct tide_pool {
     atomic_int sleepers;
     atomic_bool quit;
     _Alignas(64) atomic_int ran; /* threads that ran a tile of the list */
+    int most;                    /* the largest `ran` of all lists */
     atomic_bool cancelled;
 
     /* the host's threads */
@@ -322,12 +323,16 @@ tide_status tide_run_tiles(tide_context *cx, int ntiles, double work, size_t scr
         status = run_on_host(pool, nbuffers);
     else
         run_on_workers(pool);
+    int ran = atomic_load(&pool->ran);
+    if (ran > pool->most) pool->most = ran;
     return atomic_load(&pool->cancelled) ? stopped(cx) : status;
 }
 
 int tide_threads(const tide_context *cx) { return cx->threads; }
 
 int tide_threads_ran(const tide_context *cx) { return atomic_load(&cx->pool->ran); }
+
+int tide_most_threads(const tide_context *cx) { return cx->pool->most; }
 
 bool tide_small_tiles(const tide_context *cx) { return cx->small_tiles; }
 

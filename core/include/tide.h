@@ -102,6 +102,8 @@ typedef struct tide_config {
     const char *blackbox; /* path of the ring file; NULL: the ring is kept in memory only */
 } tide_config;
 
+/* Memory: when an allocation would exceed memory_limit or the host's allocator refuses, cached blocks go back,
+ * then `pressure` is called; if that does not help, TIDE_EMEM with the lines that hold most. */
 /* config may be NULL. On failure *out is NULL. */
 TIDE_API tide_status tide_open(const tide_config *config, tide_context **out);
 TIDE_API void
@@ -126,7 +128,10 @@ TIDE_API tide_tensor *tide_empty(tide_context *cx, const tide_meta *meta); /* co
  * NULL). */
 TIDE_API tide_tensor *tide_wrap(tide_context *cx, const tide_meta *meta, void *host, void (*release)(void *),
                                 void *arg);
-TIDE_API tide_tensor *tide_share(tide_context *to, tide_tensor *t); /* the same data in another context */
+/* The same data in another context. Neither context may be in use by another thread during the call; afterwards
+ * each goes its own way, on its own thread, and may close first. Changes in place are not coordinated. NULL: no
+ * memory, the error in `to`; or the compiled step that was to write t failed, the error in t's context. */
+TIDE_API tide_tensor *tide_share(tide_context *to, tide_tensor *t);
 TIDE_API const tide_meta *tide_meta_of(const tide_tensor *t);
 TIDE_API tide_context *tide_context_of(const tide_tensor *t);
 /* Copies all elements, row-major, to or from host memory of exactly nbytes. */
@@ -212,6 +217,8 @@ TIDE_API tide_tensor *tide_clip_grad_norm(tide_context *cx, tide_tensor *const *
 TIDE_API tide_status tide_step_begin(tide_context *cx, const void *key, size_t nkey);
 TIDE_API tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout);
 TIDE_API tide_status tide_step_abort(tide_context *cx); /* instead of end, when the step failed half way */
+/* Forgets the steps whose keys begin with these bytes, but not one that is open. */
+TIDE_API void tide_step_forget(tide_context *cx, const void *prefix, size_t nprefix);
 
 typedef struct tide_counters {
     uint64_t calls;   /* operations executed at the door */
@@ -221,6 +228,7 @@ typedef struct tide_counters {
     uint64_t programs;   /* programs built */
     uint64_t allocs;     /* calls of the host's allocator */
     const char *refused; /* why the last recorded step that cannot be followed cannot, or NULL */
+    uint64_t threads;    /* most threads that shared the tiles of one operation; 0: none were shared */
 } tide_counters;
 TIDE_API void tide_count(tide_context *cx, tide_counters *out);
 

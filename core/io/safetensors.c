@@ -1,13 +1,8 @@
 /* Reading maps the file and believes nothing in it: the header must name every byte of the data once, and every
  * size is checked without wrapping before it is used. */
 #include "io/safetensors.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { MAXHEADER = 100000000 };
 
@@ -27,47 +22,7 @@ static const dtype_row dtypes[] = {
 };
 enum { NDTYPES = sizeof dtypes / sizeof *dtypes };
 
-static tide_status io_error(tide_context *cx, const char *path) {
-    return tide_fail(cx, TIDE_EIO, "%s: %s", path, strerror(errno));
-}
-
 /* ---- reading ---- */
-
-/* Where a file system cannot map: the f->size bytes of the file, in memory. */
-static tide_status read_file(tide_context *cx, const char *path, int fd, tide_st_file *f) {
-    f->map = tide_alloc(cx, f->size);
-    if (!f->map) return TIDE_EMEM;
-    for (size_t n = 0; n < f->size;) {
-        ssize_t k = pread(fd, f->map + n, f->size - n, (off_t)n);
-        if (k == 0) return tide_fail(cx, TIDE_EIO, "%s: the file became shorter while it was read", path);
-        if (k > 0)
-            n += (size_t)k;
-        else if (errno != EINTR)
-            return io_error(cx, path);
-    }
-    return TIDE_OK;
-}
-
-static tide_status map_file(tide_context *cx, const char *path, tide_st_file *f) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    tide_status e = TIDE_OK;
-    if (fd < 0) return io_error(cx, path);
-    if (fstat(fd, &st))
-        e = io_error(cx, path);
-    else if (!S_ISREG(st.st_mode))
-        e = tide_fail(cx, TIDE_EIO, "%s: not a regular file", path);
-    else if ((f->size = (size_t)st.st_size) > 0) {
-        void *p = mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-        f->mapped = p != MAP_FAILED;
-        if (f->mapped)
-            f->map = p;
-        else
-            e = read_file(cx, path, fd, f);
-    }
-    close(fd);
-    return e;
-}
 
 static bool counts(const tide_json *v, uint64_t *out) {
     if (!v || v->type != JSON_INT || v->i < 0) return false;
@@ -105,7 +60,7 @@ static tide_status one(tide_context *cx, const char *path, const tide_json *v, s
         end - begin != bits / 8)
         return tide_fail(cx, TIDE_EFORMAT, "%s: the offsets of '%s' do not fit its shape or the file", path,
                          v->key);
-    e->data = f->map ? f->map + data + begin : NULL;
+    e->data = f->map.data ? f->map.data + data + begin : NULL;
     e->nbytes = (size_t)(end - begin);
     if (e->dtype == TIDE_BOOL)
         for (size_t i = 0; i < e->nbytes; i++)
@@ -124,18 +79,18 @@ static int by_data(const void *a, const void *b) {
 tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
     memset(f, 0, sizeof *f);
     f->cx = cx;
-    tide_status e = map_file(cx, path, f);
+    tide_status e = tide_map_open(cx, path, &f->map);
     uint64_t n = 0;
-    if (!e && f->size < 8)
+    if (!e && f->map.size < 8)
         e = tide_fail(cx, TIDE_EFORMAT, "%s: no safetensors file: shorter than 8 bytes", path);
-    for (int i = 0; i < 8 && !e; i++) n |= (uint64_t)(unsigned char)f->map[i] << (8 * i);
-    if (!e && (n > MAXHEADER || n > f->size - 8))
+    for (int i = 0; i < 8 && !e; i++) n |= (uint64_t)(unsigned char)f->map.data[i] << (8 * i);
+    if (!e && (n > MAXHEADER || n > f->map.size - 8))
         e = tide_fail(cx, TIDE_EFORMAT, "%s: no safetensors file: its header would have %llu bytes", path,
                       (unsigned long long)n);
-    if (!e && (n == 0 || f->map[8] != '{'))
+    if (!e && (n == 0 || f->map.data[8] != '{'))
         e = tide_fail(cx, TIDE_EFORMAT, "%s: the header does not begin with {", path);
-    if (!e) e = tide_json_read(cx, f->map + 8, (size_t)n, &f->doc);
-    size_t data = 8 + (size_t)n, ndata = f->size - data;
+    if (!e) e = tide_json_read(cx, f->map.data + 8, (size_t)n, &f->doc);
+    size_t data = 8 + (size_t)n, ndata = f->map.size - data;
     if (!e) {
         f->n = 0;
         f->entry = tide_alloc0(cx, (f->doc.root->length + 1) * sizeof *f->entry);
@@ -156,14 +111,14 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
     }
     if (!e && f->n) { /* the bytes must be covered without gap and overlap */
         qsort(f->entry, (size_t)f->n, sizeof *f->entry, by_data);
-        const char *at = f->map + data;
+        const char *at = f->map.data + data;
         for (int64_t i = 0; i < f->n && !e; i++) {
             if (f->entry[i].data != at)
                 e = tide_fail(cx, TIDE_EFORMAT, "%s: '%s' overlaps another tensor or leaves a gap", path,
                               f->entry[i].name);
             at = f->entry[i].data + f->entry[i].nbytes;
         }
-        if (!e && at != f->map + f->size)
+        if (!e && at != f->map.data + f->map.size)
             e = tide_fail(cx, TIDE_EFORMAT, "%s: bytes after the last tensor", path);
     } else if (!e && ndata) {
         e = tide_fail(cx, TIDE_EFORMAT, "%s: bytes that belong to no tensor", path);
@@ -175,26 +130,11 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
 void tide_st_close(tide_st_file *f) {
     if (f->entry) tide_release(f->cx, f->entry, (f->doc.root->length + 1) * sizeof *f->entry);
     tide_json_free(f->cx, &f->doc);
-    if (f->mapped)
-        munmap(f->map, f->size);
-    else
-        tide_release(f->cx, f->map, f->size);
+    tide_map_close(f->cx, &f->map);
     memset(f, 0, sizeof *f);
 }
 
 /* ---- writing ---- */
-
-static bool write_all(int fd, const char *p, size_t n) {
-    while (n > 0) {
-        ssize_t k = write(fd, p, n < ((size_t)1 << 30) ? n : (size_t)1 << 30);
-        if (k == 0) errno = ENOSPC;
-        if (k == 0 || (k < 0 && errno != EINTR)) return false;
-        if (k < 0) continue;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
 
 static size_t name_length(const tide_st_entry *e) { return e->name_length ? e->name_length : strlen(e->name); }
 
@@ -314,63 +254,27 @@ static void header(maker *t, const tide_st_entry *const *list, int64_t n, const 
     while (t->n % 8) put(t, " ");
 }
 
-/* A new file beside `path`, whose name is left in `name` (room for path and 48 bytes). */
-static int open_temporary(const char *path, char *name, size_t room) {
-    for (unsigned i = 0;; i++) { /* other threads and processes may be saving to the same path */
-        snprintf(name, room, "%s.tmp-%ld-%u", path, (long)getpid(), i);
-        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
-    }
-}
-
-/* The rename is only sure to outlive a crash once its folder is synced. Some file systems cannot sync folders.
- */
-static bool sync_folder(char *path) {
-    char *slash = strrchr(path, '/');
-    if (slash) slash[slash == path] = 0;
-    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return false;
-    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
-    int kept = errno;
-    close(fd);
-    errno = kept;
-    return ok;
-}
-
-/* Header and data to the file, and the file to the disk. Closes it. */
-static bool write_file(int fd, const maker *t, const tide_st_entry *const *list, int64_t n) {
+/* Header and data, one tensor after another. */
+static tide_status write_file(tide_writer *w, const maker *t, const tide_st_entry *const *list, int64_t n,
+                              const tide_st_source *source) {
     char length[8];
     for (int i = 0; i < 8; i++) length[i] = (char)((uint64_t)t->n >> (8 * i));
-    bool ok = write_all(fd, length, 8) && write_all(fd, t->p, t->n);
-    for (int64_t i = 0; i < n && ok; i++) ok = write_all(fd, list[i]->data, list[i]->nbytes);
-    ok = ok && fsync(fd) == 0;
-    int kept = errno;
-    if (close(fd) && ok) return false;
-    errno = kept;
-    return ok;
-}
-
-static tide_status replace_file(tide_context *cx, const char *path, const maker *t,
-                                const tide_st_entry *const *list, int64_t n) {
-    size_t room = strlen(path) + 48;
-    char *temporary = tide_alloc(cx, room);
-    if (!temporary) return TIDE_EMEM;
-    tide_status e = TIDE_OK;
-    int fd = open_temporary(path, temporary, room);
-    if (fd < 0) {
-        e = io_error(cx, path);
-    } else if (!write_file(fd, t, list, n) || rename(temporary, path)) {
-        e = io_error(cx, path);
-        unlink(temporary);
-    } else if (!sync_folder(temporary)) {
-        e = io_error(cx, path);
+    tide_writer_put(w, length, 8);
+    tide_writer_put(w, t->p, t->n);
+    for (int64_t i = 0; i < n && !w->error; i++) {
+        const char *data = list[i]->data;
+        if (!data && list[i]->nbytes) data = source->bytes(source->arg, list[i]);
+        if (!data && list[i]->nbytes)
+            w->error = tide_fail(w->cx, TIDE_EMEM, "%s: '%s' could not be read", w->path, list[i]->name);
+        else
+            tide_writer_put(w, data, list[i]->nbytes);
     }
-    tide_release(cx, temporary, room);
-    return e;
+    return w->error;
 }
 
 tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n,
-                         const char *const *metadata, int npairs) {
+                         const char *const *metadata, int npairs, const tide_st_source *source,
+                         tide_writer *written) {
     size_t bytes = (size_t)(n + 1) * sizeof(tide_st_entry *);
     const tide_st_entry **list = tide_alloc(cx, bytes);
     if (!list) return TIDE_EMEM;
@@ -391,7 +295,11 @@ tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry
     if (!e) {
         t.n = 0;
         header(&t, list, n, metadata, npairs);
-        e = replace_file(cx, path, &t, list, n);
+        tide_writer w;
+        tide_writer_open(cx, &w, path);
+        write_file(&w, &t, list, n, source);
+        e = tide_writer_close(&w);
+        if (written) *written = w;
     }
     tide_release(cx, t.p, t.room);
     tide_release(cx, list, bytes);

@@ -2,6 +2,7 @@
 #ifndef TIDE_SAFETENSORS_H
 #define TIDE_SAFETENSORS_H
 
+#include "io/file.h"
 #include "io/json.h"
 
 typedef struct {
@@ -17,9 +18,7 @@ typedef struct {
 
 typedef struct tide_st_file {
     tide_context *cx;
-    char *map; /* the whole file */
-    size_t size;
-    bool mapped; /* else read into memory, where the file cannot be mapped */
+    tide_map map;
     tide_json_doc doc;
     tide_st_entry *entry;
     int64_t n;
@@ -30,11 +29,19 @@ typedef struct tide_st_file {
 tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *out);
 void tide_st_close(tide_st_file *file);
 
-/* Writes to a temporary file beside `path`, syncs and renames: on failure `path` is as it was (or new and
- * whole, if only its folder could not be synced). Of an entry, name, dtype, ndim, shape, data and nbytes are
- * read. Entries are written by size of their elements, the widest first, then by name; metadata: npairs keys
- * and values. */
+/* Gives the bytes of entries whose data is NULL, one after another as they are written; they must stay until
+ * the next call. NULL: an error is pending. */
+typedef struct {
+    const char *(*bytes)(void *arg, const tide_st_entry *entry);
+    void *arg;
+} tide_st_source;
+
+/* Writes as tide_writer does: on failure `path` is as it was. Of an entry, name, dtype, ndim, shape, data and
+ * nbytes are read. Entries are written by size of their elements, the widest first, then by name; metadata:
+ * npairs keys and values. source may be NULL where every entry has its data. *written (or NULL) gets size and
+ * crc32c. */
 tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n,
-                         const char *const *metadata, int npairs);
+                         const char *const *metadata, int npairs, const tide_st_source *source,
+                         tide_writer *written);
 
 #endif

@@ -241,6 +241,7 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
         for (uint32_t i = 0; i < call->nin && n < 4; i++)
             if (call->in[i]) shapes[n++] = &call->in[i]->meta;
         tide_blackbox_note(cx, op->name, cx->site, n, shapes);
+        door->ready = fresh ? NULL : ready;
         if (door->tape.after) e = door->tape.after(door->tape.state, cx, call, true);
         if (!e && door->trace.after) e = door->trace.after(door->trace.state, cx, call, true);
     }

@@ -1,8 +1,8 @@
 /* Calling operations from C. */
 #include "op/front.h"
 
-tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr) {
-    tide_tensor *out[TIDE_MAXARGS] = {NULL};
+tide_status tide_calls(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
+                       tide_tensor **out) {
     const tide_op *o = &tide_op_table[op];
     tide_call c = {.op = (uint16_t)op,
                    .nin = (uint32_t)nin,
@@ -11,8 +11,13 @@ tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int ni
                    .out = out,
                    .attr = attr ? attr : o->attr0,
                    .nattr = o->nattr};
-    if (tide_apply(cx, &c)) return NULL;
-    for (int j = 1; j < o->nout; j++) tide_free(out[j]);
+    return tide_apply(cx, &c);
+}
+
+tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr) {
+    tide_tensor *out[TIDE_MAXARGS] = {NULL};
+    if (tide_calls(cx, op, in, nin, attr, out)) return NULL;
+    for (int j = 1; j < tide_op_table[op].nout; j++) tide_free(out[j]);
     return out[0];
 }
 
@@ -38,14 +43,7 @@ tide_tensor *tide_front(tide_context *cx, int op, tide_tensor *const *in, int ni
         attr = copy.bytes;
     }
     tide_tensor *out[TIDE_MAXARGS] = {NULL};
-    tide_call c = {.op = (uint16_t)op,
-                   .nin = (uint32_t)nin,
-                   .nout = o->nout,
-                   .in = (tide_tensor **)in,
-                   .out = out,
-                   .attr = attr ? attr : o->attr0,
-                   .nattr = o->nattr};
-    if (tide_apply(cx, &c)) return NULL;
+    if (tide_calls(cx, op, in, nin, attr, out)) return NULL;
     for (int j = o->nshown; j < o->nout; j++) tide_free(out[j]);
     for (int j = 0; j < o->nshown; j++) {
         tide_scoped(out[j]);

@@ -37,17 +37,9 @@ tide_status kernel_result_end(tide_context *cx, tide_tensor *result, tide_tensor
 
 tide_status kernel_apply(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
                          tide_tensor **out) {
-    const tide_op *o = &tide_op_table[op];
-    tide_call c = {.op = (uint16_t)op,
-                   .nin = (uint32_t)nin,
-                   .nout = o->nout,
-                   .in = (tide_tensor **)in,
-                   .out = out,
-                   .attr = attr ? attr : o->attr0,
-                   .nattr = o->nattr};
     for (int i = 0; i < nin; i++) /* what was to make it failed */
         if (!in[i] && tide_pending(cx)) return tide_pending(cx);
-    return tide_apply(cx, &c);
+    return tide_calls(cx, op, in, nin, attr, out);
 }
 
 tide_tensor *kernel_reshape(tide_context *cx, tide_tensor *t, const tide_meta *m) {

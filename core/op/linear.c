@@ -211,7 +211,7 @@ static tide_tensor *before_activation(tide_context *cx, const tide_call *call, t
                    .attr = gelu ? &form : NULL,
                    .nattr = gelu ? sizeof form : 0};
     tide_meta metas[2] = {gy->meta, gy->meta};
-    tide_vjp(cx, &tide_op_table[f.op], &f, metas, &gy, 1, &g);
+    tide_vjp(cx, &tide_op_table[f.op], &f, metas, &gy, 1, &g, NULL);
     tide_free(z);
     return g;
 }

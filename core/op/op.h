@@ -142,12 +142,16 @@ typedef struct tide_observer {
 } tide_observer;
 
 typedef struct tide_ready tide_ready;
+typedef struct tide_vjp_plan tide_vjp_plan;
 
 typedef struct tide_door {
     tide_observer tape, trace; /* fixed places: an observer that is not there has NULLs */
     int depth;                 /* compositions open now */
     int deriving;              /* plans of gradients in use now */
     tide_cache variants, readies, vjps;
+    uint32_t vjps_age; /* plans of another age are gone */
+    uint64_t vjps_made;
+    tide_ready *ready; /* of the program that ran last */
     struct {
         uint64_t calls, kernels, launches, variants;
     } count;
@@ -193,6 +197,7 @@ typedef struct tide_vjp_head {
         wide;       /* wide: gradients that still vary along dims their input lacks: summed afterwards */
     uint32_t given; /* forward inputs that were there */
     uint64_t uses;  /* forward inputs and outputs passed: 0 until known */
+    uint64_t id;    /* of these attributes but for slots; 0: none */
 } tide_vjp_head;
 
 tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_call *call,
@@ -205,9 +210,6 @@ tide_prog *tide_op_program(tide_context *cx, const tide_op *op, const tide_shape
 uint8_t tide_arg_space(const tide_space *space, int arg); /* ONE, KEPT, REDUCED or POINT */
 void tide_key_attr(const tide_op *op, const void *attr, size_t nattr,
                    uint8_t *out); /* attributes with their slots zeroed */
-/* Which forward inputs and outputs the gradient of a call reads: bit i input i, bit 32+j output j. */
-tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
-                       uint64_t *uses);
 void tide_variants_free(tide_context *cx);
 
 /* ---- ready.c: a program over arguments of given shapes and strides ---- */
@@ -222,6 +224,8 @@ struct tide_ready {
     size_t temp[16];             /* bytes */
     tide_iter *iter[8];          /* a piece: its items, but for the addresses */
     tide_meta *out;              /* nout */
+    const tide_vjp_plan *plan;   /* of its gradient, when last asked for; of age plan_age */
+    uint32_t plan_age;
 };
 
 /* For a call like this one; kept: outputs that came with the call. fresh NULL: only if it is found; else it is
@@ -236,10 +240,25 @@ void tide_readies_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */
 
+/* Which derivatives give the gradients of a call's inputs `want` from those of its outputs. */
+struct tide_vjp_plan {
+    tide_cached entry;
+    uint32_t want, seeded;
+    uint64_t uses; /* forward inputs and outputs that any of them reads: bit i input i, bit 32+j output j */
+    int n;
+    struct {
+        tide_vjp_head *blob; /* the attributes of its TIDE_OP_VJP; the forward ones are put in at each call */
+        tide_space *space;   /* the forward space, where some gradient is wide; else NULL */
+    } group[TIDE_MAXARGS];
+};
+/* For all floating outputs that are shown. Valid while cx->door->vjps_age stays. */
+const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, const tide_call *call,
+                                       uint32_t want);
 /* Gradients of a call's inputs `want` from those of its outputs (NULL: none). Unwanted gx stay NULL; gx[i] may
- * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. */
+ * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. plan: one that may
+ * fit, or NULL. */
 tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
-                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx);
+                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx, const tide_vjp_plan *plan);
 
 static inline const tide_vjp_head *tide_vjp_head_of(const tide_call *call) { return call->attr; }
 const void *tide_vjp_attr(const tide_vjp_head *head);       /* the forward attributes */
@@ -251,7 +270,11 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
 tide_status tide_vjp_infer(tide_shapes *s);
 void tide_vjps_free(tide_context *cx);
 
-/* ---- call.c: calling operations from C ---- */
+/* ---- front.c: calling operations from C ---- */
+/* attr NULL: the defaults; out[]: as in tide_call. */
+tide_status tide_calls(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr,
+                       tide_tensor **out);
+/* The first result; the others are let go. */
 tide_tensor *tide_call1(tide_context *cx, int op, tide_tensor *const *in, int nin, const void *attr);
 #define OP1(cx, OP, attr, ...)                              \
     tide_call1(cx, OP, (tide_tensor *const[]){__VA_ARGS__}, \

@@ -141,7 +141,9 @@ static uint32_t key_of(const tide_op *op, const tide_call *call, uint32_t kept, 
     uint64_t *w = key;
     if (call->nattr + 8u * (2 + (call->nin + call->nout) * (1u + 2 * TIDE_MAXDIM)) > 8u * KEY_WORDS) return 0;
     *w++ = call->op | (uint64_t)call->flags << 16 | (uint64_t)call->nin << 32;
-    if (call->nattr) {
+    if (op->infer == tide_vjp_infer && tide_vjp_head_of(call)->id) {
+        *w++ = tide_vjp_head_of(call)->id;
+    } else if (call->nattr) {
         uint8_t *attr = (uint8_t *)w;
         w += (call->nattr + 7) / 8;
         w[-1] = 0;

@@ -30,6 +30,7 @@ void tide_key_attr(const tide_op *op, const void *attr, size_t nattr, uint8_t *o
     if (op->infer == tide_vjp_infer) { /* the forward attributes' slots; the metas are not part of a key */
         const tide_vjp_head *head = attr;
         tide_key_attr(&tide_op_table[head->op], tide_vjp_attr(head), head->nattr, out + sizeof *head);
+        ((tide_vjp_head *)(void *)out)->id = 0;
         const char *metas = (const char *)tide_vjp_metas(head);
         memset(out + (metas - (const char *)attr), 0, nattr - (size_t)(metas - (const char *)attr));
         return;
@@ -171,7 +172,7 @@ tide_variant *tide_variant_of(tide_context *cx, const tide_op *op, const tide_ca
 tide_variant *tide_variant_vjp(tide_context *cx, const tide_vjp_head *head) {
     uint8_t key[KEY_MAX];
     tide_vjp_head h = *head;
-    h.uses = 0; /* follows from the rest */
+    h.uses = h.id = 0; /* follow from the rest */
     uint32_t n = start_key(key, TIDE_OP_VJP);
     if (head->nattr > KEY_MAX - 512) {
         tide_fail(cx, TIDE_EUNSUP, "gradients of gradients nested too deeply");

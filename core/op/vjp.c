@@ -160,18 +160,8 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
 
 /* ---- plans: which derivatives give the gradients of a call ---- */
 
-typedef struct {
-    tide_cached entry;
-    uint64_t uses; /* forward inputs and outputs that any of them reads */
-    int n;
-    struct {
-        tide_vjp_head *blob; /* the attributes of its TIDE_OP_VJP; the forward ones are put in at each call */
-        tide_space *space;   /* the forward space, where some gradient is wide; else NULL */
-    } group[TIDE_MAXARGS];
-} plan_t;
-
 static void plan_free(tide_context *cx, tide_cached *entry) {
-    plan_t *plan = (plan_t *)entry;
+    tide_vjp_plan *plan = (tide_vjp_plan *)entry;
     for (int i = 0; i < plan->n; i++) {
         tide_release(cx, plan->group[i].blob, blob_size(plan->group[i].blob));
         tide_release(cx, plan->group[i].space, sizeof *plan->group[i].space);
@@ -179,7 +169,10 @@ static void plan_free(tide_context *cx, tide_cached *entry) {
     tide_release(cx, plan, sizeof *plan + plan->entry.nkey);
 }
 
-void tide_vjps_free(tide_context *cx) { tide_cache_clear(cx, &cx->door->vjps, plan_free); }
+void tide_vjps_free(tide_context *cx) {
+    cx->door->vjps_age++;
+    tide_cache_clear(cx, &cx->door->vjps, plan_free);
+}
 
 /* The inputs to be differentiated by one program: all of them, but for pointwise operations only those that are
  * summed over the same dims. Takes them from *want; sets head->want, reduced and wide. */
@@ -203,12 +196,14 @@ static void next_group(const tide_space *sp, tide_vjp_head *head, uint32_t *want
 }
 
 /* head: op, nattr, nin, nout, seeded and given of the call. */
-static plan_t *plan_new(tide_context *cx, const tide_vjp_head *head, const void *attr,
-                        const tide_meta *const *metas, uint32_t want, const void *key, uint32_t nkey) {
-    plan_t *plan = tide_alloc0(cx, sizeof *plan + nkey);
+static tide_vjp_plan *plan_new(tide_context *cx, const tide_vjp_head *head, const void *attr,
+                               const tide_meta *const *metas, uint32_t want, const void *key, uint32_t nkey) {
+    tide_vjp_plan *plan = tide_alloc0(cx, sizeof *plan + nkey);
     if (!plan) return NULL;
     memcpy(plan + 1, key, nkey);
     plan->entry = (tide_cached){.nkey = nkey, .key = plan + 1};
+    plan->want = want;
+    plan->seeded = head->seeded;
     while (want) {
         shapes_t f;
         tide_space sp;
@@ -224,6 +219,7 @@ static plan_t *plan_new(tide_context *cx, const tide_vjp_head *head, const void 
         const tide_variant *v = tide_variant_vjp(cx, b);
         if (!v) break;
         b->uses = v->uses;
+        b->id = ++cx->door->vjps_made;
         plan->uses |= v->uses;
         if (!b->wide) continue;
         tide_space *keep = plan->group[plan->n - 1].space = tide_alloc(cx, sizeof sp);
@@ -238,8 +234,8 @@ static plan_t *plan_new(tide_context *cx, const tide_vjp_head *head, const void 
 enum { KEY_MAX = 4096, LIMIT = 2048 };
 
 /* The plan for a call with inputs and outputs like `metas` (NULL: not given). */
-static plan_t *plan_of(tide_context *cx, const tide_call *call, const tide_meta *const *metas, uint32_t want,
-                       uint32_t seeded) {
+static tide_vjp_plan *plan_of(tide_context *cx, const tide_call *call, const tide_meta *const *metas,
+                              uint32_t want, uint32_t seeded) {
     tide_vjp_head h = {.op = call->op,
                        .nattr = (uint16_t)call->nattr,
                        .nin = (uint8_t)call->nin,
@@ -264,7 +260,7 @@ static plan_t *plan_of(tide_context *cx, const tide_call *call, const tide_meta 
         if (m && a < call->nin) h.given |= 1u << a;
     }
     uint32_t n = (uint32_t)((char *)w - (char *)key), hash = tide_cache_hash(key, n);
-    plan_t *plan = (plan_t *)tide_cache_find(&cx->door->vjps, key, n, hash);
+    tide_vjp_plan *plan = (tide_vjp_plan *)tide_cache_find(&cx->door->vjps, key, n, hash);
     if (plan) return plan;
     plan = plan_new(cx, &h, call->attr, metas, want, key, n);
     if (!plan) return NULL;
@@ -275,21 +271,16 @@ static plan_t *plan_of(tide_context *cx, const tide_call *call, const tide_meta 
     return NULL;
 }
 
-tide_status tide_saves(tide_context *cx, const tide_op *op, const tide_call *call, uint32_t want,
-                       uint64_t *uses) {
+const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, const tide_call *call,
+                                       uint32_t want) {
     const tide_meta *metas[2 * TIDE_MAXARGS];
     uint32_t seeded = 0;
-    *uses = 0;
-    if (!want) return TIDE_OK;
     for (uint32_t i = 0; i < call->nin; i++) metas[i] = call->in[i] ? &call->in[i]->meta : NULL;
     for (uint32_t j = 0; j < call->nout; j++) metas[call->nin + j] = &call->out[j]->meta;
     int shown = op->infer == tide_vjp_infer ? (int)call->nout : op->nshown;
     for (int j = 0; j < shown; j++)
         if (tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype)) seeded |= 1u << j;
-    const plan_t *plan = plan_of(cx, call, metas, want, seeded);
-    if (!plan) return tide_pending(cx);
-    *uses = plan->uses;
-    return TIDE_OK;
+    return plan_of(cx, call, metas, want, seeded);
 }
 
 /* ---- calling it ---- */
@@ -342,16 +333,19 @@ static tide_status run_group(tide_context *cx, tide_vjp_head *b, const tide_spac
 }
 
 tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
-                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx) {
+                     tide_tensor *const *gy, uint32_t want, tide_tensor **gx, const tide_vjp_plan *plan) {
     if (op->vjp) return op->vjp(cx, forward, gy, want, gx);
-    const tide_meta *shapes[2 * TIDE_MAXARGS];
     uint32_t seeded = 0;
     if (!want) return TIDE_OK;
-    for (uint32_t a = 0; a < forward->nin + forward->nout; a++) shapes[a] = metas[a].dtype ? &metas[a] : NULL;
     for (uint32_t j = 0; j < forward->nout; j++)
         if (gy[j]) seeded |= 1u << j;
-    plan_t *plan = plan_of(cx, forward, shapes, want, seeded);
-    if (!plan) return tide_pending(cx);
+    if (!plan || plan->want != want || plan->seeded != seeded) {
+        const tide_meta *shapes[2 * TIDE_MAXARGS];
+        for (uint32_t a = 0; a < forward->nin + forward->nout; a++)
+            shapes[a] = metas[a].dtype ? &metas[a] : NULL;
+        plan = plan_of(cx, forward, shapes, want, seeded);
+        if (!plan) return tide_pending(cx);
+    }
     tide_status e = TIDE_OK;
     cx->door->deriving++;
     for (int g = 0; g < plan->n && !e; g++)

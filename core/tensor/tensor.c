@@ -13,25 +13,44 @@ static void closing(tide_context *cx) {
     cx->tensors = NULL;
 }
 
+static bool in_use(const tide_context *cx) { return cx->tensors->live > 0; }
+
 tide_status tide_tensors_open(tide_context *cx) {
     if (cx->tensors) return TIDE_OK;
     cx->tensors = tide_alloc0(cx, sizeof *cx->tensors);
     if (!cx->tensors) return TIDE_EMEM;
     cx->tensors->idle_limit = 16u << 20;
     cx->closing[cx->nclosing++] = closing;
+    cx->nlasting = cx->nclosing;
+    cx->in_use = in_use;
+    cx->holders = tide_holders_text;
     return TIDE_OK;
 }
 
 /* ---- storage ---- */
 
 static void idle(tide_storage *s, int sign) {
-    if (!s->shared && s->home) s->home->tensors->idle += (uint64_t)sign * s->nbytes;
+    if (s->home) s->home->tensors->idle += (uint64_t)sign * s->nbytes;
+}
+
+/* From here on any thread may hold it: no context counts it any more. */
+static void leave_home(tide_storage *s) {
+    tide_context *cx = s->home;
+    if (!cx) return;
+    if (s->pins == 0) idle(s, -1);
+    if (s->next) s->next->prev = s->prev;
+    if (s->prev)
+        s->prev->next = s->next;
+    else
+        cx->tensors->storages = s->next;
+    s->home = NULL;
 }
 
 static tide_storage *storage(tide_context *cx, size_t nbytes) {
     tide_storage *s = tide_alloc0(cx, sizeof *s);
     if (!s) return NULL;
     atomic_store_explicit(&s->refs, 1, memory_order_relaxed);
+    s->heap = tide_heap_of(cx);
     s->home = cx;
     s->nbytes = nbytes;
     s->site = cx->site;
@@ -43,15 +62,14 @@ static tide_storage *storage(tide_context *cx, size_t nbytes) {
 }
 
 tide_storage *tide_storage_new(tide_context *cx, size_t nbytes) {
-    tide_storage *s = storage(cx, nbytes);
-    if (!s) return NULL;
-    s->heap = tide_heap_of(cx);
-    s->data = tide_alloc(cx, nbytes);
-    if (!s->data) {
-        s->heap = NULL;
-        tide_storage_free(cx, s);
+    void *data = tide_alloc(cx, nbytes);
+    tide_storage *s = data ? storage(cx, nbytes) : NULL;
+    if (!s) {
+        tide_release(cx, data, nbytes);
         return NULL;
     }
+    s->data = data;
+    s->owned = true;
     return s;
 }
 
@@ -65,9 +83,9 @@ tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, voi
     return s;
 }
 
-/* By one thread alone until it is shared. Gives what it was. */
+/* By one thread alone while it has a home. Gives what it was. */
 static inline int64_t count(tide_storage *s, int64_t by) {
-    if (s->shared) return atomic_fetch_add_explicit(&s->refs, by, memory_order_acq_rel);
+    if (!s->home) return atomic_fetch_add_explicit(&s->refs, by, memory_order_acq_rel);
     int64_t was = atomic_load_explicit(&s->refs, memory_order_relaxed);
     atomic_store_explicit(&s->refs, was + by, memory_order_relaxed);
     return was;
@@ -77,25 +95,18 @@ void tide_storage_keep(tide_storage *s) { count(s, 1); }
 
 void tide_storage_free(tide_context *cx, tide_storage *s) {
     if (!s || count(s, -1) > 1) return;
-    if (s->home && s->home == cx) {
-        if (s->pins == 0) idle(s, -1);
-        if (s->next) s->next->prev = s->prev;
-        if (s->prev)
-            s->prev->next = s->next;
-        else
-            cx->tensors->storages = s->next;
-    }
-    if (s->heap && s->data) tide_heap_release(s->heap, cx, s->data, s->nbytes);
+    leave_home(s);
+    if (s->owned) tide_heap_release(s->heap, cx, s->data, s->nbytes);
     if (s->release) s->release(s->arg);
-    tide_release(cx, s, sizeof *s);
+    tide_heap_release(s->heap, cx, s, sizeof *s);
 }
 
 void tide_storage_pin(tide_storage *s) {
-    if (s && s->pins++ == 0) idle(s, -1);
+    if (s && s->home && s->pins++ == 0) idle(s, -1);
 }
 
 void tide_storage_unpin(tide_storage *s) {
-    if (s && --s->pins == 0) idle(s, 1);
+    if (s && s->home && --s->pins == 0) idle(s, 1);
 }
 
 /* ---- tensor ---- */
@@ -155,12 +166,12 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
 
 static void drop(tide_tensor *t) {
     tide_context *cx = t->cx;
-    if (cx->tensors && t->epoch && t->epoch == cx->tensors->epoch && cx->tensors->gone)
-        cx->tensors->gone(cx, t);
-    if (cx->tensors && cx->tensors->dropped) cx->tensors->dropped(cx, t);
+    if (t->epoch && t->epoch == cx->tensors->epoch && cx->tensors->gone) cx->tensors->gone(cx, t);
+    if (cx->tensors->dropped) cx->tensors->dropped(cx, t);
     if (t->storage) tide_storage_free(cx, t->storage);
-    if (cx->tensors) cx->tensors->live--;
+    cx->tensors->live--;
     tide_release(cx, t, sizeof *t);
+    if (cx->closed && !cx->tensors->live) tide_close(cx);
 }
 
 tide_tensor *tide_keep(tide_tensor *t) {
@@ -235,13 +246,9 @@ tide_tensor *tide_share(tide_context *to, tide_tensor *t) {
     memcpy(r->stride, t->stride, sizeof r->stride);
     r->offset = t->offset;
     r->flags |= TIDE_IS_VIEW;
-    tide_storage *s = t->storage;
-    if (!s->shared) {
-        if (s->pins == 0) idle(s, -1);
-        s->shared = true;
-    }
-    tide_storage_keep(s);
-    r->storage = s;
+    leave_home(t->storage);
+    tide_storage_keep(t->storage);
+    r->storage = t->storage;
     return tide_scoped(r);
 }
 
@@ -308,7 +315,10 @@ void tide_holders_text(tide_context *cx, char *buffer, size_t n) {
         const char *where = tide_site_text(cx, top[best].site);
         int w = snprintf(buffer + used, n - used, "\n  %.1f MiB in %d tensors, %s",
                          (double)top[best].bytes / MIB, top[best].count, *where ? where : "made from C");
-        if (w < 0 || (size_t)w >= n - used) break;
+        if (w < 0 || (size_t)w >= n - used) {
+            if (n) buffer[used] = 0;
+            break;
+        }
         used += (size_t)w;
         top[best] = top[--k];
     }

@@ -30,17 +30,18 @@ const char *tide_shape_text(const tide_meta *m, char *buffer);
 /* ---- tensor.c: storages ---- */
 typedef struct tide_storage {
     _Atomic int64_t refs; /* tensors, of any context */
-    tide_heap *heap;      /* whose memory it is; NULL: the host's (release, arg) */
-    tide_context *home;   /* its context, for the lists below; NULL once that has closed */
+    tide_heap *heap;      /* whose memory this struct is, and the data if `owned` */
+    tide_context
+        *home; /* its context, for the lists below; NULL once shared with another, or that has closed */
     void *data;
     size_t nbytes;
     void (*release)(void *arg);
     void *arg;
-    uint32_t version; /* counts changes in place */
-    int32_t pins;     /* references of tensors that are not only Lua handles */
-    uint32_t site;    /* where it was made */
-    uint32_t pending; /* epoch of a followed step that will write it at launch, 0: none */
-    bool shared;      /* with another context: refs change atomically, it does not count as idle */
+    bool owned;                       /* the data are the heap's, not the host's (release, arg) */
+    uint32_t version;                 /* counts changes in place */
+    int32_t pins;                     /* references of tensors that are not only Lua handles */
+    uint32_t site;                    /* where it was made */
+    uint32_t pending;                 /* epoch of a followed step that will write it at launch, 0: none */
     struct tide_storage *next, *prev; /* all storages of `home` */
 } tide_storage;
 

@@ -183,10 +183,11 @@ static tide_status take(tide_context *cx, tide_call *call) {
             if (!w->bound) w->bound = tide_keep(t);
         }
     }
+    if (e) return e;
     if (call->flags & TIDE_INPLACE) call->out[0] = call->in[0];
     tr->position++;
     tr->count.matched++;
-    return e;
+    return TIDE_OK;
 }
 
 /* What stood for values in this run lives on with the record that was launched, not with the others. */
@@ -231,10 +232,13 @@ tide_status tide_follow_before(void *state, tide_context *cx, tide_call *call, b
         tr->ncandidate = k;
     }
     *taken = true;
+    uint32_t given = 0; /* outputs that came with the call; lists have all of theirs */
+    for (uint32_t j = 0; j < call->nout; j++)
+        if (call->out[j]) given |= 1u << (j < 31 ? j : 31);
     tide_status e = take(cx, call);
     for (uint32_t j = 0; j < call->nout && e; j++) {
-        if (call->out[j] && call->out[j] != (call->flags & TIDE_INPLACE ? call->in[0] : NULL))
-            tide_free(call->out[j]);
+        if (given >> (j < 31 ? j : 31) & 1) continue;
+        tide_free(call->out[j]);
         call->out[j] = NULL;
     }
     return e;

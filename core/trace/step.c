@@ -6,8 +6,23 @@ static void step_free(tide_context *cx, tide_step *s) {
     tide_release(cx, s, sizeof *s + s->nkey);
 }
 
+void tide_step_forget(tide_context *cx, const void *prefix, size_t nprefix) {
+    tide_trace *tr = cx->trace;
+    if (!tr) return;
+    for (tide_step **at = &tr->steps; *at;) {
+        tide_step *s = *at;
+        if (s == tr->step || s->nkey < nprefix || memcmp(s->key, prefix, nprefix)) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        step_free(cx, s);
+    }
+}
+
 static void closing(tide_context *cx) {
     tide_trace *tr = cx->trace;
+    cx->tensors->epoch = 0; /* closed within a step */
     tide_record_free(cx, tr->record);
     for (tide_step *s = tr->steps, *next; s; s = next) {
         next = s->next;
@@ -193,6 +208,7 @@ void tide_count(tide_context *cx, tide_counters *out) {
     tide_memory_stats m;
     tide_memory(cx, &m);
     out->allocs = m.allocs;
+    out->threads = (uint64_t)tide_most_threads(cx);
     if (cx->door) {
         out->calls = cx->door->count.calls;
         out->kernels = cx->door->count.kernels;

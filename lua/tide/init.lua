@@ -11,10 +11,22 @@ require "tide.overloads"
 local functional = core.nn.functional
 core.nn = require "tide.nn"
 core.nn.functional = functional
+require "tide.files"
 core.optim = require "tide.optim"
 core.data = require "tide.data"
 core.prune = require "tide.prune"
-core.progress = require "tide.progress"
+
+-- Loaded when they are first used, so that a script starts without them. Completion reads __names.
+local later = { progress = "tide.progress", plot = "tide.plot", help = "tide.help" }
+setmetatable(core, {
+  __names = later,
+  __index = function(_, key)
+    local name = later[key]
+    if not name then return nil end
+    core[key] = require(name)
+    return core[key]
+  end,
+})
 
 --- Frees the tensors made inside when it ends, except what fn returns (also in a table): tide.scope(fn), or
 -- `local s <close> = tide.scope()` and s:keep(t).

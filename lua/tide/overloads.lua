@@ -63,46 +63,19 @@ tide.layer_norm, tide.rms_norm, tide.batch_norm, tide.conv2d, tide.embedding = F
 tide.nn.utils = { clip_grad_norm_ = tide._clip_grad_norm }
 tide.clip_grad_norm_ = tide._clip_grad_norm
 
--- padding = "same" or "valid", as numbers: what stride 1 needs on both sides; an odd rest is padded at the end first
-local function padded(conv, dims)
+-- padding = "same" or "valid", besides numbers
+local function padded(conv)
   return function(x, weight, bias, options)
-    if bias ~= nil and not tide.is_tensor(bias) and options == nil then bias, options = nil, bias end
-    local padding = options and options.padding
-    if type(padding) ~= "string" then
-      if options and next(options) ~= nil then return conv(x, weight, bias, options) end
-      return conv(x, weight, bias)
-    end
+    if bias ~= nil and options == nil and not tide.is_tensor(bias) then bias, options = nil, bias end
+    if options == nil then return conv(x, weight, bias) end
+    if type(options.padding) ~= "string" then return conv(x, weight, bias, options) end
     local o = {}
     for k, v in pairs(options) do o[k] = v end
-    if padding == "valid" then
-      o.padding = 0
-      return conv(x, weight, bias, o)
-    elseif padding ~= "same" then
-      error(("[conv] padding is a number, a pair, 'same' or 'valid', not '%s'"):format(padding), 2)
-    end
-    local stride = o.stride or 1
-    for _, s in ipairs(type(stride) == "table" and stride or { stride }) do
-      if s ~= 1 then error("[conv] padding = 'same' needs stride 1", 2) end
-    end
-    local sizes, all = {}, {}
-    for d = 1, dims do
-      local dilation = type(o.dilation) == "table" and (o.dilation[d] or o.dilation[1]) or o.dilation or 1
-      local total = dilation * (weight.shape[#weight.shape - dims + d] - 1)
-      sizes[d] = total // 2
-      if total % 2 == 1 then all[d] = true end
-    end
-    for d = 1, dims do -- the odd one: a line of zeros at the end of that dim
-      if all[d] then
-        local shape = x.shape
-        shape[#shape - dims + d] = 1
-        x = tide.cat({ x, tide.zeros(shape, { dtype = x.dtype }) }, d - dims - 1)
-      end
-    end
-    o.padding = dims == 1 and sizes[1] or sizes
+    o.pad, o.padding = o.padding, nil
     return conv(x, weight, bias, o)
   end
 end
-F.conv2d, F.conv1d = padded(F.conv2d, 2), F.conv1d and padded(F.conv1d, 1)
+F.conv2d, F.conv1d = padded(F.conv2d), padded(F.conv1d)
 tide.conv2d = F.conv2d
 
 local pool, pool_with_indices = F.max_pool2d, F.max_pool2d_with_indices

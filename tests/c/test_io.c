@@ -279,21 +279,21 @@ static void safetensors_saving(void **state) {
     uint64_t live = live_bytes(cx);
     const char *path = scratch_path("saved.safetensors");
     for (int i = 0; i < 2; i++) { /* also over an old file */
-        assert_int_equal(tide_st_save(cx, path, saved, NSAVED, saved_metadata, 2), TIDE_OK);
+        assert_int_equal(tide_st_save(cx, path, saved, NSAVED, saved_metadata, 2, NULL, NULL), TIDE_OK);
         check_saved(path);
     }
     char again[512], missing[512];
     snprintf(again, sizeof again, "%s", scratch_path("again.safetensors"));
     tide_st_entry turned[NSAVED]; /* the order of the entries does not matter */
     for (int i = 0; i < NSAVED; i++) turned[i] = saved[NSAVED - 1 - i];
-    assert_int_equal(tide_st_save(cx, again, turned, NSAVED, saved_metadata, 2), TIDE_OK);
+    assert_int_equal(tide_st_save(cx, again, turned, NSAVED, saved_metadata, 2, NULL, NULL), TIDE_OK);
     size_t n, m;
     char *x = slurp(scratch_path("saved.safetensors"), &n), *y = slurp(again, &m);
     assert_true(n == m && !memcmp(x, y, n));
     free(x);
     free(y);
     unlink(again);
-    assert_int_equal(tide_st_save(cx, again, NULL, 0, NULL, 0), TIDE_OK);
+    assert_int_equal(tide_st_save(cx, again, NULL, 0, NULL, 0, NULL, NULL), TIDE_OK);
     tide_st_file f;
     assert_int_equal(tide_st_open(cx, again, &f), TIDE_OK);
     assert_int_equal(f.n, 0);
@@ -302,31 +302,32 @@ static void safetensors_saving(void **state) {
 
     static const char *const twice[] = {"k", "1", "k", "2"}, *const broken[] = {"k", "\xff"};
     tide_st_entry wrong[2] = {saved[0], saved[0]};
-    assert_int_equal(tide_st_save(cx, again, wrong, 2, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, wrong, 2, NULL, 0, NULL, NULL), TIDE_EARG);
     assert_non_null(strstr(tide_error(cx, NULL), "two tensors are named 'w'"));
     wrong[0].dtype = TIDE_U8, wrong[0].nbytes = 6; /* of another size, so not next to it in the file */
-    assert_int_equal(tide_st_save(cx, again, wrong, 2, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, wrong, 2, NULL, 0, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
     wrong[0].nbytes = 5;
-    assert_int_equal(tide_st_save(cx, again, wrong, 1, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, wrong, 1, NULL, 0, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
     wrong[0].dtype = 0;
-    assert_int_equal(tide_st_save(cx, again, wrong, 1, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, wrong, 1, NULL, 0, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
     wrong[1].name = "\xff";
-    assert_int_equal(tide_st_save(cx, again, wrong + 1, 1, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, wrong + 1, 1, NULL, 0, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
     wrong[1].name = "__metadata__";
-    assert_int_equal(tide_st_save(cx, again, wrong + 1, 1, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, wrong + 1, 1, NULL, 0, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
-    assert_int_equal(tide_st_save(cx, again, saved, 1, twice, 2), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, saved, 1, twice, 2, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
-    assert_int_equal(tide_st_save(cx, again, saved, 1, broken, 1), TIDE_EARG);
+    assert_int_equal(tide_st_save(cx, again, saved, 1, broken, 1, NULL, NULL), TIDE_EARG);
     tide_error(cx, NULL);
     snprintf(missing, sizeof missing, "%s/no/such", scratch_folder);
-    assert_int_equal(tide_st_save(cx, missing, saved, 1, NULL, 0), TIDE_EIO);
+    assert_int_equal(tide_st_save(cx, missing, saved, 1, NULL, 0, NULL, NULL), TIDE_EIO);
     assert_non_null(strstr(tide_error(cx, NULL), "No such file"));
-    assert_int_equal(tide_st_save(cx, scratch_folder, saved, 1, NULL, 0), TIDE_EIO); /* a folder is there */
+    assert_int_equal(tide_st_save(cx, scratch_folder, saved, 1, NULL, 0, NULL, NULL),
+                     TIDE_EIO); /* a folder is there */
     assert_clean(cx, live);
     tide_close(cx);
 }
@@ -337,7 +338,7 @@ static void safetensors_full_disk(void **state) {
     struct rlimit old, small = {0, 0};
     tide_context *cx = open_context();
     const char *path = scratch_path("saved.safetensors");
-    assert_int_equal(tide_st_save(cx, path, saved, NSAVED, saved_metadata, 2), TIDE_OK);
+    assert_int_equal(tide_st_save(cx, path, saved, NSAVED, saved_metadata, 2, NULL, NULL), TIDE_OK);
     static const char zeros[100000];
     tide_st_entry big = {
         .name = "big", .dtype = TIDE_U8, .ndim = 1, .shape = {100000}, .data = zeros, .nbytes = 100000};
@@ -346,7 +347,7 @@ static void safetensors_full_disk(void **state) {
     small.rlim_max = old.rlim_max;
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &small);
-    tide_status e = tide_st_save(cx, path, &big, 1, NULL, 0);
+    tide_status e = tide_st_save(cx, path, &big, 1, NULL, 0, NULL, NULL);
     setrlimit(RLIMIT_FSIZE, &old);
     signal(SIGXFSZ, SIG_DFL);
     assert_int_equal(e, TIDE_EIO);
@@ -378,7 +379,7 @@ static tide_status open_job(tide_context *cx) {
 }
 
 static tide_status save_job(tide_context *cx) {
-    return tide_st_save(cx, scratch_path("job.safetensors"), saved, NSAVED, saved_metadata, 2);
+    return tide_st_save(cx, scratch_path("job.safetensors"), saved, NSAVED, saved_metadata, 2, NULL, NULL);
 }
 
 static void failing_allocations(void **state) {

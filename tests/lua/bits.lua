@@ -1,4 +1,5 @@
--- Prints "sample hash" for every sample of every operation, its gradients included: lua5.4 bits.lua [small] [compiled]
+-- Prints "sample hash" for every sample of every operation, its gradients included, and on the error output how many
+-- threads shared tiles: lua5.4 bits.lua [small] [compiled]
 local tide = require "tide"
 local samples = require "samples"
 local small, compiled = false, false
@@ -28,3 +29,4 @@ end
 if not small then
   for i, row in ipairs(samples.large) do report(("%s/large%d"):format(row[1], i), row[1], row[2]) end
 end
+io.stderr:write("threads ", tide.counters().threads, "\n")

@@ -487,7 +487,7 @@ describe("files", function()
     for _, d in ipairs { "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool" } do
       dict[d] = tide.tensor({ 0, 1 }, { dtype = d })
     end
-    assert.is_true(tide.save(path, dict, { epoch = "3" }))
+    assert(tide.save(path, dict, { epoch = "3" }))
     local back, meta = tide.load(path)
     assert.same({ epoch = "3" }, meta)
     for name, t in pairs(dict) do

@@ -146,3 +146,20 @@ describe("pruning", function()
     assert.are.equal(0.75, report[#report].sparsity)
   end)
 end)
+
+describe("a compiled function that is gone", function()
+  it("takes its steps with it", function()
+    local w = tide.randn(8, 8)
+    local function several(n)
+      for i = 1, n do
+        local f = tide.compile(function(x) return (x * i):sum() end)
+        for _ = 1, 4 do f(w) end
+      end
+      collectgarbage()
+      collectgarbage()
+      return tide.memory().live
+    end
+    local before = several(5)
+    assert(several(100) <= before + 4096)
+  end)
+end)
