@@ -324,12 +324,9 @@ static tide_tensor *running(double v) { return F64S(SH(3), v, v + 0.5, v + 0.25)
     X(nll_loss, (SH(3, 4)), "a", tide_nll_loss(x[0], INTS(SH(3), 1, 3, 0), F64S(SH(4), 0.5, 2, 1, 3), NULL)) \
     X(nll_loss_none, (SH(2, 3, 2)), "a",                                                                     \
       tide_nll_loss(x[0], INTS(SH(2, 2), 1, 2, 0, 0), NULL, A(nll_loss, 0, TIDE_NLL_LOSS_NONE)))             \
-    X(lstm_gates, (SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3)), "aaaaa", ({                            \
-          tide_tensor *out[2] = {NULL};                                                                      \
-          tide_lstm_gates(x[0], x[1], x[2], x[3], x[4], out)                                                 \
-              ? NULL                                                                                         \
-              : tide_add(out[0], tide_mul(out[1], out[1], NULL), NULL);                                      \
-      }))                                                                                                    \
+    X(lstm_cell_gates, (SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3)), "aaaa",                                     \
+      tide_lstm_cell_gates(x[0], x[1], x[2], x[3]))                                                          \
+    X(lstm_hidden_gate, (SH(2, 3), SH(2, 3)), "aa", tide_lstm_hidden_gate(x[0], x[1]))                       \
     X(gru_gates, (SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3)), "aaaaa",                                \
       tide_gru_gates(x[0], x[1], x[2], x[3], x[4]))
 

@@ -198,7 +198,8 @@ add("nn.functional.conv_transpose1d", call(F(2, 3, 7), F(3, 2, 3), F(2)), call(F
 add("nn.functional.avg_pool2d", call(F(2, 3, 6, 6), 2), call(F(3, 7, 7), { 3, 2 }, { stride = 2, padding = 1, count_include_pad = false }),
   call(F(1, 2, 7, 7), 3, { stride = 2, ceil_mode = true, divisor_override = 5 }))
 add("nn.functional.adaptive_avg_pool2d", call(F(2, 3, 6, 6), 2), call(F(3, 7, 5), { 3, 4 }), call(F(1, 2, 4, 4), { 7, 1 }))
-add("lstm_gates", call(F(2, 3), F(2, 3), F(2, 3), F(2, 3), F(2, 3)), call(F(300), F(300), F(300), F(300), F(300)), call(F(), F(), F(), F(), F()))
+add("lstm_cell_gates", call(F(2, 3), F(2, 3), F(2, 3), F(2, 3)), call(F(300), F(300), F(300), F(300)), call(F(), F(), F(), F()))
+add("lstm_hidden_gate", call(F(2, 3), F(2, 3)), call(F(300), F(300)), call(F(), F()))
 add("gru_gates", call(F(2, 3), F(2, 3), F(2, 3), F(2, 3), F(2, 3)), call(F(300), F(300), F(300), F(300), F(300)), call(F(), F(), F(), F(), F()))
 M.rows = rows
 

@@ -77,7 +77,7 @@ define("gaussian_nll_loss", "input target var full eps reduction", { full = fals
     if v.ndim == x.ndim - 1 then v = v:unsqueeze(-1) else error("[gaussian_nll_loss] var does not fit input", 0) end
   end
   for d = 1, x.ndim do
-    if v.shape[d] ~= s[d] and not (v.shape[d] == 1) then error("[gaussian_nll_loss] var does not fit input", 0) end
+    if v.shape[d] ~= s[d] and v.shape[d] ~= 1 then error("[gaussian_nll_loss] var does not fit input", 0) end
   end
   if v:detach():lt(0):sum():item() > 0 then error("[gaussian_nll_loss] var has negative elements", 0) end
   v = v + (v:detach():clamp(a.eps) - v:detach())

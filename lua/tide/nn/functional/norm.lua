@@ -55,12 +55,9 @@ end)
 
 --- input over its p-norm along dim, which is at least eps.
 define("normalize", "input p dim eps", { p = 2.0, dim = 2, eps = 1e-12 }, function(a)
-  local x, p, norm = a.input, a.p, nil
-  local along = { keepdim = true }
-  if p == 2 then norm = x:square():sum(a.dim, along):sqrt()
-  elseif p == 0 then norm = x:ne(0):sum(a.dim, along):to(x.dtype)
-  elseif p == 1 then norm = x:abs():sum(a.dim, along)
-  elseif p == math.huge then norm = x:abs():amax(a.dim, along)
-  else norm = x:abs():pow(p):sum(a.dim, along):pow(1 / p) end
+  local x, p = a.input, a.p
+  local function over_dim(t, reduce) return t[reduce](t, a.dim, { keepdim = true }) end
+  local norm = p == 2 and over_dim(x:square(), "sum"):sqrt() or p == 0 and over_dim(x:ne(0), "sum"):to(x.dtype)
+    or p == 1 and over_dim(x:abs(), "sum") or p == math.huge and over_dim(x:abs(), "amax") or over_dim(x:abs():pow(p), "sum"):pow(1 / p)
   return x / norm:clamp(a.eps)
 end)

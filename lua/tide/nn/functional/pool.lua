@@ -151,10 +151,10 @@ local function adaptive_max(n)
     want_dims(name, y, n + 1)
     local o, stride = sizes(y, a.output_size, n, name), 1
     for i = n, 1, -1 do -- the last dim first, so that the first of equals in memory's order stays
-      local dim, size, at = a.input.ndim - n + i, a.input.shape[a.input.ndim - n + i], nil
-      y, at = widest(y, dim, o[i])
-      place = place and place:gather(dim, at) + at * stride or at
-      stride = stride * size
+      local dim = a.input.ndim - n + i
+      local values, at = widest(y, dim, o[i])
+      y, place = values, place and place:gather(dim, at) + at * stride or at
+      stride = stride * a.input.shape[dim]
     end
     if a.return_indices then return y, place end
     return y
