@@ -1,6 +1,6 @@
 local tide = require "tide.core"
 local define = require "tide.nn.functional.define"
-local F = tide.nn.functional
+local F, fail = tide.nn.functional, tide._fail
 
 -- true where query i may see key j: j <= i
 local function causal(l, s) return tide.arange(s):le(tide.arange(l):unsqueeze(2)) end
@@ -23,9 +23,9 @@ define("scaled_dot_product_attention", "query key value attn_mask dropout_p is_c
   { dropout_p = 0.0, is_causal = false, enable_gqa = false }, function(a)
   local q, k, v, mask = a.query, a.key, a.value, a.attn_mask
   for name, t in pairs { query = q, key = k, value = v } do
-    if t.ndim < 2 then error(("[scaled_dot_product_attention] %s needs at least 2 dims"):format(name), 0) end
+    if t.ndim < 2 then fail(("[scaled_dot_product_attention] %s needs at least 2 dims"):format(name)) end
   end
-  if mask and a.is_causal then error("[scaled_dot_product_attention] give attn_mask or is_causal, not both", 0) end
+  if mask and a.is_causal then fail("[scaled_dot_product_attention] give attn_mask or is_causal, not both") end
   local dtype, n = q.dtype, q.ndim
   if dtype == "bfloat16" or dtype == "float16" then -- scores and their softmax in float32, rounded once at the end
     q, k, v = q:to("float32"), k:to("float32"), v:to("float32")
@@ -35,7 +35,7 @@ define("scaled_dot_product_attention", "query key value attn_mask dropout_p is_c
   if a.enable_gqa then
     local heads, have = q.shape[n - 2], k.shape[k.ndim - 2]
     if n < 3 or heads % have ~= 0 or heads % v.shape[v.ndim - 2] ~= 0 then
-      error("[scaled_dot_product_attention] the query heads must be a multiple of the key heads", 0)
+      fail("[scaled_dot_product_attention] the query heads must be a multiple of the key heads")
     end
     k, v = repeat_heads(k, heads // have), repeat_heads(v, heads // v.shape[v.ndim - 2])
   end

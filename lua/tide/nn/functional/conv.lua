@@ -1,18 +1,18 @@
 --- Convolutions over volumes, made of those over images: the places of the kernel's depth become channels.
 local tide = require "tide.core"
 local define = require "tide.nn.functional.define"
-local F = tide.nn.functional
+local F, fail = tide.nn.functional, tide._fail
 
 local function triple(x, name)
   if type(x) ~= "table" then return { x, x, x } end
   if #x == 1 then return { x[1], x[1], x[1] } end
-  if #x ~= 3 then error(("[%s] takes a number or three, not %d"):format(name, #x), 0) end
+  if #x ~= 3 then fail(("[%s] takes a number or three, not %d"):format(name, #x)) end
   return x
 end
 
 local function want_dims(name, what, t, low, high)
   if t.ndim < low or t.ndim > high then
-    error(("[%s] %s must have %s dims, not %d"):format(name, what, low == high and low or low .. " or " .. high, t.ndim), 0)
+    fail(("[%s] %s must have %s dims, not %d"):format(name, what, low == high and low or low .. " or " .. high, t.ndim))
   end
 end
 
@@ -37,24 +37,24 @@ define("conv3d", "input weight bias stride padding dilation groups", { stride = 
   want_dims("conv3d", "input", x, 4, 5)
   local stride, dilation = triple(a.stride, "conv3d: stride"), triple(a.dilation, "conv3d: dilation")
   for i = 1, 3 do
-    if stride[i] < 1 or dilation[i] < 1 then error("[conv3d] stride and dilation must be positive", 0) end
+    if stride[i] < 1 or dilation[i] < 1 then fail("[conv3d] stride and dilation must be positive") end
   end
   local batch = x.ndim == 5
   if not batch then x = x:unsqueeze(1) end
   local kd, before, after, flat = w.shape[3], 0, 0, a.padding
   if flat == "same" then
     local all = dilation[1] * (kd - 1)
-    if stride[1] ~= 1 then error("[conv3d] padding = 'same' needs stride 1", 0) end
+    if stride[1] ~= 1 then fail("[conv3d] padding = 'same' needs stride 1") end
     before, after = all // 2, all - all // 2
   elseif flat ~= "valid" then
     local p = triple(flat, "conv3d: padding")
-    if p[1] < 0 then error("[conv3d] padding must not be negative", 0) end
+    if p[1] < 0 then fail("[conv3d] padding must not be negative") end
     before, after, flat = p[1], p[1], { p[2], p[3] }
   end
   x = pad_depth(x, before, after)
   local n, c, d, h, width = table.unpack(x.shape)
   local reach = dilation[1] * (kd - 1) + 1
-  if kd < 1 or d < reach then error(("[conv3d] the kernel reaches over %d positions, the padded input has %d"):format(reach, d), 0) end
+  if kd < 1 or d < reach then fail(("[conv3d] the kernel reaches over %d positions, the padded input has %d"):format(reach, d)) end
   local od, places = (d - reach) // stride[1] + 1, {}
   for k = 1, kd do places[k] = tide.slice(x, 3, 1 + (k - 1) * dilation[1], od, stride[1]) end
   local images = tide.stack(places, 3):permute({ 1, 4, 2, 3, 5, 6 }):reshape({ n * od, c * kd, h, width })
@@ -75,9 +75,9 @@ define("conv_transpose3d", "input weight bias stride padding output_padding grou
   local stride, dilation, padding, more = of "stride", of "dilation", of "padding", of "output_padding"
   local batch = x.ndim == 5
   if not batch then x = x:unsqueeze(1) end
-  if stride[1] < 1 or dilation[1] < 1 or padding[1] < 0 then error("[conv_transpose3d] stride and dilation must be positive, padding not negative", 0) end
+  if stride[1] < 1 or dilation[1] < 1 or padding[1] < 0 then fail("[conv_transpose3d] stride and dilation must be positive, padding not negative") end
   if more[1] < 0 or (more[1] >= stride[1] and more[1] >= dilation[1]) then
-    error(("[conv_transpose3d] output_padding %d must be smaller than stride or dilation"):format(more[1]), 0)
+    fail(("[conv_transpose3d] output_padding %d must be smaller than stride or dilation"):format(more[1]))
   end
   local n, c, d, h, width = table.unpack(x.shape)
   local _, inner, kd, kh, kw = table.unpack(w.shape)
@@ -93,7 +93,7 @@ define("conv_transpose3d", "input weight bias stride padding output_padding grou
   end
   local whole = (d - 1) * stride[1] + dilation[1] * (kd - 1) + 1 + more[1]
   local length = whole - 2 * padding[1]
-  if length < 1 then error(("[conv_transpose3d] the result would have size %d"):format(length), 0) end
+  if length < 1 then fail(("[conv_transpose3d] the result would have size %d"):format(length)) end
   local index = tide.tensor(places, { dtype = "int64" })
   y = tide.zeros({ n, o, whole, oh, ow }, { dtype = x.dtype }):index_add(3, index, y):narrow(3, 1 + padding[1], length)
   if a.bias then y = y + a.bias:reshape({ -1, 1, 1, 1 }) end

@@ -1,11 +1,11 @@
 --- Losses and distances made of other operations.
 local tide = require "tide.core"
 local define = require "tide.nn.functional.define"
-local F = tide.nn.functional
+local F, fail = tide.nn.functional, tide._fail
 
 local function reduced(x, how, name)
   if how == "mean" then return x:mean() elseif how == "sum" then return x:sum() elseif how == "none" then return x end
-  error(("[%s] reduction is 'none', 'mean' or 'sum', not '%s'"):format(name, tostring(how)), 0)
+  fail(("[%s] reduction is 'none', 'mean' or 'sum', not '%s'"):format(name, tostring(how)))
 end
 local function floating(x) return x.dtype:find "float" and x or x:to("float32") end
 
@@ -39,7 +39,7 @@ end, 2)
 define("cosine_embedding_loss", "input1 input2 target margin reduction", { margin = 0.0, reduction = "mean" }, function(a)
   local x, y, t = floating(a.input1), floating(a.input2), a.target
   if t.ndim > 1 or (t.ndim == 1 and x.ndim ~= 2 and y.ndim ~= 2) or (t.ndim == 0 and (x.ndim ~= 1 or y.ndim ~= 1)) then
-    error(("[cosine_embedding_loss] a target of %d dims for inputs of %d and %d"):format(t.ndim, x.ndim, y.ndim), 0)
+    fail(("[cosine_embedding_loss] a target of %d dims for inputs of %d and %d"):format(t.ndim, x.ndim, y.ndim))
   end
   local last, eps = t.ndim + 1, 1e-12
   local function squares(u) return u:square():sum(last) + eps end
@@ -51,7 +51,7 @@ end, 3)
 
 define("margin_ranking_loss", "input1 input2 target margin reduction", { margin = 0, reduction = "mean" }, function(a)
   local x, y, t = a.input1, a.input2, a.target
-  if x.ndim ~= y.ndim or x.ndim ~= t.ndim then error("[margin_ranking_loss] inputs and target must have as many dims", 0) end
+  if x.ndim ~= y.ndim or x.ndim ~= t.ndim then fail("[margin_ranking_loss] inputs and target must have as many dims") end
   return reduced((-t * (x - y) + a.margin):clamp(0), a.reduction, "margin_ranking_loss")
 end, 3)
 
@@ -59,8 +59,8 @@ end, 3)
 define("triplet_margin_loss", "anchor positive negative margin p eps swap reduction",
   { margin = 1.0, p = 2.0, eps = 1e-6, swap = false, reduction = "mean" }, function(a)
   local x, y, z = a.anchor, a.positive, a.negative
-  if x.ndim ~= y.ndim or x.ndim ~= z.ndim then error("[triplet_margin_loss] anchor, positive and negative must have as many dims", 0) end
-  if a.margin <= 0 then error("[triplet_margin_loss] margin must be positive", 0) end
+  if x.ndim ~= y.ndim or x.ndim ~= z.ndim then fail("[triplet_margin_loss] anchor, positive and negative must have as many dims") end
+  if a.margin <= 0 then fail("[triplet_margin_loss] margin must be positive") end
   local function distance(u, v) return F.pairwise_distance(u, v, { p = a.p, eps = a.eps }) end
   local far = distance(x, z)
   if a.swap then far = tide.minimum(far, distance(y, z)) end
@@ -74,12 +74,12 @@ define("gaussian_nll_loss", "input target var full eps reduction", { full = fals
   if not tide.is_tensor(v) then v = tide.full_like(x, v) end
   local s = x.shape
   if v.ndim ~= x.ndim then
-    if v.ndim == x.ndim - 1 then v = v:unsqueeze(-1) else error("[gaussian_nll_loss] var does not fit input", 0) end
+    if v.ndim == x.ndim - 1 then v = v:unsqueeze(-1) else fail("[gaussian_nll_loss] var does not fit input") end
   end
   for d = 1, x.ndim do
-    if v.shape[d] ~= s[d] and v.shape[d] ~= 1 then error("[gaussian_nll_loss] var does not fit input", 0) end
+    if v.shape[d] ~= s[d] and v.shape[d] ~= 1 then fail("[gaussian_nll_loss] var does not fit input") end
   end
-  if v:detach():lt(0):sum():item() > 0 then error("[gaussian_nll_loss] var has negative elements", 0) end
+  if v:detach():lt(0):sum():item() > 0 then fail("[gaussian_nll_loss] var has negative elements") end
   v = v + (v:detach():clamp(a.eps) - v:detach())
   local each = (v:log() + (x - a.target):square() / v) * 0.5
   if a.full then each = each + 0.5 * math.log(2 * math.pi) end

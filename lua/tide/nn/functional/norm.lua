@@ -1,7 +1,7 @@
 --- Normalisations made of layer_norm and batch_norm.
 local tide = require "tide.core"
 local define = require "tide.nn.functional.define"
-local F = tide.nn.functional
+local F, fail = tide.nn.functional, tide._fail
 
 -- a parameter of each channel, over an input of `ndim` dims
 local function over_channels(p, ndim)
@@ -19,12 +19,12 @@ end
 define("group_norm", "input num_groups weight bias eps", { eps = 1e-5 }, function(a)
   local x, groups = a.input, a.num_groups
   local s = x.shape
-  if x.ndim < 2 then error("[group_norm] input needs at least the dims (batch, channels)", 0) end
-  if s[2] == 0 then error("[group_norm] input has no channels", 0) end
-  if groups < 1 or s[2] % groups ~= 0 then error(("[group_norm] %d groups do not divide %d channels"):format(groups, s[2]), 0) end
+  if x.ndim < 2 then fail("[group_norm] input needs at least the dims (batch, channels)") end
+  if s[2] == 0 then fail("[group_norm] input has no channels") end
+  if groups < 1 or s[2] % groups ~= 0 then fail(("[group_norm] %d groups do not divide %d channels"):format(groups, s[2])) end
   for _, key in ipairs { "weight", "bias" } do
     local p = a[key]
-    if p and (p.ndim ~= 1 or p.shape[1] ~= s[2]) then error(("[group_norm] %s does not fit %d channels"):format(key, s[2]), 0) end
+    if p and (p.ndim ~= 1 or p.shape[1] ~= s[2]) then fail(("[group_norm] %s does not fit %d channels"):format(key, s[2])) end
   end
   local rest = s[2] // groups
   for d = 3, x.ndim do rest = rest * s[d] end
@@ -41,7 +41,7 @@ define("instance_norm", "input running_mean running_var weight bias use_input_st
   if not a.use_input_stats then
     return F.batch_norm(x, a.running_mean, a.running_var, a.weight, a.bias, { training = false, eps = a.eps })
   end
-  if x.ndim < 3 then error("[instance_norm] input needs at least the dims (batch, channels, length)", 0) end
+  if x.ndim < 3 then fail("[instance_norm] input needs at least the dims (batch, channels, length)") end
   local n, c = s[1], s[2]
   local function each(t) return t and t:detach():unsqueeze(1):expand({ n, c }):reshape({ n * c }):clone() end
   local mean, var = each(a.running_mean), each(a.running_var)

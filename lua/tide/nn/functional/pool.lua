@@ -1,10 +1,10 @@
 --- Pools over lines and volumes, made of those over images; adaptive pools.
 local tide = require "tide.core"
 local define = require "tide.nn.functional.define"
-local F = tide.nn.functional
+local F, fail = tide.nn.functional, tide._fail
 
 local function want_dims(name, x, low)
-  if x.ndim ~= low and x.ndim ~= low + 1 then error(("[%s] input must have %d or %d dims, not %d"):format(name, low, low + 1, x.ndim), 0) end
+  if x.ndim ~= low and x.ndim ~= low + 1 then fail(("[%s] input must have %d or %d dims, not %d"):format(name, low, low + 1, x.ndim)) end
 end
 
 local function list(x, n, name)
@@ -14,7 +14,7 @@ local function list(x, n, name)
     return out
   end
   if #x == 1 and n > 1 then return list(x[1], n, name) end
-  if #x ~= n then error(("[%s] takes a number or %d, not %d"):format(name, n, #x), 0) end
+  if #x ~= n then fail(("[%s] takes a number or %d, not %d"):format(name, n, #x)) end
   return x
 end
 
@@ -51,7 +51,7 @@ define("avg_pool1d", "input kernel_size stride padding ceil_mode count_include_p
 local function planes(name, x)
   want_dims(name, x, 4)
   local s = x.shape
-  if s[x.ndim - 3] == 0 then error(("[%s] only the batch may be empty"):format(name), 0) end
+  if s[x.ndim - 3] == 0 then fail(("[%s] only the batch may be empty"):format(name)) end
   local lead = x.ndim == 5 and s[1] * s[2] or s[1]
   return x:reshape({ lead, s[x.ndim - 2], s[x.ndim - 1], s[x.ndim] }), s, lead
 end
@@ -101,10 +101,10 @@ local function sizes(x, output_size, n, name)
   local o = type(output_size) == "table" and output_size or list(output_size, n, name)
   local out, last = {}, 0
   for i in pairs(o) do last = math.max(last, i) end
-  if last ~= n then error(("[%s] output_size is a number or %d, not %d"):format(name, n, last), 0) end
+  if last ~= n then fail(("[%s] output_size is a number or %d, not %d"):format(name, n, last)) end
   for i = 1, n do
     out[i] = o[i] or x.shape[x.ndim - n + i]
-    if out[i] < 1 then error(("[%s] output_size must be positive"):format(name), 0) end
+    if out[i] < 1 then fail(("[%s] output_size must be positive"):format(name)) end
   end
   return out
 end
@@ -127,7 +127,7 @@ end, 2)
 -- last element, which changes neither.
 local function widest(x, dim, m)
   local n, shape = x.shape[dim], x.shape
-  if n < 1 then error("[adaptive_max_pool] only the batch may be empty", 0) end
+  if n < 1 then fail("[adaptive_max_pool] only the batch may be empty") end
   local from, width, index = {}, 0, {}
   for i = 0, m - 1 do
     from[i + 1] = i * n // m
