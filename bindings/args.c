@@ -249,7 +249,7 @@ int tide_lua_call(lua_State *L) {
     while (at <= last && lua_isnil(L, last)) last--;
     if (at == last && lua_istable(L, at) && lua_rawlen(L, at) == 0) last--; /* options, all left out */
     if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
-    if (last < top) options(&r, top);
+    if (last < top && lua_istable(L, top)) options(&r, top); /* not the nils in the end */
     for (int k = 0; k < op->narg; k++)
         if (!op->arg[k].optional && !op->arg[k].keyword && !(r.given >> k & 1))
             return tide_lua_error(L, s, op->name, "argument '%s' is missing", op->arg[k].name);
