@@ -278,3 +278,15 @@ describe("shrinking", function()
     fails("nothing to prune", prune.Pruner, model, prune.OneShot { 0.5 }, { structure = "channel" })
   end)
 end)
+
+describe("the example", function()
+  it("prunes a network of digits in four ways", function()
+    local pipe = assert(io.popen(("%s %s/examples/prune.lua --epochs 6"):format(os.getenv "TIDE", os.getenv "TIDE_ROOT")))
+    local text = pipe:read "a"
+    pipe:close()
+    local start, each, all = text:match "RESULT prune accuracy=([%d.]+) each90=([%d.]+) all90=([%d.]+)"
+    assert(start, text)
+    assert.is_true(tonumber(start) > 0.95 and tonumber(each) > 0.8 and tonumber(all) > 0.8, text)
+    assert.matches("\n     95%%", text)
+  end)
+end)
