@@ -219,3 +219,24 @@ describe("recurrent and attention layers", function()
     end)
   end
 end)
+
+describe("help", function()
+  it("says what every layer, function, mask and measure is", function()
+    local function scan(t, path)
+      for key, value in pairs(t) do
+        local call = type(value) == "function" or (type(value) == "table" and rawget(getmetatable(value) or {}, "__call"))
+        if type(key) == "string" and key:sub(1, 1) ~= "_" and call then
+          local text = tide.help(path .. "." .. key)
+          assert(text and text:find "\n", path .. "." .. key .. " is not described")
+        end
+      end
+    end
+    scan(nn, "nn")
+    scan(F, "nn.functional")
+    scan(nn.init, "nn.init")
+    scan(nn.utils.parametrize, "nn.utils.parametrize")
+    scan(tide.prune, "prune")
+    scan(tide.metrics, "metrics")
+    assert.matches("tide.nn.LSTM(input_size, hidden_size, {num_layers = 1, bias = true", tide.help(nn.LSTM), 1, true)
+  end)
+end)

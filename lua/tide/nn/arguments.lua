@@ -9,15 +9,33 @@ local function is_options(x, optional)
   return type(key) == "string" or (key == nil and optional)
 end
 
+-- what readers read, for help: "num_groups, num_channels, {eps = 1e-05, affine = true, dtype?}"
+local signatures = setmetatable({}, { __mode = "k" })
+
+local function shown(value)
+  return type(value) == "string" and ("%q"):format(value) or math.type(value) == "float" and ("%g"):format(value) or tostring(value)
+end
+local function signature(order, needed, defaults)
+  local given, named = {}, {}
+  for i, name in ipairs(order) do
+    local default = (defaults or {})[name]
+    if i <= needed then given[i] = name
+    elseif default == nil then named[#named + 1] = name .. "?"
+    else named[#named + 1] = name .. " = " .. shown(default) end
+  end
+  if #named > 0 then given[#given + 1] = "{" .. table.concat(named, ", ") .. "}" end
+  return table.concat(given, ", ")
+end
+
 --- arguments("group_norm", "input num_groups weight bias eps", 2, { eps = 1e-5 }) is a function that turns what it is called
 -- with into one table by name. The first `needed` must be given.
-return function(name, names, needed, defaults)
+local function arguments(name, names, needed, defaults)
   local order, known = {}, {}
   for word in names:gmatch "%S+" do
     order[#order + 1] = word
     known[word] = true
   end
-  return function(...)
+  local function read(...)
     local given, a = table.pack(...), {}
     local n = given.n
     if is_options(given[n], n > needed) then
@@ -39,4 +57,8 @@ return function(name, names, needed, defaults)
     end
     return a
   end
+  signatures[read] = signature(order, needed, defaults)
+  return read
 end
+
+return setmetatable({ signatures = signatures }, { __call = function(_, ...) return arguments(...) end })

@@ -8,20 +8,25 @@ local function fill(tensor, make)
   return tensor
 end
 
+--- Uniform between a (0) and b (1).
 function M.uniform_(tensor, a, b)
   a, b = a or 0.0, b or 1.0
   return fill(tensor, function(shape, o) return tide.rand(shape, o) * (b - a) + a end)
 end
 
+--- Normal of mean (0) and standard deviation std (1).
 function M.normal_(tensor, mean, std)
   return fill(tensor, function(shape, o) return tide.randn(shape, o) * (std or 1.0) + (mean or 0.0) end)
 end
 
+--- One number everywhere.
 function M.constant_(tensor, value)
   tide.no_grad(function() tensor:fill_(value) end)
   return tensor
 end
+--- Zeros.
 function M.zeros_(tensor) return M.constant_(tensor, 0.0) end
+--- Ones.
 function M.ones_(tensor) return M.constant_(tensor, 1.0) end
 
 -- (out, in, kernel...): how many inputs meet in one output, and the other way round
@@ -33,12 +38,13 @@ local function fans(tensor)
   return s[2] * field, s[1] * field
 end
 
---- Glorot and Bengio 2010.
+--- Uniform, with variance gain^2 2 / (fan in + fan out) (Glorot and Bengio 2010).
 function M.xavier_uniform_(tensor, gain)
   local i, o = fans(tensor)
   local a = (gain or 1.0) * math.sqrt(6.0 / (i + o))
   return M.uniform_(tensor, -a, a)
 end
+--- Normal, with variance gain^2 2 / (fan in + fan out) (Glorot and Bengio 2010).
 function M.xavier_normal_(tensor, gain)
   local i, o = fans(tensor)
   return M.normal_(tensor, 0.0, (gain or 1.0) * math.sqrt(2.0 / (i + o)))
@@ -51,13 +57,14 @@ local function gain_of(a, nonlinearity)
   return math.sqrt(2.0 / (1 + (a or 0.0) ^ 2)) -- leaky_relu with slope a
 end
 
---- He et al., arXiv 1502.01852. options: a, mode ("fan_in", "fan_out"), nonlinearity ("leaky_relu", "relu", ...)
+--- Uniform, with variance gain^2 / fan (He et al., arXiv 1502.01852). options: a, mode ("fan_in", "fan_out"), nonlinearity ("leaky_relu", "relu", ...)
 function M.kaiming_uniform_(tensor, options)
   options = options or {}
   local i, o = fans(tensor)
   local bound = gain_of(options.a, options.nonlinearity) * math.sqrt(3.0 / (options.mode == "fan_out" and o or i))
   return M.uniform_(tensor, -bound, bound)
 end
+--- Normal, with variance gain^2 / fan (He et al., arXiv 1502.01852); options as in kaiming_uniform_.
 function M.kaiming_normal_(tensor, options)
   options = options or {}
   local i, o = fans(tensor)

@@ -9,6 +9,7 @@ Module.__index = Module
 
 local is_tensor = tide.is_tensor
 
+--- Whether x is a layer or a model.
 local function is_module(x)
   local mt = type(x) == "table" and getmetatable(x)
   return mt and mt.__tide_module == true or false

@@ -32,6 +32,7 @@ define("glu", "input dim", { dim = -1 }, function(a)
   return x:narrow(d, 1, size // 2) * x:narrow(d, size // 2 + 1, size // 2):sigmoid()
 end)
 
+--- softmax(-input) along dim.
 define("softmin", "input dim", {}, function(a) return tide.softmax(-a.input, a.dim) end, 2)
 
 for _, name in ipairs { "leaky_relu_", "elu_", "selu_", "celu_", "mish_", "hardsigmoid_", "threshold_", "silu_" } do

@@ -36,6 +36,7 @@ define("pairwise_distance", "x1 x2 p eps keepdim", { p = 2.0, eps = 1e-6, keepdi
   return d:abs():pow(a.p):sum(-1, along):pow(1 / a.p)
 end, 2)
 
+--- 1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1; cos over the last dim.
 define("cosine_embedding_loss", "input1 input2 target margin reduction", { margin = 0.0, reduction = "mean" }, function(a)
   local x, y, t = floating(a.input1), floating(a.input2), a.target
   if t.ndim > 1 or (t.ndim == 1 and x.ndim ~= 2 and y.ndim ~= 2) or (t.ndim == 0 and (x.ndim ~= 1 or y.ndim ~= 1)) then
@@ -49,6 +50,7 @@ define("cosine_embedding_loss", "input1 input2 target margin reduction", { margi
   return reduced(each, a.reduction, "cosine_embedding_loss")
 end, 3)
 
+--- max(0, -target (input1 - input2) + margin): target 1 says that input1 ranks higher, -1 that input2 does.
 define("margin_ranking_loss", "input1 input2 target margin reduction", { margin = 0, reduction = "mean" }, function(a)
   local x, y, t = a.input1, a.input2, a.target
   if x.ndim ~= y.ndim or x.ndim ~= t.ndim then fail("[margin_ranking_loss] inputs and target must have as many dims") end

@@ -31,6 +31,7 @@ local max_lists, avg_lists = { stride = 1, padding = 0, dilation = 1 }, { stride
 -- ---- lines: images of one row ----
 
 local function along_line(name, pool, lists, plain)
+  --- The pool over (batch, channels, length), or without batch: max_pool2d or avg_pool2d of one row; defaults are theirs.
   return function(a)
     want_dims(name, a.input, 2)
     local o = part(a, lists, function(v, neutral) return { neutral, list(v, 1, name)[1] } end)
@@ -72,6 +73,8 @@ local function halves(a, lists, plain, name)
   return { k[2], k[3] }, flat, { k[1], 1 }, deep
 end
 
+--- The largest element of each window of (batch, channels, depth, rows, columns), or without batch; as max_pool2d. return_indices:
+-- also where it was, its position in the volume counted from 0.
 define("max_pool3d", "input kernel_size stride padding dilation ceil_mode return_indices", {}, function(a)
   local x, shape, lead = planes("max_pool3d", a.input)
   local k2, flat, k1, deep = halves(a, max_lists, { "ceil_mode" }, "max_pool3d")
@@ -86,6 +89,7 @@ define("max_pool3d", "input kernel_size stride padding dilation ceil_mode return
   return volume(z, shape, h, w), volume(place, shape, h, w)
 end, 2)
 
+--- The mean of each window of (batch, channels, depth, rows, columns), or without batch; as avg_pool2d.
 define("avg_pool3d", "input kernel_size stride padding ceil_mode count_include_pad divisor_override", {}, function(a)
   local x, shape, lead = planes("avg_pool3d", a.input)
   local k2, flat, k1, deep = halves(a, avg_lists, { "ceil_mode", "count_include_pad" }, "avg_pool3d")
@@ -113,10 +117,12 @@ local means = F.adaptive_avg_pool2d
 define("adaptive_avg_pool2d", "input output_size", {}, function(a)
   return means(a.input, sizes(a.input, a.output_size, 2, "adaptive_avg_pool2d"))
 end, 2)
+--- Means of output_size windows that cover (batch, channels, length) evenly; as adaptive_avg_pool2d.
 define("adaptive_avg_pool1d", "input output_size", {}, function(a)
   want_dims("adaptive_avg_pool1d", a.input, 2)
   return means(a.input:unsqueeze(-2), { 1, sizes(a.input, a.output_size, 1, "adaptive_avg_pool1d")[1] }):squeeze(-2)
 end, 2)
+--- Means of output_size windows that cover (batch, channels, depth, rows, columns) evenly; as adaptive_avg_pool2d.
 define("adaptive_avg_pool3d", "input output_size", {}, function(a)
   local x, shape, lead = planes("adaptive_avg_pool3d", a.input)
   local o = sizes(a.input, a.output_size, 3, "adaptive_avg_pool3d")
@@ -146,6 +152,8 @@ end
 
 local function adaptive_max(n)
   local name = ("adaptive_max_pool%dd"):format(n)
+  --- The largest element of output_size windows that cover the input evenly; as adaptive_avg_pool2d. return_indices: also where
+  -- it was, its position in the input's line, plane or volume counted from 0.
   define(name, "input output_size return_indices", {}, function(a)
     local y, place = a.input, nil
     want_dims(name, y, n + 1)
