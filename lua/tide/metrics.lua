@@ -6,7 +6,16 @@ local tide = require "tide.core"
 local M = {}
 
 local function fail(name, text, ...) tide._fail(("[metrics.%s] "):format(name) .. text:format(...)) end
-local function quiet(fn) return function(...) return tide.no_grad(fn, ...) end end
+local arguments = require "tide.nn.arguments"
+
+-- fn(predictions, targets, ...), two tensors, without recording.
+local function define(name, fn)
+  M[name] = function(predictions, targets, ...)
+    arguments.tensor("metrics." .. name, "predictions", predictions)
+    arguments.tensor("metrics." .. name, "targets", targets)
+    return tide.no_grad(fn, predictions, targets, ...)
+  end
+end
 local function shape(t) return "(" .. table.concat(t.shape, ",") .. ")" end
 
 -- Class numbers of predictions: as they are, or of the largest score of (batch, classes, ...), or of probabilities of class 1.
@@ -37,6 +46,8 @@ end
 --- predictions: class numbers in the shape of targets; scores (batch, classes, ...), whose largest counts; or probabilities of
 -- class 1 in the shape of targets.
 function Classification:update(predictions, targets, name)
+  arguments.tensor("metrics.Classification", "predictions", predictions)
+  arguments.tensor("metrics.Classification", "targets", targets)
   tide.no_grad(function()
     local p, t = classes_of(name or "update", predictions, targets)
     for what, x in pairs { prediction = p, target = t } do
@@ -107,16 +118,16 @@ for name, measure in pairs(measures) do
   Classification[name] = function(self, options) return averaged(self, name, measure, options) end
 end
 
-local function counted(name, predictions, targets, n)
-  return tide.no_grad(function()
-    local p, t = classes_of(name, predictions, targets)
-    if not n and predictions.ndim == targets.ndim + 1 then n = predictions.shape[predictions.ndim == 1 and 1 or 2] end
-    return M.Classification(n or math.max(p:amax():item(), t:amax():item(), 0) + 1):update(p, t, name)
-  end)
+local function counted(name, predictions, targets, options)
+  if options ~= nil and type(options) ~= "table" then fail(name, "options is a table, not a %s", type(options)) end
+  local p, t = classes_of(name, predictions, targets)
+  local n = options and options.num_classes
+  if not n and predictions.ndim == targets.ndim + 1 then n = predictions.shape[predictions.ndim == 1 and 1 or 2] end
+  return M.Classification(n or math.max(p:amax():item(), t:amax():item(), 0) + 1):update(p, t, name)
 end
 
 --- The share of predictions that are right. predictions as in Classification:update.
-M.accuracy = quiet(function(predictions, targets)
+define("accuracy", function(predictions, targets)
   local p, t = classes_of("accuracy", predictions, targets)
   return p:eq(t):to("float64"):mean():item()
 end)
@@ -124,21 +135,20 @@ end)
 --- Of the predictions of a class, the share that is right. options: average ("macro": the mean over the classes that occur;
 -- "micro": of all counts together; "weighted": by the targets' counts; "binary": of the class `positive` (1); "none": a sequence,
 -- the first for class 0), num_classes. 0 where a class is never predicted.
-function M.precision(predictions, targets, options) return counted("precision", predictions, targets, options and options.num_classes):precision(options) end
+define("precision", function(predictions, targets, options) return counted("precision", predictions, targets, options):precision(options) end)
 --- Of the targets of a class, the share that is found; options as in precision.
-function M.recall(predictions, targets, options) return counted("recall", predictions, targets, options and options.num_classes):recall(options) end
+define("recall", function(predictions, targets, options) return counted("recall", predictions, targets, options):recall(options) end)
 --- The harmonic mean of precision and recall of each class; options as in precision.
-function M.f1(predictions, targets, options) return counted("f1", predictions, targets, options and options.num_classes):f1(options) end
+define("f1", function(predictions, targets, options) return counted("f1", predictions, targets, options):f1(options) end)
 
 --- The counts (classes, classes), int64: how often the class of the row (target) was taken for that of the column. options:
 -- num_classes.
-function M.confusion_matrix(predictions, targets, options)
-  return counted("confusion_matrix", predictions, targets, options and options.num_classes):matrix()
-end
+define("confusion_matrix", function(predictions, targets, options) return counted("confusion_matrix", predictions, targets, options):matrix() end)
 
 --- The share of examples whose target is among the k (5) classes of the highest scores. scores (batch, classes), targets (batch).
-M.top_k = quiet(function(scores, targets, k)
+define("top_k", function(scores, targets, k)
   k = k or 5
+  if math.type(k) ~= "integer" or k < 1 then fail("top_k", "k must be a positive integer") end
   if scores.ndim ~= 2 or targets.ndim ~= 1 or scores.shape[1] ~= targets.shape[1] then
     fail("top_k", "scores (batch, classes) and targets (batch) wanted, not %s and %s", shape(scores), shape(targets))
   end
@@ -164,7 +174,7 @@ end
 
 --- The share of false alarms, the share of hits and the thresholds (sequences), from none to all taken as positive. scores and
 -- targets (0 or 1) of one shape.
-M.roc_curve = quiet(function(scores, targets)
+define("roc_curve", function(scores, targets)
   local false_rate, true_rate, thresholds = { 0 }, { 0 }, { math.huge }
   local positives, negatives = descend("roc_curve", scores, targets, function(threshold, p, n)
     true_rate[#true_rate + 1], false_rate[#false_rate + 1], thresholds[#thresholds + 1] = p, n, threshold
@@ -176,7 +186,7 @@ end)
 
 --- The area under a curve of points (sequences of numbers), x in order, by trapezoids.
 function M.auc(x, y)
-  if #x ~= #y or #x < 2 then fail("auc", "two sequences of one length, at least 2, wanted") end
+  if type(x) ~= "table" or type(y) ~= "table" or #x ~= #y or #x < 2 then fail("auc", "two sequences of one length, at least 2, wanted") end
   local area = 0
   for i = 2, #x do area = area + (x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2 end
   return area
@@ -185,7 +195,7 @@ end
 --- The area under the ROC curve: the chance that a positive example scores higher than a negative one, ties counting half (Hanley
 -- and McNeil 1982). scores and targets (0 or 1) of one shape; or scores (batch, classes) and class numbers (batch): the mean over
 -- the classes, each against the others.
-M.roc_auc = quiet(function(scores, targets)
+define("roc_auc", function(scores, targets)
   if scores.ndim == targets.ndim + 1 then
     local sum, n = 0, scores.shape[2]
     for k = 1, n do sum = sum + M.auc(M.roc_curve(scores:select(2, k), targets:eq(k - 1))) end
@@ -196,7 +206,7 @@ end)
 
 --- The mean of precision over the hits, as thresholds fall: sum of (recall - recall before) precision. scores and targets (0 or 1)
 -- of one shape.
-M.average_precision = quiet(function(scores, targets)
+define("average_precision", function(scores, targets)
   local sum, before = 0, 0
   local positives = descend("average_precision", scores, targets, function(_, p, n)
     sum, before = sum + (p - before) * p / (p + n), p
@@ -207,15 +217,15 @@ end)
 
 -- ---- regression ----
 
-local function regression(name, measure)
+local function regression(name, error_of)
   --- An error of predictions, of one shape with targets, in float64, as its name says (as scikit-learn's): mean_squared_error,
   -- root_mean_squared_error, mean_absolute_error, median_absolute_error, max_error, mean_absolute_percentage_error (0.1 is 10 %);
   -- r2 and explained_variance, which are 1 at best.
-  M[name] = quiet(function(predictions, targets)
+  define(name, function(predictions, targets)
     if shape(predictions) ~= shape(targets) then fail(name, "predictions of shape %s do not fit targets of shape %s", shape(predictions), shape(targets)) end
     if predictions:numel() == 0 then fail(name, "no predictions") end
     local p, t = predictions:to("float64"):reshape(-1), targets:to("float64"):reshape(-1)
-    return measure(t - p, t, p):item()
+    return error_of(t - p, t):item()
   end)
 end
 

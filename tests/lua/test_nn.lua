@@ -240,3 +240,40 @@ describe("help", function()
     assert.matches("tide.nn.LSTM(input_size, hidden_size, {num_layers = 1, bias = true", tide.help(nn.LSTM), 1, true)
   end)
 end)
+
+describe("wrong arguments", function()
+  it("are refused where the script called, never inside the library", function()
+    local closed = tide.ones(3)
+    closed:close()
+    local values = { 0, 1, 2, 3, -1, 4, 0.5, 0 / 0, 1e300, -3, "x", "mean", "none", true, false, print, closed, tide.ones(2, 3), tide.ones(4),
+      tide.ones(2, 3, 8), tide.ones(2, 4, 6, 6), tide.tensor({ 0, 1 }, { dtype = "int64" }), tide.ones(0, 3), tide.tensor(true), {}, { 1, 2 },
+      { dtype = "float64" }, { bias = false }, { padding = 1 }, { reduction = "sum" }, { num_layers = 2 }, nn.Linear(3, 2) }
+    local state = 1
+    local function random(n) -- of our own, so that it is the same everywhere
+      state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+      return (state >> 8) % n + 1
+    end
+    local calls = {}
+    for path, t in pairs { nn = nn, ["nn.functional"] = F, metrics = tide.metrics, prune = tide.prune, ["nn.init"] = nn.init, parametrize = nn.utils.parametrize } do
+      for name, value in pairs(t) do
+        local call = type(value) == "function" or (type(value) == "table" and rawget(getmetatable(value) or {}, "__call"))
+        if name:sub(1, 1) ~= "_" and call then calls[#calls + 1] = { path .. "." .. name, value } end
+      end
+    end
+    table.sort(calls, function(a, b) return a[1] < b[1] end)
+    local made, refused = {}, 0
+    for _ = 1, 8000 do
+      local call, args, n = calls[random(#calls)], {}, random(5) - 1
+      if #made > 0 and random(3) == 1 then call = made[random(#made)] end
+      for i = 1, n do args[i] = values[random(#values)] end
+      local ok, result = pcall(call[2], table.unpack(args, 1, n))
+      if ok then
+        if nn.is_module(result) and #made < 100 then made[#made + 1] = { call[1] .. "()", result } end
+      else
+        refused = refused + 1
+        assert(type(result) == "string" and not result:find "lua/tide/[^:]*:%d+:", ("%s: %s"):format(call[1], tostring(result)))
+      end
+    end
+    assert.is_true(refused > 4000 and #made > 50)
+  end)
+end)

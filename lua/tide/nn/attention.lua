@@ -20,7 +20,7 @@ local read_call = arguments("MultiheadAttention", "query key value key_padding_m
 function MultiheadAttention:init(...)
   local a = read(...)
   local e, o = a.embed_dim, { dtype = a.dtype }
-  if e % a.num_heads ~= 0 then tide._fail(("[MultiheadAttention] %d heads do not divide embed_dim %d"):format(a.num_heads, e)) end
+  if a.num_heads < 1 or e % a.num_heads ~= 0 then tide._fail(("[MultiheadAttention] %d heads do not divide embed_dim %d"):format(a.num_heads, e)) end
   self.embed_dim, self.num_heads, self.dropout, self.batch_first = e, a.num_heads, a.dropout, a.batch_first
   local kdim, vdim = a.kdim or e, a.vdim or e
   local function make(name, shape) self[name] = init.xavier_uniform_(tide.empty(shape, o)):requires_grad_(true) end

@@ -9,7 +9,7 @@ local arguments = require "tide.nn.arguments"
 
 local function class(name, affine, track)
   local Norm = Module:extend(name)
-  local read = arguments(name, "num_features eps momentum affine track_running_stats dtype", 1,
+  local read = arguments(name, "num_features eps momentum:number|false affine track_running_stats dtype", 1,
     { eps = 1e-5, momentum = 0.1, affine = affine, track_running_stats = track })
 
   function Norm:init(...)
@@ -39,6 +39,7 @@ local function share(self)
 end
 
 local function want_dims(name, x, dims, features)
+  arguments.tensor(name, "input", x)
   if not dims[x.ndim] then tide._fail(("[%s] an input of %d dims"):format(name, x.ndim)) end
   local channels = x.shape[dims[x.ndim]]
   if channels ~= features then tide._fail(("[%s] %d channels for %d features"):format(name, channels, features)) end

@@ -19,14 +19,14 @@ end
 local function class(name, n, transposed)
   local Conv = Module:extend(name)
   local fn = (transposed and "conv_transpose%dd" or "conv%dd"):format(n)
-  local keys = transposed and "stride padding output_padding groups bias dilation dtype" or "stride padding dilation groups bias dtype"
+  local keys = transposed and "stride padding output_padding groups bias dilation dtype" or "stride padding:sizes|string dilation groups bias dtype"
   local read = arguments(name, "in_channels out_channels kernel_size " .. keys, 3,
     { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, output_padding = transposed and 0 or nil })
 
   function Conv:init(...)
     local a = read(...)
     local k, into, out = each(a.kernel_size, n), a.in_channels, a.out_channels
-    if into % a.groups ~= 0 or out % a.groups ~= 0 then
+    if a.groups < 1 or into % a.groups ~= 0 or out % a.groups ~= 0 then
       tide._fail(("[%s] %d groups do not divide %d and %d channels"):format(name, a.groups, into, out))
     end
     self.in_channels, self.out_channels, self.kernel_size, self.groups = into, out, k, a.groups
@@ -53,6 +53,10 @@ local function class(name, n, transposed)
   end
 
   function Conv:forward(x, output_size)
+    arguments.tensor(name, "input", x)
+    if output_size ~= nil and (not transposed or type(output_size) ~= "table" or #output_size < n) then
+      tide._fail(("[%s] output_size: %s"):format(name, transposed and "a table of sizes wanted" or "there is none"))
+    end
     local options = { groups = self.groups }
     for key, value in pairs(self._options) do options[key] = value end
     if output_size then options.output_padding = more(self, x, output_size) end

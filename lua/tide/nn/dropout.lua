@@ -14,6 +14,7 @@ local function class(name, ndim)
   end
   function Dropout:forward(x)
     if not self.training then return x end
+    arguments.tensor(name, "input", x)
     if not ndim then return tide.nn.functional.dropout(x, { p = self.p }) end
     if x.ndim ~= ndim and x.ndim ~= ndim - 1 then tide._fail(("[%s] an input of %d dims"):format(name, x.ndim)) end
     local shape = x.shape

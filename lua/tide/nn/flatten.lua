@@ -12,6 +12,7 @@ function Flatten:init(...)
 end
 
 function Flatten:forward(x)
+  arguments.tensor("Flatten", "input", x)
   local shape, n = x.shape, #x.shape
   local first, last = self.start_dim, self.end_dim < 0 and n + 1 + self.end_dim or self.end_dim
   local out, size = {}, 1
@@ -24,7 +25,7 @@ end
 
 --- Makes dims of sizes unflattened_size of one dim.
 local Unflatten = Module:extend("Unflatten")
-local read_unflatten = arguments("Unflatten", "dim unflattened_size", 2)
+local read_unflatten = arguments("Unflatten", "dim unflattened_size:table", 2)
 
 function Unflatten:init(...)
   local a = read_unflatten(...)
@@ -32,6 +33,7 @@ function Unflatten:init(...)
 end
 
 function Unflatten:forward(x)
+  arguments.tensor("Unflatten", "input", x)
   local shape, n = x.shape, #x.shape
   local at, out = self.dim < 0 and n + 1 + self.dim or self.dim, {}
   for d = 1, n do

@@ -8,6 +8,7 @@ nn.utils.parametrize = require "tide.nn.parametrize"
 
 --- Marks a tensor as a parameter: it requires a gradient.
 function nn.Parameter(tensor, requires_grad)
+  require("tide.nn.arguments").tensor("nn.Parameter", "tensor", tensor)
   return tensor:detach():requires_grad_(requires_grad == nil or requires_grad)
 end
 

@@ -41,7 +41,7 @@ local GroupNorm = Module:extend("GroupNorm")
 local read_group = arguments("GroupNorm", "num_groups num_channels eps affine dtype", 2, { eps = 1e-5, affine = true })
 function GroupNorm:init(...)
   local a = read_group(...)
-  if a.num_channels % a.num_groups ~= 0 then tide._fail(("[GroupNorm] %d groups do not divide %d channels"):format(a.num_groups, a.num_channels)) end
+  if a.num_groups < 1 or a.num_channels % a.num_groups ~= 0 then tide._fail(("[GroupNorm] %d groups do not divide %d channels"):format(a.num_groups, a.num_channels)) end
   self.num_groups, self.num_channels, self.eps = a.num_groups, a.num_channels, a.eps
   if a.affine then affine(self, { a.num_channels }, a.dtype, true) end
 end

@@ -2,6 +2,7 @@
 -- module.parametrizations.weight.original, which is trained. tide.nn.utils.parametrize.
 local tide = require "tide.core"
 local module = require "tide.nn.module"
+local arguments = require "tide.nn.arguments"
 local M = {}
 
 -- What belongs to one name: `original`, and the functions (or modules) in order.
@@ -38,6 +39,7 @@ end
 
 --- Whether a parameter, or any of the module's, is parametrized.
 function M.is_parametrized(m, name)
+  arguments.one("module", "is_parametrized", "module", m)
   local lists = rawget(m, "parametrizations")
   if not lists or getmetatable(lists) ~= Lists then return false end
   if name then return rawget(lists, name) ~= nil end
@@ -50,7 +52,9 @@ end
 --- From now on module[name] is fn(original): a function or a module of one tensor, which gives one of the same shape. Several are
 -- applied in the order in which they came. Optimizers made before keep working: original is the parameter itself.
 function M.register_parametrization(m, name, fn)
-  if not module.is_module(m) then error("register_parametrization: expected a module", 2) end
+  arguments.one("module", "register_parametrization", "module", m)
+  arguments.one("string", "register_parametrization", "name", name)
+  arguments.one("function", "register_parametrization", "function", fn)
   if not M.is_parametrized(m, name) then
     local original = rawget(m, name)
     if not tide.is_tensor(original) then error(("register_parametrization: the module has no parameter '%s'"):format(name), 2) end

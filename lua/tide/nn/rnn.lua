@@ -48,6 +48,12 @@ local function make_weights(self, suffix, from, gates, a)
   make("bias_hh", { gates * hidden })
 end
 
+-- {hidden, cell}
+local function both(name, state)
+  if type(state) ~= "table" then tide._fail(("[%s] the state is {hidden, cell}, not a %s"):format(name, tide.is_tensor(state) and "tensor" or type(state))) end
+  return arguments.tensor(name, "hidden state", state[1]), arguments.tensor(name, "cell state", state[2])
+end
+
 local function class(name)
   local kind, Recurrent = kinds[name], Module:extend(name)
   local read = arguments(name, "input_size hidden_size num_layers " .. (kind.steps and "nonlinearity " or "") .. "bias batch_first dropout bidirectional dtype", 2,
@@ -80,22 +86,24 @@ local function class(name)
 
   local function want_state(self, state, batch, what)
     local want = { self.num_layers * #self._directions, batch, self.hidden_size }
-    if not tide.is_tensor(state) or table.concat(state.shape, ",") ~= table.concat(want, ",") then
+    if table.concat(state.shape, ",") ~= table.concat(want, ",") then
       tide._fail(("[%s] %s must be a tensor of shape (%s)"):format(name, what, table.concat(want, ",")))
     end
     return state
   end
 
   function Recurrent:forward(x, state)
+    arguments.tensor(name, "input", x)
     if x.ndim ~= 2 and x.ndim ~= 3 then tide._fail(("[%s] an input of %d dims"):format(name, x.ndim)) end
     local alone = x.ndim == 2
     if alone then x = x:unsqueeze(2) elseif self.batch_first then x = x:transpose(1, 2) end
     if x.shape[3] ~= self.input_size then tide._fail(("[%s] inputs of size %d for input_size %d"):format(name, x.shape[3], self.input_size)) end
     if x.shape[1] == 0 then tide._fail(("[%s] the input has no time steps"):format(name)) end
     local batch, h0, c0 = x.shape[2], state, nil
-    if kind.cell and state then h0, c0 = state[1], state[2] end
+    if kind.cell and state then h0, c0 = both(name, state) end
     local function given(t, what)
       if not t then return tide.zeros({ self.num_layers * #self._directions, batch, self.hidden_size }, { dtype = x.dtype }) end
+      arguments.tensor(name, what, t)
       return want_state(self, alone and t:unsqueeze(2) or t, batch, what)
     end
     h0, c0 = given(h0, "hidden state"), kind.cell and given(c0, "cell state")
@@ -133,10 +141,11 @@ local function cell_class(name, kind)
     make_weights(self, "", a.input_size, kind.gates, a)
   end
   function Cell:forward(x, state)
-    local alone = x.ndim == 1
+    local alone = arguments.tensor(name, "input", x).ndim == 1
     local h, c = state, nil
-    if kind.cell and state then h, c = state[1], state[2] end
+    if kind.cell and state then h, c = both(name, state) elseif state then arguments.tensor(name, "state", state) end
     if alone then x = x:unsqueeze(1) end
+    if x.ndim ~= 2 or x.shape[2] ~= self.input_size then tide._fail(("[%s] inputs (batch, %d) wanted"):format(name, self.input_size)) end
     local function given(t) return not t and tide.zeros({ x.shape[1], self.hidden_size }, { dtype = x.dtype }) or alone and t:unsqueeze(1) or t end
     h, c = self._step(tide.nn.functional.linear(x, self.weight_ih, self.bias_ih), given(h), kind.cell and given(c), self.weight_hh, self.bias_hh)
     local function back(t) return alone and t:squeeze(1) or t end

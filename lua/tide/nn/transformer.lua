@@ -11,7 +11,7 @@ local Dropout, LayerNorm = require("tide.nn.dropout").Dropout, require("tide.nn.
 -- layer(src, {src_mask, src_key_padding_mask, is_causal = false}): src (length, batch, d_model), or the batch first; masks as
 -- nn.MultiheadAttention's. activation: "relu", "gelu" or a function.
 local EncoderLayer = Module:extend("TransformerEncoderLayer")
-local read = arguments("TransformerEncoderLayer", "d_model nhead dim_feedforward dropout activation layer_norm_eps batch_first norm_first bias dtype", 2,
+local read = arguments("TransformerEncoderLayer", "d_model nhead dim_feedforward dropout activation:string|function layer_norm_eps batch_first norm_first bias dtype", 2,
   { dim_feedforward = 2048, dropout = 0.1, activation = "relu", layer_norm_eps = 1e-5, batch_first = false, norm_first = false, bias = true })
 local read_call = arguments("TransformerEncoderLayer", "src src_mask src_key_padding_mask is_causal", 1, { is_causal = false })
 
@@ -55,7 +55,7 @@ end
 --- num_layers copies of a layer one after the other, then norm if it is given. Called like a layer: (src, {mask,
 -- src_key_padding_mask, is_causal}).
 local Encoder = Module:extend("TransformerEncoder")
-local read_encoder = arguments("TransformerEncoder", "encoder_layer num_layers norm", 2)
+local read_encoder = arguments("TransformerEncoder", "encoder_layer:module num_layers norm:function", 2)
 local read_encode = arguments("TransformerEncoder", "src mask src_key_padding_mask is_causal", 1)
 
 function Encoder:init(...)

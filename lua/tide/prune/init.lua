@@ -7,6 +7,7 @@
 -- the last prune.shrink(model) makes the layers smaller.
 local tide = require "tide.core"
 local module = require "tide.nn.module"
+local arguments = require "tide.nn.arguments"
 local masks, schedules, shrinking = require "tide.prune.mask", require "tide.prune.schedule", require "tide.prune.shrink"
 
 local M = {}
@@ -71,6 +72,10 @@ end
 -- parametrizations, so that what is masked keeps its value and may come back, instead of zeros in the weights.
 function M.Pruner(model, schedule, options)
   options = options or {}
+  arguments.one("table", "Pruner", "options", options)
+  if not (options.params or options.layers) then arguments.one("module", "Pruner", "model", model) end
+  arguments.one("function", "Pruner", "schedule", schedule)
+  for _, t in ipairs(options.params or {}) do arguments.tensor("Pruner", "params", t) end
   for key in pairs(options) do
     if not known[key] then error(("Pruner: there is no option '%s'"):format(tostring(key)), 2) end
   end
@@ -229,6 +234,7 @@ function M.sparsity(x)
   if module.is_module(x) then
     each_weight(x, add)
   else
+    if getmetatable(x) ~= Pruner then tide._fail("[sparsity] expected a model or a pruner, got " .. type(x)) end
     for _, e in ipairs(x.entries) do add(e.name, e.parametrized and e.tensor * e.keep or e.tensor) end
   end
   report[#report + 1] = { name = "total", total = total, zeros = zeros, sparsity = total > 0 and zeros / total or 0.0 }

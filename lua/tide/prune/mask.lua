@@ -3,7 +3,19 @@ local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
 local parametrize = require "tide.nn.parametrize"
 
+local arguments = require "tide.nn.arguments"
 local M = {}
+
+local function want(name, tensor, sparsity)
+  arguments.tensor(name, "tensor", tensor)
+  arguments.one("number", name, "sparsity", sparsity)
+  if not (sparsity >= 0 and sparsity <= 1) then tide._fail(("[%s] sparsity must lie in [0, 1], not %g"):format(name, sparsity)) end
+end
+local function want_all(name, tensors, sparsity)
+  arguments.one("table", name, "tensors", tensors)
+  if #tensors == 0 then tide._fail(("[%s] there are no tensors"):format(name)) end
+  for _, t in ipairs(tensors) do want(name, t, sparsity) end
+end
 local function quiet(fn) return function(...) return tide.no_grad(fn, ...) end end
 
 -- Halves to even, as Python's round.
@@ -17,6 +29,7 @@ local function kept(n, sparsity) return math.max(round(n * (1 - sparsity)), 1) e
 
 --- Ones where |tensor| is at least its k-th largest, k = max(round(n (1 - sparsity)), 1). Ties are all kept.
 M.magnitude_mask = quiet(function(tensor, sparsity)
+  want("magnitude_mask", tensor, sparsity)
   local size = tensor:detach():abs()
   local n = size:numel()
   if n == 0 then return tide.ones_like(tensor) end
@@ -26,6 +39,7 @@ end)
 
 --- magnitude_mask over several tensors at once: a sequence of masks with one threshold.
 M.global_masks = quiet(function(tensors, sparsity)
+  want_all("global_masks", tensors, sparsity)
   local flat, masks = {}, {}
   for i, t in ipairs(tensors) do flat[i] = t:detach():abs():to("float64"):reshape(-1) end
   local all = tide.cat(flat, 1)
@@ -39,8 +53,10 @@ end)
 -- al., arXiv 2104.08378). A last group of fewer than m keeps n of them.
 M.n_m_mask = quiet(function(tensor, n, m, dim)
   dim = dim or 2
-  if n < 0 or n > m then error(("n_m_mask: %d of %d"):format(n, m), 2) end
-  if tensor.ndim < dim then error(("n_m_mask: a tensor of %d dims has no dim %d"):format(tensor.ndim, dim), 2) end
+  arguments.tensor("n_m_mask", "tensor", tensor)
+  for name, v in pairs { n = n or 0.5, m = m or 0.5, dim = dim } do arguments.one("integer", "n_m_mask", name, v) end
+  if n < 0 or n > m or m < 1 then tide._fail(("[n_m_mask] %d of %d"):format(n, m)) end
+  if dim < 1 or tensor.ndim < dim then tide._fail(("[n_m_mask] a tensor of %d dims has no dim %d"):format(tensor.ndim, dim)) end
   local size = tensor:detach():abs():transpose(dim, tensor.ndim)
   local shape, length = size.shape, size.shape[size.ndim]
   if length == 0 or n == m then return tide.ones_like(tensor) end
@@ -76,6 +92,9 @@ end
 -- them. Returns the mask and its channels (n).
 M.channel_mask = quiet(function(tensor, sparsity, dim, p)
   dim = dim or 1
+  want("channel_mask", tensor, sparsity)
+  arguments.one("integer", "channel_mask", "dim", dim)
+  if dim < 1 or tensor.ndim < dim then tide._fail(("[channel_mask] a tensor of %d dims has no dim %d"):format(tensor.ndim, dim)) end
   local strength = norms(tensor, dim, p or 2)
   local _, best = tide.topk(strength, kept(strength:numel(), sparsity))
   local channels = tide.zeros_like(strength):scatter(1, best, 1.0):to(tensor.dtype)
@@ -92,6 +111,8 @@ end
 --- Channels of several tensors, ranked together by their root mean squares; each tensor keeps one at least. Returns a sequence of
 -- channels.
 M.global_channels = quiet(function(tensors, dims, sparsity)
+  want_all("global_channels", tensors, sparsity)
+  arguments.one("table", "global_channels", "dims", dims)
   local strength, all = {}, {}
   for i, t in ipairs(tensors) do
     local n = t.shape[dims[i]]
@@ -111,7 +132,7 @@ end)
 --- The parametrization that multiplies by a mask, which is a buffer of its own.
 local Mask = Module:extend("Mask")
 function Mask:init(mask) self:register_buffer("mask", mask) end
-function Mask:forward(x) return x * self.mask end
+function Mask:forward(x) return arguments.tensor("Mask", "input", x) * self.mask end
 M.Mask = Mask
 
 local function mask_of(module, name)
@@ -123,7 +144,10 @@ end
 --- From now on module[name] is its values times mask; what is masked keeps its value, gets no gradient, and may come back with
 -- another mask. A second mask takes away more.
 function M.custom_from_mask(module, name, mask)
+  arguments.one("string", "custom_from_mask", "name", name)
+  arguments.tensor("custom_from_mask", "mask", mask)
   local there = mask_of(module, name)
+  if not there and not tide.is_tensor(module[name]) then tide._fail(("[custom_from_mask] the module has no parameter '%s'"):format(name)) end
   if there then
     tide.no_grad(function() there.mask:mul_(mask) end)
   else

@@ -1,6 +1,7 @@
 --- Layers in a row, and their channels that do nothing: found, masked together with what follows, and taken out.
 local tide = require "tide.core"
 local module = require "tide.nn.module"
+local arguments = require "tide.nn.arguments"
 
 local M = {}
 
@@ -30,7 +31,9 @@ end
 -- list and whether it is all that happens to the data.
 function M.chain(model)
   local list, whole = {}, module.is_module(model)
+  if not whole then arguments.one("table", "prune", "model", model) end
   local function add(x)
+    arguments.one("module", "prune", "layer", x)
     if kind(x) == "Sequential" then
       for _, layer in ipairs(x) do add(layer) end
     else

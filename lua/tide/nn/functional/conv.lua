@@ -1,7 +1,21 @@
---- Convolutions over volumes, made of those over images: the places of the kernel's depth become channels.
+--- Convolutions: names of paddings, and volumes, which are made of images: the places of the kernel's depth become channels.
 local tide = require "tide.core"
 local define = require "tide.nn.functional.define"
 local F, fail = tide.nn.functional, tide._fail
+
+-- padding = "same" or "valid", besides numbers
+for n = 1, 2 do
+  local name = ("conv%dd"):format(n)
+  local conv = F[name]
+  --- Cross-correlation of (batch, channels, rows, columns), or of (batch, channels, length), also without batch, with weight (out,
+  -- channels / groups, rows, columns). padding: numbers, "same" (the size stays; the odd one of padding comes last) or "valid".
+  define(name, "input weight bias:tensor stride padding:sizes|string dilation groups", {}, function(a)
+    local o = { stride = a.stride, padding = a.padding, dilation = a.dilation, groups = a.groups }
+    if type(a.padding) == "string" then o.pad, o.padding = a.padding, nil end
+    if next(o) == nil then return conv(a.input, a.weight, a.bias) end
+    return conv(a.input, a.weight, a.bias, o)
+  end, 2)
+end
 
 local function triple(x, name)
   if type(x) ~= "table" then return { x, x, x } end
@@ -31,7 +45,7 @@ end
 
 --- Cross-correlation of (batch, channels, depth, rows, columns), or without batch, with weight (out, channels / groups,
 -- depth, rows, columns). padding: numbers, "same" or "valid".
-define("conv3d", "input weight bias stride padding dilation groups", { stride = 1, padding = 0, dilation = 1, groups = 1 }, function(a)
+define("conv3d", "input weight bias:tensor stride padding:sizes|string dilation groups", { stride = 1, padding = 0, dilation = 1, groups = 1 }, function(a)
   local x, w = a.input, a.weight
   want_dims("conv3d", "weight", w, 5, 5)
   want_dims("conv3d", "input", x, 4, 5)
@@ -66,7 +80,7 @@ define("conv3d", "input weight bias stride padding dilation groups", { stride = 
 end, 2)
 
 --- The transpose (gradient) of conv3d: weight (channels, out / groups, depth, rows, columns).
-define("conv_transpose3d", "input weight bias stride padding output_padding groups dilation",
+define("conv_transpose3d", "input weight bias:tensor stride padding output_padding groups dilation",
   { stride = 1, padding = 0, output_padding = 0, groups = 1, dilation = 1 }, function(a)
   local x, w = a.input, a.weight
   want_dims("conv_transpose3d", "weight", w, 5, 5)
@@ -100,4 +114,4 @@ define("conv_transpose3d", "input weight bias stride padding output_padding grou
   return batch and y or y:squeeze(1)
 end, 2)
 
-for _, name in ipairs { "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d" } do tide[name] = F[name] end
+for _, name in ipairs { "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d" } do tide[name] = F[name] end

@@ -71,7 +71,7 @@ end, 3)
 
 --- The negative log-likelihood under a normal distribution of mean input and variance var (a tensor or a number), which is
 -- at least eps; the gradient sees var as it is.
-define("gaussian_nll_loss", "input target var full eps reduction", { full = false, eps = 1e-6, reduction = "mean" }, function(a)
+define("gaussian_nll_loss", "input target var:tensor|number full eps reduction", { full = false, eps = 1e-6, reduction = "mean" }, function(a)
   local x, v = a.input, a.var
   if not tide.is_tensor(v) then v = tide.full_like(x, v) end
   local s = x.shape

@@ -16,7 +16,7 @@ local function affine(y, weight, bias)
 end
 
 --- Normalises each of num_groups groups of channels of each example (Wu and He, arXiv 1803.08494).
-define("group_norm", "input num_groups weight bias eps", { eps = 1e-5 }, function(a)
+define("group_norm", "input num_groups weight bias:tensor eps", { eps = 1e-5 }, function(a)
   local x, groups = a.input, a.num_groups
   local s = x.shape
   if x.ndim < 2 then fail("[group_norm] input needs at least the dims (batch, channels)") end
@@ -35,7 +35,7 @@ tide.group_norm = F.group_norm
 
 --- Normalises each channel of each example (Ulyanov et al., arXiv 1607.08022); running statistics as batch_norm's, averaged
 -- over the batch. use_input_stats = false: by the running ones.
-define("instance_norm", "input running_mean running_var weight bias use_input_stats momentum eps",
+define("instance_norm", "input running_mean running_var weight bias:tensor use_input_stats momentum eps",
   { use_input_stats = true, momentum = 0.1, eps = 1e-5 }, function(a)
   local x, s = a.input, a.input.shape
   if not a.use_input_stats then

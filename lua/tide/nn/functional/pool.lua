@@ -28,6 +28,19 @@ local function part(a, keys, pick)
 end
 local max_lists, avg_lists = { stride = 1, padding = 0, dilation = 1 }, { stride = 1, padding = 0 }
 
+-- ---- images ----
+
+local values_only, with_indices = F.max_pool2d, F.max_pool2d_with_indices
+F.max_pool2d_with_indices = nil
+--- The largest element of each window of (batch, channels, rows, columns), or without batch; NaN wins, and the first of equals gets
+-- the gradient. stride: kernel_size by default. return_indices: also where it was, its position in the plane counted from 0.
+define("max_pool2d", "input kernel_size stride padding dilation ceil_mode return_indices", {}, function(a)
+  local o = { stride = a.stride, padding = a.padding, dilation = a.dilation, ceil_mode = a.ceil_mode }
+  local apply = a.return_indices and with_indices or values_only
+  if next(o) == nil then return apply(a.input, a.kernel_size) end
+  return apply(a.input, a.kernel_size, o)
+end, 2)
+
 -- ---- lines: images of one row ----
 
 local function along_line(name, pool, lists, plain)
@@ -104,6 +117,7 @@ end, 2)
 local function sizes(x, output_size, n, name)
   local o = type(output_size) == "table" and output_size or list(output_size, n, name)
   local out, last = {}, 0
+  want_dims(name, x, n + 1)
   for i in pairs(o) do last = math.max(last, i) end
   if last ~= n then fail(("[%s] output_size is a number or %d, not %d"):format(name, n, last)) end
   for i = 1, n do
