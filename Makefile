@@ -13,8 +13,8 @@ test: ## run every test; the last line is "N passed, N failed"
 demo: ## train a network on handwritten digits (examples/digits.lua)
 	@sh examples/demo.sh
 
-bench: all ## measure
-	@cmake --build $(BUILD) --target bench
+bench: all ## measure beside PyTorch: make bench PYTHON=path/to/python ROWS=pattern THREADS="1 2" PAIRS=7
+	@ROWS="$(ROWS)" THREADS="$(THREADS)" PAIRS="$(PAIRS)" TIDE_PYTHON="$(PYTHON)" cmake --build $(BUILD) --target bench
 
 check: ## formatting, linters, floors, and the tests under ASan and UBSan
 	@sh tests/check.sh

@@ -224,7 +224,7 @@ static int terminal(lua_State *L) { /* _terminal(fd): columns, rows; nil: no ter
     lua_pushinteger(L, known ? w.ws_row : 24);
     return 2;
 }
-static int seconds(lua_State *L) { /* _seconds(): of a clock that never jumps */
+static int seconds(lua_State *L) { /* seconds(): of a clock that never jumps */
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
@@ -257,7 +257,7 @@ void tide_lua_open_inspect(lua_State *L, tide_lua *s) {
                                    {"_storages", storages},
                                    {"_storage", storage_of},
                                    {"_terminal", terminal},
-                                   {"_seconds", seconds},
+                                   {"seconds", seconds},
                                    {"_random", random_state},
                                    {"operations", operations},
                                    {"parts", parts},

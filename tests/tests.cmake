@@ -61,6 +61,11 @@ elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
 endif()
 
+# ---- the benchmark still runs: every row once, small, without PyTorch ----
+add_test(NAME bench COMMAND ${COUNT} $<TARGET_FILE:tide> ${CMAKE_SOURCE_DIR}/tests/bench/run.lua)
+set_tests_properties(bench PROPERTIES
+  ENVIRONMENT "BENCH_QUICK=1;TIDE_PYTHON=;ROWS=;THREADS=2;LUA_PATH=${CMAKE_SOURCE_DIR}/lua/?.lua\\;${CMAKE_SOURCE_DIR}/lua/?/init.lua")
+
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 

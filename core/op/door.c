@@ -64,11 +64,10 @@ static tide_status check_inplace(tide_context *cx, const tide_call *call, const 
     if ((ff && !tf) || (tide_dtype_is_int((tide_dtype)m->dtype) && t->meta.dtype == TIDE_BOOL))
         return tide_fail(cx, TIDE_EARG, "in place: a %s result cannot be stored in a %s tensor",
                          tide_dtype_name((tide_dtype)m->dtype), tide_dtype_name((tide_dtype)t->meta.dtype));
-    for (int d = 0; d < t->meta.ndim; d++)
-        if (t->stride[d] == 0 && t->meta.shape[d] > 1)
-            return tide_fail(
-                cx, TIDE_EARG,
-                "in place: the tensor is expanded, so one element stands for several; clone() it first");
+    if (tide_is_expanded(t))
+        return tide_fail(
+            cx, TIDE_EARG,
+            "in place: the tensor is expanded, so one element stands for several; clone() it first");
     return TIDE_OK;
 }
 

@@ -195,6 +195,12 @@ void tide_handle_free(tide_tensor *t) {
     if (t && --t->refs == 0) drop(t);
 }
 
+bool tide_is_expanded(const tide_tensor *t) {
+    for (int d = 0; d < t->meta.ndim; d++)
+        if (t->stride[d] == 0 && t->meta.shape[d] > 1) return true;
+    return false;
+}
+
 bool tide_is_contiguous(const tide_tensor *t) {
     int64_t n = 1;
     for (int d = t->meta.ndim - 1; d >= 0; d--) {

@@ -24,6 +24,7 @@ return {
   memory = { "tide.memory()", "Bytes: live, cached, peak, idle (that only Lua's collector holds), and the number of tensors." },
   holders = { "tide.holders()", "The lines of the program whose tensors hold most memory, as text." },
   operations = { "tide.operations()", "The names of all operations." },
+  seconds = { "tide.seconds()", "Seconds of a clock that never jumps, from some moment in the past: subtract two readings to time work." },
   parts = { "tide.parts()", "The instruction set, threads and optional parts of this build, as text." },
   why = { "tide.why(x)", "Why x has a gradient or none, as text." },
   -- several operations under one name, as in PyTorch
