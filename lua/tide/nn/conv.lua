@@ -30,7 +30,7 @@ local function class(name, n, transposed)
       tide._fail(("[%s] %d groups do not divide %d and %d channels"):format(name, a.groups, into, out))
     end
     self.in_channels, self.out_channels, self.kernel_size, self.groups = into, out, k, a.groups
-    self._options = {}
+    self._options = { groups = a.groups }
     for _, key in ipairs { "stride", "padding", "output_padding", "dilation" } do
       local value = a[key]
       if value ~= nil then self._options[key] = n == 1 and type(value) == "table" and value[1] or value end
@@ -57,9 +57,11 @@ local function class(name, n, transposed)
     if output_size ~= nil and (not transposed or type(output_size) ~= "table" or #output_size < n) then
       tide._fail(("[%s] output_size: %s"):format(name, transposed and "a table of sizes wanted" or "there is none"))
     end
-    local options = { groups = self.groups }
-    for key, value in pairs(self._options) do options[key] = value end
-    if output_size then options.output_padding = more(self, x, output_size) end
+    local options = self._options
+    if output_size then
+      options = { output_padding = more(self, x, output_size) }
+      for key, value in pairs(self._options) do options[key] = options[key] or value end
+    end
     return tide.nn.functional[fn](x, self.weight, self.bias, options)
   end
 
