@@ -141,6 +141,15 @@ int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format
     return lua_error(L);
 }
 
+static int fail(lua_State *L) { /* (message): the error of a library function that is written in Lua */
+    tide_lua *s = tide_lua_enter(L);
+    push_where(L, s);
+    lua_pushstring(L, luaL_checkstring(L, 1));
+    push_modules(L);
+    lua_concat(L, 3);
+    return lua_error(L);
+}
+
 int tide_lua_fail(lua_State *L, tide_lua *s) {
     static const char *const names[] = {"OK",      "EARG",    "EMEM",  "EIO",    "EFORMAT",
                                         "ECANCEL", "EDEVICE", "EPEER", "EUNSUP", "EFORK"};
@@ -315,7 +324,7 @@ int luaopen_tide_core(lua_State *L) {
         tide_lua_open_files(L, s);
         tide_lua_open_disk(L, s);
     }
-    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
+    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {"_fail", fail}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     return 1;

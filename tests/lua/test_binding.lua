@@ -24,6 +24,7 @@ describe("arguments", function()
     assert.same(21, x:sum({ 1, 2 }):item())
     assert.same({ { 3, 3, 3 }, { 3, 3, 3 } }, list(tide.clamp(x, 3, 3)))
     assert.same({ { 1, 2, 2 }, { 2, 2, 2 } }, list(tide.clamp(x, nil, 2)))
+    assert.same(6.0, tide.nn.functional.mse_loss(tide.zeros(1), tide.full({ 1 }, 6):sqrt(), nil, nil):round({ decimals = 4 }):item())
     assert.same({ 21, 42 }, list(tide.add(tide.tensor { 1, 2 }, tide.tensor { 10, 20 }, { alpha = 2 })))
   end)
 
