@@ -2,7 +2,7 @@
 # The same bits however it is run: sh tests/bits.sh BUILD_DIR
 # Hashes of every sample's results and gradients, on other numbers of threads, with small tiles, with other instruction
 # sets and compiled, are compared with those of one thread. The baseline emulates fma: it runs the small samples only.
-# Where threads are asked for, two at least must have shared tiles.
+# With small tiles two threads at least must have shared some; large ones may be done before another thread wakes.
 build=$1
 cd "$(dirname "$0")/.." || exit 1
 LUA_PATH="$PWD/lua/?.lua;$PWD/lua/?/init.lua;$PWD/tests/lua/?.lua;;"
@@ -34,7 +34,7 @@ compare() { # compare NAME VARIABLE=VALUE... lua5.4 tests/lua/bits.lua ARGUMENTS
     passed=$((passed + ${counts% *}))
     failed=$((failed + ${counts#* }))
     [ -s "$work/other" ] || failed=$((failed + 1))
-    case $name in *threads | *tiles)
+    case $name in *tiles)
         if [ "$(sed -n 's/^threads //p' "$work/errors")" -ge 2 ]; then
             passed=$((passed + 1))
         else
