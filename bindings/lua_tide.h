@@ -47,7 +47,7 @@ typedef struct tide_lua {
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
 /* ---- state.c ---- */
-tide_context *tide_lua_context(lua_State *L); /* raises if the state is closing */
+tide_context *tide_lua_context(lua_State *L);  /* raises if the state is closing */
 tide_lua *tide_lua_enter(lua_State *L);        /* the state, with the caller's line told to the core */
 int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua error; does not return */
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
@@ -94,7 +94,7 @@ void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
 void tide_lua_open_program(lua_State *L, tide_lua *s);
-const tide_op *tide_lua_op(const char *name); /* by its name here or inside; NULL: none */
+const tide_op *tide_lua_op(const char *name);                    /* by its name here or inside; NULL: none */
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */
 
