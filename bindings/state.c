@@ -280,6 +280,7 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_optim(L, s);
     tide_lua_open_data(L, s);
     tide_lua_open_files(L, s);
+    tide_lua_open_image(L, s);
     tide_lua_open_disk(L, s);
     tide_lua_open_inspect(L, s);
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
