@@ -168,6 +168,24 @@ describe("every optimizer", function()
   end)
 end)
 
+describe("help", function()
+  it("knows every optimizer and schedule", function()
+    for path, set in pairs { ["optim."] = optim, ["optim.lr_scheduler."] = optim.lr_scheduler } do
+      for name, fn in pairs(set) do
+        if type(fn) == "function" then
+          local text = tide.help(path .. name)
+          assert.matches("tide." .. path .. name .. "(", text, 1, true)
+          assert.is_true(#text > 2 * #name + 60, text)
+          assert.is_nil(text:find("attempt to", 1, true), text)
+        end
+      end
+    end
+    assert.matches("tide.optim.Adam(params, {lr = 0.001, weight_decay = 0, maximize = false, betas = {0.9, 0.999}", tide.help "optim.Adam", 1, true)
+    assert.matches("beta2 must lie in", tide.help "optim.Adam")
+    assert.matches("the rate times gamma every step_size epochs", tide.help "optim.lr_scheduler.StepLR")
+  end)
+end)
+
 describe("L-BFGS", function()
   it("goes on from its state bit for bit, and climbs with maximize", function()
     local function rosenbrock(x, sign)

@@ -1,5 +1,6 @@
 --- What all optimizers share, and those whose step is one C operation over all parameters (core/optim/table.c).
 local tide = require "tide.core"
+local defined = require "tide.defined"
 
 local Optimizer = { __name = "tide.Optimizer" }
 Optimizer.__index = Optimizer
@@ -107,8 +108,10 @@ function Optimizer:__tostring()
 end
 
 --- An optimizer's constructor: kind(params, options); params: a list of tensors, or of groups {params = ..., option = ...}.
-local function class(kind)
-  return function(params, options)
+-- row: {name, doc, options = {{name, default}, ...}}, as C has it.
+local function class(row)
+  local kind, signature = row.name, {}
+  local function new(params, options)
     local defaults = {}
     for k, v in pairs(options or {}) do defaults[k] = v end
     if type(params) ~= "table" then error(("%s: expected a list of parameters, got %s"):format(kind, type(params)), 2) end
@@ -122,6 +125,13 @@ local function class(kind)
     end
     return self
   end
+  for i, option in ipairs(row.options) do
+    local name, value = table.unpack(option)
+    if type(value) == "table" then value = ("{%g, %g}"):format(table.unpack(value)) end
+    signature[i] = ("%s = %s"):format(name, type(value) == "number" and ("%g"):format(value) or tostring(value))
+  end
+  defined[new] = { signature = ("params, {%s}"):format(table.concat(signature, ", ")), text = row.doc }
+  return new
 end
 
 return { Optimizer = Optimizer, class = class }

@@ -2,6 +2,8 @@
 --   next(self, lr, base, t, i)   the rate of group i at epoch t, from the rate `lr` in use and the base rate
 --   closed(self, base, t, i)     the same from the base rate alone, where `next` goes step from step
 -- `next` sees what other schedules made of the rate, so several may work on one optimizer (ChainedScheduler).
+local defined = require "tide.defined"
+
 local Scheduler = { __name = "tide.Scheduler" }
 Scheduler.__index = Scheduler
 
@@ -148,7 +150,7 @@ function M.define(kind, spec, class)
   class.kind, class.__index, class.__name, class.__tostring, class.names = kind, class, Scheduler.__name, Scheduler.__tostring, {}
   for i, s in ipairs(spec) do class.names[i] = s[1] end
   setmetatable(class, Scheduler)
-  return function(optimizer, ...)
+  local function new(optimizer, ...)
     if not is_optimizer(optimizer) then error(kind .. ": expected an optimizer, got " .. type(optimizer), 2) end
     local self = setmetatable(arguments(kind, spec, ...), class)
     self.optimizer, self.base_lrs = optimizer, {}
@@ -160,6 +162,9 @@ function M.define(kind, spec, class)
     self:begin()
     return self
   end
+  local place = debug.getinfo(2, "Sl")
+  defined[new] = { source = place.source, linedefined = place.currentline }
+  return new
 end
 
 return M
