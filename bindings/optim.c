@@ -7,7 +7,11 @@ typedef struct {
     const tide_optim_row *row;
 } box_t;
 
-static box_t *check(lua_State *L) { return luaL_checkudata(L, 1, "tide.OptimizerGroup"); }
+static box_t *check(lua_State *L) {
+    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
+    if (!b->o) luaL_error(L, "this optimizer is gone");
+    return b;
+}
 
 /* Sets an option from the value on top of the stack: a number, a boolean, or a list of two numbers. */
 static tide_status set_option(lua_State *L, tide_lua *s, tide_optim_config *c, const char *name) {
@@ -50,7 +54,7 @@ static const char *push_option(lua_State *L, const tide_optim_row *row, const ti
 }
 
 static int group_gc(lua_State *L) {
-    box_t *b = check(L);
+    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
     if (b->o && STATE(L)->cx) tide_optim_free(b->o);
     b->o = NULL;
     return 0;
@@ -145,6 +149,7 @@ static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
     while (kind < TIDE_NOPTIM && strcmp(tide_optim_rows[kind].name, name)) kind++;
     if (kind == TIDE_NOPTIM) return tide_lua_error(L, s, "optim", "no optimizer '%s'", name);
     tide_optim_config c = tide_optim_defaults((tide_optim_kind)kind);
+    luaL_checktype(L, 3, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, 3)) {
         if (lua_type(L, -2) != LUA_TSTRING)

@@ -93,7 +93,9 @@ typedef struct tide_config {
     void *(*alloc)(void *ud, void *p, size_t from, size_t to, size_t align);
     /* runs tile(arg, i) for every 0 <= i < ntiles, on any threads, and returns when all have run */
     void (*parallel)(void *ud, int ntiles, tide_tile tile, void *arg);
-    int (*cancelled)(void *ud); /* polled between tiles; nonzero stops the operation */
+    /* polled between tiles, from any thread; nonzero stops the operation, unless it writes into tensors that
+     * were there before (those are finished, never half done) */
+    int (*cancelled)(void *ud);
     void (*pressure)(void *ud, size_t handle_only_bytes); /* the host may give back tensors now */
     void (*log)(void *ud, int level, const char *text);
     int threads;         /* 0: TIDE_THREADS, else the processors this process may use */

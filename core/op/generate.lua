@@ -4,7 +4,7 @@
 -- out; `!` may vary in a plan; a row whose infer looks at such a number has numbers = true.
 
 local src, out = arg[1], arg[2]
-local families = { "create", "pointwise", "compare", "reduce", "norm", "loss", "view", "index", "join", "scan", "linear", "conv", "update", "gradient" }
+local families = { "create", "pointwise", "activation", "compare", "reduce", "norm", "loss", "view", "index", "join", "scan", "linear", "conv", "recurrent", "update", "gradient" }
 
 local ctype = {
   operand = "tide_num", number = "tide_num", float = "double", int = "int64_t", bool = "int64_t", dim = "int64_t", dims = "tide_dims",

@@ -89,7 +89,7 @@ static bool input(const tide_op *op, const tide_arg *a, const variant *v, tide_m
         m->dtype = TIDE_BOOL;
     else if (!strcmp(a->name, "weight") || !strcmp(a->name, "bias"))
         *m = row;
-    else if (!strcmp(op->name, "cross_entropy"))
+    else if (!strcmp(op->name, "cross_entropy") || !strcmp(op->name, "nll_loss"))
         *m = (tide_meta){.shape = {v->first.shape[0]}, .ndim = 1, .dtype = TIDE_I64};
     else if (v->dim == 0 && strcmp(op->name, "mse_loss"))
         *m = row; /* one case of broadcasting */
