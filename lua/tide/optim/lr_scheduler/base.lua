@@ -9,6 +9,7 @@ Scheduler.__index = Scheduler
 
 --- Goes one epoch on and sets the rate of every group; step(t) jumps to epoch t.
 function Scheduler:step(t)
+  if t ~= nil and type(t) ~= "number" then error(self.kind .. ": step takes an epoch, a number", 2) end
   local jump = t ~= nil
   self.last_epoch = t or self.last_epoch + 1
   self:update(jump)
@@ -46,6 +47,14 @@ local function copy(x)
   return out
 end
 
+local function numbers(list)
+  if type(list) ~= "table" then return false end
+  for _, v in ipairs(list) do
+    if type(v) ~= "number" then return false end
+  end
+  return true
+end
+
 --- Numbers only (functions given to LambdaLR and others are not part of it): {last_epoch, base_lrs, last_lr, ...}
 function Scheduler:state_dict()
   local dict = { last_epoch = self.last_epoch, base_lrs = copy(self.base_lrs), last_lr = self:get_last_lr() }
@@ -56,7 +65,9 @@ end
 --- Goes on where `dict` was made; the rates of the groups are set as well.
 function Scheduler:load_state_dict(dict)
   local groups = self.optimizer.param_groups
-  if type(dict) ~= "table" or type(dict.last_epoch) ~= "number" then error("load_state_dict: no state of a schedule", 2) end
+  if type(dict) ~= "table" or type(dict.last_epoch) ~= "number" or not numbers(dict.base_lrs) or not numbers(dict.last_lr or {}) then
+    error("load_state_dict: no state of a schedule", 2)
+  end
   if dict.last_lr and #dict.last_lr ~= #groups then
     error(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.last_lr, #groups), 2)
   end
