@@ -12,7 +12,12 @@ local functional = core.nn.functional
 core.nn = require "tide.nn"
 core.nn.functional = functional
 require "tide.files"
+require "tide.checkpoint"
 core.optim = require "tide.optim"
+core.nn.utils = core.nn.utils or {}
+for name, clip in pairs(require "tide.optim.clip") do
+  core[name], core.nn.utils[name] = clip, clip
+end
 core.data = require "tide.data"
 core.prune = require "tide.prune"
 

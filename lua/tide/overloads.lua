@@ -60,8 +60,6 @@ end
 for _, name in ipairs { "relu", "sigmoid", "tanh", "softmax", "log_softmax" } do F[name] = tide[name] end
 F.relu_, F.dropout_ = tide.relu_, F.dropout_
 tide.layer_norm, tide.rms_norm, tide.batch_norm, tide.embedding = F.layer_norm, F.rms_norm, F.batch_norm, nil
-tide.nn.utils = { clip_grad_norm_ = tide._clip_grad_norm }
-tide.clip_grad_norm_ = tide._clip_grad_norm
 
 local nonzero = tide.nonzero
 both("nonzero", function(x, options)

@@ -301,10 +301,12 @@ local function thousands(n)
   return (s:gsub("^,", ""))
 end
 
-local function render(self, indent, lines, label)
+local function render(self, indent, lines, seen, label)
   local name = getmetatable(self).__name
   local children = {}
   local function direct(x, path)
+    if seen[x] then return end -- once is enough, also where a table holds itself
+    seen[x] = true
     walk_fields(x, function(key, value)
       local at = path == "" and tostring(key) or path .. "." .. tostring(key)
       if is_module(value) then
@@ -318,12 +320,12 @@ local function render(self, indent, lines, label)
   local head = ("%s%s%s(%s)"):format(indent, label and label .. ": " or "", name, self:extra())
   local n = count(self)
   lines[#lines + 1] = n > 0 and ("%s  [%s]"):format(head, thousands(n)) or head
-  for _, c in ipairs(children) do render(c[2], indent .. "  ", lines, c[1]) end
+  for _, c in ipairs(children) do render(c[2], indent .. "  ", lines, seen, c[1]) end
 end
 
 function Module:__tostring()
   local lines = {}
-  render(self, "", lines)
+  render(self, "", lines, {})
   return table.concat(lines, "\n")
 end
 
