@@ -1,9 +1,8 @@
 --- Layers. A small file for each family; tide.nn.functional has the same as functions.
-local tide = require "tide.core"
 require "tide.nn.functional"
 local module = require "tide.nn.module"
 
-local nn = { Module = module.Module, is_module = module.is_module, _path = module.path_of, init = require "tide.nn.initialise", utils = tide.nn.utils or {} }
+local nn = { Module = module.Module, is_module = module.is_module, _path = module.path_of, init = require "tide.nn.initialise", utils = {} }
 nn.utils.parametrize = require "tide.nn.parametrize"
 
 --- Marks a tensor as a parameter: it requires a gradient.
