@@ -1,5 +1,4 @@
 --- Layers. A small file for each family; tide.nn.functional has the same as functions.
-local tide = require "tide.core"
 require "tide.nn.functional"
 local module = require "tide.nn.module"
 
