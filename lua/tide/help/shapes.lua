@@ -22,6 +22,7 @@ return {
   index_add = "that of input; index (n), source: input's with n along dim",
   index_put = "that of input; values: broadcast to that of input[indices]",
   masked_select = "(n): as many as the mask, broadcast, holds true",
+  nll_loss = "input (N, C, ...) or (C), target (N, ...) or one class: one number; that of the target with reduction = 'none'",
   embedding = "input (...), weight (N, D) -> (..., D)",
   cat = "the arguments', which differ along dim only, with these sizes added",
   stack = "the arguments', all the same, with a dim of their number at dim",
@@ -32,5 +33,9 @@ return {
   linear = "input (..., in), weight (out, in), bias (out) -> (..., out)",
   conv1d = "input (N, C, L) or (C, L), weight (O, C / groups, k), bias (O) -> (N, O, L'); L' = (L + 2 padding - dilation (k - 1) - 1) // stride + 1",
   conv2d = "input (N, C, H, W) or (C, H, W), weight (O, C / groups, kH, kW), bias (O) -> (N, O, H', W'), sizes as conv1d's",
+  conv_transpose1d = "input (N, C, L) or (C, L), weight (C, O / groups, k), bias (O) -> (N, O, L'); L' = (L - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1",
+  conv_transpose2d = "input (N, C, H, W) or (C, H, W), weight (C, O / groups, kH, kW), bias (O) -> (N, O, H', W'), sizes as conv_transpose1d's",
+  avg_pool2d = "(N, C, H, W) or (C, H, W) -> (N, C, H', W'); H' = (H + 2 padding - kH) // stride + 1",
+  adaptive_avg_pool2d = "(N, C, H, W) or (C, H, W) -> the last two dims of output_size",
   max_pool2d = "(N, C, H, W) or (C, H, W) -> (N, C, H', W'); H' = (H + 2 padding - dilation (kH - 1) - 1) // stride + 1",
 }
