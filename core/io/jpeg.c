@@ -16,12 +16,12 @@
 
 enum { MOST_SCANS = 200, PIECE = 16384 }; /* a progressive file of many scans takes time without end */
 
-#define EACH_FUNCTION(X)                                                                            \
-    X(std_error)                                                                                    \
-    X(CreateDecompress)                                                                             \
-    X(CreateCompress)                                                                               \
-    X(destroy) X(mem_src) X(read_header) X(start_decompress) X(read_scanlines) X(finish_decompress) \
-        X(set_defaults) X(set_quality) X(start_compress) X(write_scanlines) X(finish_compress)
+/* clang-format off */
+#define EACH_FUNCTION(X) \
+    X(std_error) X(CreateDecompress) X(CreateCompress) X(destroy) X(mem_src) X(read_header) \
+    X(start_decompress) X(read_scanlines) X(finish_decompress) X(set_defaults) X(set_quality) \
+    X(start_compress) X(write_scanlines) X(finish_compress)
+/* clang-format on */
 
 typedef struct {
     void *handle;
