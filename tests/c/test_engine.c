@@ -357,8 +357,10 @@ static void healthy(tide_engine *e, const char *name) {
         "assert(tide.ones(2, 2):sum():item() == 4 and ('x'):rep(3) == 'xxx' and #table.pack(('a b'):find('(%a) "
         "(%a)')) == 4)";
     clear(e);
+    tide_engine_limit(e, 0, 0);
     if (tide_engine_run(e, text, strlen(text), "health"))
         fail_msg("%s: afterwards: %s", name, tide_engine_error(e));
+    tide_engine_limit(e, budget, 0);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
@@ -406,11 +408,20 @@ static void test_attacks(void **state) {
 
 /* ---- engines come and go ---- */
 
+static int lines(const char *path) {
+    FILE *f = fopen(path, "r");
+    int n = 0;
+    for (int c; f && (c = getc(f)) != EOF;) n += c == '\n';
+    if (f) fclose(f);
+    return n;
+}
+
 static void test_open_close(void **state) {
     const char *wish = getenv("TIDE_TEST_ROUNDS");
-    int rounds = wish ? 10000 : 500;
+    int rounds = wish ? 10000 : 500, maps = 0;
     for (int i = 0; i < rounds; i++) {
         tide_context *cx;
+        if (i == 20) maps = lines("/proc/self/maps");
         assert_int_equal(tide_open(&context, &cx), TIDE_OK);
         float v[4] = {1, 2, 3, 4};
         tide_tensor *t = tide_empty(cx, &(tide_meta){.ndim = 1, .shape = {4}, .dtype = TIDE_F32});
@@ -425,6 +436,7 @@ static void test_open_close(void **state) {
         tide_engine_close(e);
         assert_int_equal(out, 0);
     }
+    assert_true(lines("/proc/self/maps") < maps + 20);
 }
 
 /* Every allocation of opening fails once: no engine, a reason, nothing left. */
