@@ -55,6 +55,7 @@ typedef struct tide_lua_host {
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
 /* ---- state.c ---- */
+tide_context *tide_lua_context(lua_State *L);  /* raises if the state is closing */
 tide_lua *tide_lua_of(lua_State *L);           /* NULL: the core is not open in L */
 tide_lua *tide_lua_enter(lua_State *L);        /* the state, with the caller's line told to the core */
 int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua error; does not return */
@@ -100,7 +101,10 @@ void tide_lua_open_optim(lua_State *L, tide_lua *s);
 void tide_lua_open_data(lua_State *L, tide_lua *s);
 void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
+void tide_lua_open_image(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
+void tide_lua_open_program(lua_State *L, tide_lua *s);
+const tide_op *tide_lua_op(const char *name);                    /* by its name here or inside; NULL: none */
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */
 

@@ -21,10 +21,16 @@ static bool user_frame(lua_State *L, const tide_lua *s, lua_Debug *ar) {
     return false;
 }
 
+tide_context *tide_lua_context(lua_State *L) {
+    tide_context *cx = STATE(L)->cx;
+    if (!cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    return cx;
+}
+
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
-    if (!s->cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    tide_lua_context(L);
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
     lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */
@@ -135,6 +141,15 @@ int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format
     return lua_error(L);
 }
 
+static int fail(lua_State *L) { /* (message): the error of a library function that is written in Lua */
+    tide_lua *s = tide_lua_enter(L);
+    push_where(L, s);
+    lua_pushstring(L, luaL_checkstring(L, 1));
+    push_modules(L);
+    lua_concat(L, 3);
+    return lua_error(L);
+}
+
 int tide_lua_fail(lua_State *L, tide_lua *s) {
     static const char *const names[] = {"OK",      "EARG",    "EMEM",  "EIO",    "EFORMAT",
                                         "ECANCEL", "EDEVICE", "EPEER", "EUNSUP", "EFORK"};
@@ -164,7 +179,7 @@ static void pressure(void *ud, size_t idle) {
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
     if (m.live / 4.0 > room) room = m.live / 4.0;
-    if (heap / 2 > room) room = heap / 2;
+    if (heap / 3 > room) room = heap / 3;
     s->step = ts->idle > before * 0.9 ? s->step * 2 : 1; /* little came back: wait longer */
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
     s->collecting = 0;
@@ -303,12 +318,14 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_compile(L, s);
     tide_lua_open_optim(L, s);
     tide_lua_open_inspect(L, s);
+    tide_lua_open_program(L, s);
     if (!s->host || !s->host->closed) {
         tide_lua_open_data(L, s);
         tide_lua_open_files(L, s);
+        tide_lua_open_image(L, s);
         tide_lua_open_disk(L, s);
     }
-    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
+    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {"_fail", fail}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     return 1;

@@ -12,12 +12,16 @@ local functional = core.nn.functional
 core.nn = require "tide.nn"
 core.nn.functional = functional
 require "tide.files"
+require "tide.checkpoint"
 core.optim = require "tide.optim"
+for name, clip in pairs(require "tide.optim.clip") do
+  core[name], core.nn.utils[name] = clip, clip
+end
 core.data = require "tide.data"
 core.prune = require "tide.prune"
 
 -- Loaded when they are first used, so that a script starts without them. Completion reads __names.
-local later = { progress = "tide.progress", plot = "tide.plot", help = "tide.help" }
+local later = { progress = "tide.progress", plot = "tide.plot", image = "tide.image", help = "tide.help", metrics = "tide.metrics" }
 setmetatable(core, {
   __names = later,
   __index = function(_, key)

@@ -108,6 +108,7 @@ static void train_step(tide_context *cx, tide_optim *opt, tide_tensor **p, bool 
     tide_optim_zero_grad(opt);
     tide_backward(loss, NULL, 0);
     tide_clip_grad_norm(cx, p, NPARAM, 1.0);
+    tide_clip_grad_value(cx, p, NPARAM, 0.5);
     tide_optim_step(opt);
     tide_end(cx);
     if (compiled) {

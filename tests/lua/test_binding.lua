@@ -24,6 +24,7 @@ describe("arguments", function()
     assert.same(21, x:sum({ 1, 2 }):item())
     assert.same({ { 3, 3, 3 }, { 3, 3, 3 } }, list(tide.clamp(x, 3, 3)))
     assert.same({ { 1, 2, 2 }, { 2, 2, 2 } }, list(tide.clamp(x, nil, 2)))
+    assert.same(6.0, tide.nn.functional.mse_loss(tide.zeros(1), tide.full({ 1 }, 6):sqrt(), nil, nil):round({ decimals = 4 }):item())
     assert.same({ 21, 42 }, list(tide.add(tide.tensor { 1, 2 }, tide.tensor { 10, 20 }, { alpha = 2 })))
   end)
 
@@ -252,6 +253,26 @@ describe("errors", function()
     end
     local net = Net()
     assert.matches("inner sizes 4 and 5 differ (in Net.blocks[2][2])", fails(net, tide.ones(2, 4)), 1, true)
+  end)
+  it("name the line, the operation and the shapes", function()
+    local line = debug.getinfo(1, "l").currentline + 1
+    local _, text = pcall(function() return (tide.matmul(tide.ones(2, 3), tide.ones(4, 5))) end)
+    assert.matches("test_binding.lua:" .. line .. ": [matmul] (2,3) x (4,5): inner sizes 3 and 4 differ", text, 1, true)
+  end)
+  it("come from misuse that random calls once found", function()
+    assert.same(6, tide.zeros(2, 3):ne(1, nil, nil):sum():item()) -- trailing nils are nothing
+    assert.matches("in place: the first argument must be a tensor", fails(tide.floor_divide_, 8, true))
+    assert.matches("out of range", fails(tide.index_select, tide.zeros(3, 2), 64, tide.zeros(3):long()))
+    assert.matches("too large", fails(function() return tide.ones(1, 1):expand(1 << 40, 1 << 40) end))
+    assert.matches("too many", fails(tide.arange, 2, math.mininteger, -1))
+    assert.same({ 1 }, tide.arange(4)[{ { 1, 4, math.maxinteger } }].shape)
+    local many = { 1 }
+    for _ = 1, 7 do
+      local outer = {}
+      for i = 1, 1024 do outer[i] = many end
+      many = outer
+    end
+    assert.matches("too many numbers", fails(tide.tensor, many))
   end)
   it("leave nothing behind", function()
     fails(tide.add, tide.ones(2), tide.ones(3))
@@ -529,11 +550,33 @@ describe("optimizers", function()
 end)
 
 describe("looking inside", function()
+  it("shows the program of every operation that has one, and its gradient's", function()
+    local names, gradients = tide._programs(), 0
+    for _, name in ipairs(names) do
+      local text = tide.program(name)
+      assert.matches("store y0 %w+ %%%d+\n", text, name)
+      local ok, gradient = pcall(tide.program, name, { grad = true })
+      if ok then
+        gradients = gradients + 1
+        assert.matches("store y0 %w+ %%%d+\n", gradient, name)
+      else
+        assert.matches(name .. " has no gradient: ", gradient, 1, true)
+      end
+    end
+    assert.is_true(#names > 80 and gradients > 50)
+    -- inputs that are summed over different dims: a program each
+    local both = tide.program("mul", { grad = true, inputs = { tide.ones(4, 1), tide.ones(3) } })
+    assert.same(2, select(2, both:gsub("store y0", "")))
+    -- what the operation runs, not what could be derived
+    assert.is_nil(tide.program("softmax", { grad = true }):find("exp", 1, true))
+  end)
   it("shows programs, memory and help", function()
     assert.matches("erf", tide.program("gelu"))
     assert.matches("exp", tide.program("gelu", { grad = true }))
     assert.matches("int64", tide.program("add", { inputs = { ints { 1 }, ints { 1 } } }))
     assert.matches("matmul is no program but a kernel", fails(tide.program, "matmul"))
+    assert.matches("inputs: 'other' is missing", fails(tide.program, "add", { inputs = { tide.ones(2) } }))
+    assert.matches("mask must be bool", fails(tide.program, "masked_fill", { inputs = { tide.ones(2), tide.ones(2), tide.tensor(1) } }))
     assert.matches("tide.sum(input, dim?, {keepdim?, dtype?})", tide.help("sum"), 1, true)
     assert.same(tide.help("sum"), tide.help(tide.sum))
     local m = tide.memory()
@@ -600,6 +643,50 @@ describe("the program", function()
       assert.same(1, code)
       assert.is_true(out:find("interrupted") ~= nil or out:find("cancel") ~= nil, out)
     end
+  end)
+  it("refuses finalizers that run after the context has gone", function()
+    local out, code = run(script, [[first = setmetatable({}, { __gc = function()
+        for _, name in ipairs { "memory", "counters", "holders", "ones", "parts", "_storages", "_draw_seed" } do
+          local ok, text = pcall(tide[name], 2)
+          print(ok, text)
+        end
+      end })
+      tide = require "tide"]])
+    assert.same(0, code)
+    assert.same(7, select(2, out:gsub("false\ttide: the Lua state is closing", "")))
+  end)
+  it("keeps a black box of the last operations and their lines when it is killed, also in compiled steps", function()
+    local box, said = os.tmpname(), os.tmpname()
+    for _, how in ipairs { "(%s)", "tide.compile(%s)" } do
+      local f = assert(io.open(script, "w"))
+      f:write([[local tide = require "tide"
+        local x, w = tide.rand(4, 8), tide.rand(8, 8)
+        local step = ]], how:format [[function(x)
+          local h = x:matmul(w)
+          return h:tanh()
+        end]], [[
+
+        for i = 1, math.huge do
+          x = step(x)
+          if i == 1000 then print "now" io.stdout:flush() end
+        end]])
+      f:close()
+      os.execute(([[
+        TIDE_BLACKBOX=%s %s %s >%s &
+        until grep -q now %s; do sleep 0.05; done
+        kill -9 $!
+        wait $! 2>/dev/null]]):format(box, program, script, said, said))
+      local lines, out = {}, run("blackbox " .. box)
+      for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+      assert.is_true(#lines > 1000, out)
+      local odd = lines[#lines]:find("matmul", 1, true) and 1 or 0 -- which of the two was the last
+      for i = #lines - 99, #lines do
+        local want = (#lines - i + odd) % 2 == 1 and " matmul (4,8) float32 (8,8) float32  %s:4 " or " tanh (4,8) float32  %s:5 "
+        assert.matches(want:format(script), lines[i], 1, true)
+      end
+    end
+    os.remove(said)
+    os.remove(box)
   end)
   it("keeps a black box that outlives it", function()
     local box = os.tmpname()

@@ -296,6 +296,19 @@ describe("Ctrl-C", function()
     assert.same("true", p:say "fast():item() < first")
     assert.same("false", p:say "net.weight:isnan():to('int64'):sum():item() > 0")
   end)
+  it("leaves no tensor half written", function()
+    p:say "big = tide.zeros(20000000); same = function() return big:amin():item() == big:amax():item() end"
+    for _ = 1, 3 do
+      stops "while true do big:add_(1) end"
+      assert.same("true", p:say "same()")
+    end
+    p:say "step = tide.compile(function() big:add_(1) end) for i = 1, 4 do step() end"
+    stops "while true do step() end"
+    assert.same("true", p:say "same()")
+    p:say "opt = tide.optim.SGD({big:requires_grad_()}, {lr = 1}) big.grad = tide.ones(20000000)"
+    stops "while true do opt:step() end"
+    assert.same("true", p:say "tide.no_grad(same)")
+  end)
   it("drops the line that is typed", function()
     p.t:send "kept = nil"
     p:expect "kept = nil$"

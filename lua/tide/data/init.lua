@@ -3,6 +3,9 @@ local M = {
   Table = require "tide.data.table",
   csv = require("tide.data.table").csv,
   DataLoader = require "tide.data.loader",
-  StandardScaler = require "tide.data.scaler",
 }
+for _, part in ipairs { "tide.data.scaler", "tide.data.encode", "tide.data.split" } do
+  for name, value in pairs(require(part)) do M[name] = value end
+end
+M.rows = nil
 return M

@@ -1,41 +1,110 @@
---- Standardises each column: (x - mean) / standard deviation (with the count as divisor; a constant column is only
--- shifted), as scikit-learn's StandardScaler. x is (rows, columns).
+--- Scalers of columns: x is (rows, columns). fit learns from the rows in float64; transform and inverse_transform give x's
+-- dtype; state_dict and load_state_dict keep what was learned. A constant column is only shifted. Definitions are
+-- scikit-learn's.
 local tide = require "tide.core"
+local M = {}
 
-local StandardScaler = { __name = "tide.data.StandardScaler" }
-StandardScaler.__index = StandardScaler
+-- A class of scalers: y = (x - shift) / scale, where learn(self, x in float64) gives shift and scale.
+local function class(name, defaults, learn)
+  local Scaler = { __name = "tide.data." .. name }
+  Scaler.__index = Scaler
 
---- Learns mean and scale, in float64.
-function StandardScaler:fit(x)
-  tide.no_grad(function()
-    local d = x:to("float64")
-    self.mean = d:mean(1)
-    local std = d:std(1, { correction = 0 })
-    self.scale = tide.where(std:eq(0.0), 1.0, std)
-  end)
-  return self
+  function Scaler:fit(x)
+    if x.ndim ~= 2 then error(("%s: expected (rows, columns), got %d dims"):format(name, x.ndim), 2) end
+    if x.shape[1] == 0 then error(name .. ": no rows to learn from", 2) end
+    tide.no_grad(function()
+      local shift, scale = learn(self, x:to("float64"))
+      self.learned = { shift = shift, scale = tide.where(scale:eq(0.0), 1.0, scale) }
+    end)
+    return self
+  end
+
+  local function apply(self, x, f)
+    local learned = self.learned or error(name .. ": fit() first", 3)
+    if x.shape[x.ndim] ~= learned.shift.shape[1] then
+      error(("%s: %d columns, learned from %d"):format(name, x.shape[x.ndim], learned.shift.shape[1]), 3)
+    end
+    return tide.no_grad(function() return f(x:to("float64"), learned):to(x.dtype) end)
+  end
+
+  function Scaler:transform(x)
+    return apply(self, x, function(d, l)
+      local y = (d - l.shift) / l.scale
+      return self.finish and self:finish(y) or y
+    end)
+  end
+  function Scaler:inverse_transform(x)
+    return apply(self, x, function(d, l)
+      if self.start then d = self:start(d) end
+      return d * l.scale + l.shift
+    end)
+  end
+  function Scaler:fit_transform(x) return self:fit(x):transform(x) end
+  --- {shift, scale} as float64 tensors.
+  function Scaler:state_dict()
+    if not self.learned then error(name .. ": fit() first", 2) end
+    return { shift = self.learned.shift, scale = self.learned.scale }
+  end
+  function Scaler:load_state_dict(dict)
+    if not (tide.is_tensor(dict.shift) and tide.is_tensor(dict.scale)) then
+      error(name .. ": expected the tensors 'shift' and 'scale'", 2)
+    end
+    self.learned = { shift = dict.shift:clone(), scale = dict.scale:clone() }
+    return self
+  end
+
+  local function make(_, options)
+    local self = setmetatable({}, Scaler)
+    for key, value in pairs(defaults) do self[key] = value end
+    for key, value in pairs(options or {}) do
+      if defaults[key] == nil then error(("%s: no option '%s'"):format(name, key), 2) end
+      self[key] = value
+    end
+    return self
+  end
+  M[name] = setmetatable(Scaler, { __call = make })
+  return Scaler
 end
 
-local function fitted(self)
-  if not self.mean then error("StandardScaler: fit() first", 3) end
+--- StandardScaler{with_mean = true, with_std = true}: (x - mean) / standard deviation, with the count as divisor.
+class("StandardScaler", { with_mean = true, with_std = true }, function(self, x)
+  local mean, std = x:mean(1), x:std(1, { correction = 0 })
+  return self.with_mean and mean or tide.zeros_like(mean), self.with_std and std or tide.ones_like(std)
+end)
+
+--- MinMaxScaler{feature_range = {0, 1}, clip = false}: the least value of a column goes to the first of the range, the
+-- greatest to the second; clip keeps other rows inside it.
+local MinMax = class("MinMaxScaler", { feature_range = { 0, 1 }, clip = false }, function(self, x)
+  local low, high = table.unpack(self.feature_range)
+  if low >= high then error("MinMaxScaler: feature_range must rise", 4) end
+  local least = x:amin(1)
+  return least, x:amax(1) - least
+end)
+function MinMax:finish(y)
+  local low, high = table.unpack(self.feature_range)
+  y = y * (high - low) + low
+  return self.clip and y:clamp(low, high) or y
+end
+function MinMax:start(y)
+  local low, high = table.unpack(self.feature_range)
+  return (y - low) / (high - low)
 end
 
-function StandardScaler:transform(x)
-  fitted(self)
-  return tide.no_grad(function() return ((x:to("float64") - self.mean) / self.scale):to(x.dtype) end)
-end
-function StandardScaler:inverse_transform(x)
-  fitted(self)
-  return tide.no_grad(function() return (x:to("float64") * self.scale + self.mean):to(x.dtype) end)
-end
-function StandardScaler:fit_transform(x) return self:fit(x):transform(x) end
-function StandardScaler:state_dict()
-  fitted(self)
-  return { mean = self.mean, scale = self.scale }
-end
-function StandardScaler:load_state_dict(dict)
-  self.mean, self.scale = dict.mean, dict.scale
-  return self
+-- The q-th part of each column of sorted x, between its neighbours in proportion, as numpy.percentile.
+local function quantile(sorted, q)
+  local n = sorted.shape[1]
+  local place = q * (n - 1)
+  local low = math.floor(place)
+  local a, b = sorted[low + 1], sorted[math.min(low + 2, n)]
+  return a + (b - a) * (place - low)
 end
 
-return setmetatable({}, { __call = function() return setmetatable({}, StandardScaler) end, __index = StandardScaler })
+--- RobustScaler{quantile_range = {25, 75}}: (x - median) / (the distance between two percentiles).
+class("RobustScaler", { quantile_range = { 25, 75 } }, function(self, x)
+  local low, high = table.unpack(self.quantile_range)
+  if not (low >= 0 and low < high and high <= 100) then error("RobustScaler: quantile_range must rise within 0 and 100", 4) end
+  local sorted = x:sort(1)
+  return quantile(sorted, 0.5), quantile(sorted, high / 100) - quantile(sorted, low / 100)
+end)
+
+return M

@@ -1,6 +1,7 @@
 --- A table of named columns, as a CSV file has them. A column is a tensor (int64, float64, bool) or a sequence of
 -- strings; missing cells are marked beside it. Tables are not changed: every method gives a new one.
 local tide = require "tide.core"
+local split = require "tide.data.split"
 
 local Table = { __name = "tide.data.Table" }
 Table.__index = Table
@@ -128,54 +129,13 @@ function Table:tensor(options)
   return tide.stack(list, 2)
 end
 
--- Row numbers 0 .. n-1 in a random order that the seed fixes.
-local function shuffled(n, seed) return tide._permutation(n, seed):tolist() end
-
 --- Splits the rows in two: `fraction` of them, and the rest. options: seed (0), shuffle (true), stratify (a column
 -- whose values keep their shares in both parts; counts are rounded by largest remainder).
 function Table:split(fraction, options)
   options = options or {}
-  local order = {}
-  if options.shuffle == false then
-    for i = 1, self.rows do order[i] = i - 1 end
-  else
-    order = shuffled(self.rows, options.seed or 0)
-  end
-  local first, second = {}, {}
-  if options.stratify then
-    local values = self:column(options.stratify):tolist()
-    local groups, keys = {}, {}
-    for _, row in ipairs(order) do
-      local key = values[row + 1]
-      if not groups[key] then
-        groups[key] = {}
-        keys[#keys + 1] = key
-      end
-      table.insert(groups[key], row)
-    end
-    table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-    local want, left, rest = math.floor(self.rows * fraction + 0.5), 0, {}
-    local take = {}
-    for _, key in ipairs(keys) do
-      local exact = #groups[key] * fraction
-      take[key] = math.floor(exact)
-      left = left + take[key]
-      rest[#rest + 1] = { key, exact - take[key] }
-    end
-    table.sort(rest, function(a, b) return a[2] > b[2] or (a[2] == b[2] and tostring(a[1]) < tostring(b[1])) end)
-    for i = 1, want - left do take[rest[i][1]] = take[rest[i][1]] + 1 end
-    local seen = {}
-    for _, row in ipairs(order) do
-      local key = values[row + 1]
-      seen[key] = (seen[key] or 0) + 1
-      table.insert(seen[key] <= take[key] and first or second, row)
-    end
-  else
-    local want = math.floor(self.rows * fraction + 0.5)
-    for i, row in ipairs(order) do table.insert(i <= want and first or second, row) end
-  end
-  local function rows(list) return self:take(tide.tensor(list, { dtype = "int64" })) end
-  return rows(first), rows(second)
+  local first, second = split.rows(self.rows, fraction, { seed = options.seed, shuffle = options.shuffle,
+    stratify = options.stratify and self:column(options.stratify):tolist() })
+  return self:take(first), self:take(second)
 end
 
 function Table:__tostring()

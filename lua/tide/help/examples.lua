@@ -1,6 +1,6 @@
 --- Code for the help: { what works, what gives an error }. Operations that are not here get an example by trying.
 local F = "tide.nn.functional."
-return {
+local M = {
   -- operations whose arguments must fit together
   full = { "tide.full({2, 3}, 7)" },
   arange = { "tide.arange(1, 10, 3)", "tide.arange(1, 10, 0)" },
@@ -58,6 +58,44 @@ return {
   ["nn.Embedding"] = { "tide.nn.Embedding(10, 4)", "tide.nn.Embedding(2, 4)(tide.tensor({3}, {dtype = 'int64'}))" },
   ["nn.LayerNorm"] = { "tide.nn.LayerNorm(3)(tide.tensor{1, 2, 3})", "tide.nn.LayerNorm(3)(tide.ones(2, 4))" },
   ["nn.Dropout"] = { "tide.nn.Dropout(0.5):eval()(tide.ones(3))" },
-  ["optim.SGD"] = { "tide.optim.SGD(tide.nn.Linear(3, 2):parameters(), {lr = 0.1}) ~= nil", "tide.optim.SGD({}, {lr = 0.1})" },
-  ["optim.Adam"] = { "tide.optim.Adam(tide.nn.Linear(3, 2):parameters()) ~= nil", "tide.optim.Adam{}" },
 }
+
+-- optimizers: options that work, options that do not
+local function optimizer(name, good, bad)
+  local call = "tide.optim." .. name .. "(tide.nn.Linear(3, 2):parameters(), {%s})"
+  M["optim." .. name] = { call:format(good), call:format(bad) }
+end
+optimizer("SGD", "lr = 0.1", "learning_rate = 0.1")
+optimizer("Adam", "betas = {0.9, 0.95}", "betas = {0.9, 1}")
+optimizer("AdamW", "weight_decay = 0.1", "weight_decay = -1")
+optimizer("NAdam", "momentum_decay = 0.01", "momentum = 0.9")
+optimizer("RAdam", "lr = 0.01", "lr = -1")
+optimizer("Adamax", "lr = 0.01", "betas = 0.9")
+optimizer("Adagrad", "lr_decay = 0.01", "rho = 1")
+optimizer("Adadelta", "rho = 0.95", "rho = 2")
+optimizer("RMSprop", "momentum = 0.9, centered = true", "alpha = -1")
+optimizer("ASGD", "t0 = 100", "t0 = -1")
+optimizer("Rprop", "etas = {0.5, 1.1}", "etas = {1.1, 0.5}")
+optimizer("Lion", "weight_decay = 0.1", "eps = 1")
+optimizer("LBFGS", "line_search_fn = 'strong_wolfe'", "max_iter = 0")
+M["optim.EMA"] = { "tide.optim.EMA(tide.nn.Linear(3, 2), {decay = 0.99}).decay", "tide.optim.EMA(tide.nn.Linear(3, 2), {decay = 2})" }
+
+-- schedules: the rate after three steps from 0.1
+local function schedule(name, arguments)
+  local call = ("tide.optim.lr_scheduler.%s(opt, %s)"):format(name, arguments)
+  M["optim.lr_scheduler." .. name] = { ("(function() local opt = tide.optim.SGD({tide.zeros(1):requires_grad_()}, {lr = 0.1, momentum = 0.9}) "
+    .. "local s = %s s:step() s:step() s:step() return s:get_last_lr()[1] end)()"):format(call), ("tide.optim.lr_scheduler.%s(3)"):format(name) }
+end
+schedule("StepLR", "2, 0.5")
+schedule("MultiStepLR", "{1, 3}, 0.5")
+schedule("ConstantLR", "0.5, 2")
+schedule("LinearLR", "0.1, 1, 5")
+schedule("ExponentialLR", "0.5")
+schedule("PolynomialLR", "4")
+schedule("LambdaLR", "function(t) return 1 / (1 + t) end")
+schedule("MultiplicativeLR", "function() return 0.5 end")
+schedule("CosineAnnealingLR", "6")
+schedule("CosineAnnealingWarmRestarts", "4")
+schedule("CyclicLR", "0.01, 0.1, 6")
+schedule("OneCycleLR", "0.1, 10")
+return M

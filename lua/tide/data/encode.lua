@@ -1,0 +1,107 @@
+--- Categories as numbers: LabelEncoder and OneHotEncoder learn the sorted distinct values of a list (strings, numbers or
+-- booleans), a table's column, or a tensor of integers.
+local tide = require "tide.core"
+local M = {}
+
+local function values(x, name)
+  if type(x) ~= "table" and not tide.is_tensor(x) then error(name .. ": expected a list, a column or a tensor", 3) end
+  return x.tolist and x:tolist() or x
+end
+
+local rank = { boolean = 1, number = 2, string = 3 }
+local function before(a, b)
+  local s, t = type(a), type(b)
+  if s ~= t then return rank[s] < rank[t] end
+  if s == "boolean" then return not a and b end
+  return a < b
+end
+
+-- The sorted distinct values, and the number (from 0) of each.
+local function learn(list, name)
+  local seen, classes = {}, {}
+  for i, v in ipairs(list) do
+    if not rank[type(v)] or v ~= v then error(("%s: value %d is no category: %s"):format(name, i, tostring(v)), 3) end
+    if not seen[v] then
+      seen[v] = true
+      classes[#classes + 1] = v
+    end
+  end
+  table.sort(classes, before)
+  return classes
+end
+
+local function numbered(classes)
+  local code = {}
+  for i, v in ipairs(classes) do code[v] = i - 1 end
+  return code
+end
+
+local function class(name, options)
+  local Encoder = { __name = "tide.data." .. name }
+  Encoder.__index = Encoder
+  --- Learns the categories.
+  function Encoder:fit(x)
+    self.classes = learn(values(x, name), name)
+    self.code = numbered(self.classes)
+    return self
+  end
+  function Encoder:fit_transform(x) return self:fit(x):transform(x) end
+  function Encoder:state_dict()
+    if not self.classes then error(name .. ": fit() first", 2) end
+    return { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
+  end
+  function Encoder:load_state_dict(dict)
+    if type(dict.classes) ~= "table" then error(name .. ": expected the list 'classes'", 2) end
+    self.classes = table.move(dict.classes, 1, #dict.classes, 1, {})
+    self.code = numbered(self.classes)
+    return self
+  end
+  M[name] = setmetatable(Encoder, { __call = function(_, given)
+    local self = setmetatable({}, Encoder)
+    for key, value in pairs(options) do self[key] = value end
+    for key, value in pairs(given or {}) do
+      if options[key] == nil then error(("%s: no option '%s'"):format(name, key), 2) end
+      self[key] = value
+    end
+    return self
+  end })
+  return Encoder
+end
+
+local function codes(self, x, name, unknown)
+  if not self.classes then error(name .. ": fit() first", 3) end
+  local out, n = {}, 0
+  for i, v in ipairs(values(x, name)) do
+    n = i
+    out[i] = self.code[v] or unknown or error(("%s: value %d was not seen by fit: %s"):format(name, i, tostring(v)), 3)
+  end
+  return n > 0 and tide.tensor(out, { dtype = "int64" }) or tide.zeros({ 0 }, { dtype = "int64" })
+end
+
+--- LabelEncoder(): transform gives int64 codes, counted from 0 in the order of the sorted values (as class indices are);
+-- inverse_transform gives the values back.
+local Label = class("LabelEncoder", {})
+function Label:transform(x) return codes(self, x, "LabelEncoder") end
+function Label:inverse_transform(x)
+  if not self.classes then error("LabelEncoder: fit() first", 2) end
+  local list = {}
+  for i, c in ipairs(x:tolist()) do list[i] = self.classes[c + 1] or error("LabelEncoder: no class has the code " .. c, 2) end
+  return list
+end
+
+--- OneHotEncoder{ignore_unknown = false, dtype = "float32"}: transform gives (rows, categories); a value that fit has not
+-- seen is an error, or a row of zeros.
+local OneHot = class("OneHotEncoder", { ignore_unknown = false, dtype = "float32" })
+function OneHot:transform(x)
+  local c = codes(self, x, "OneHotEncoder", self.ignore_unknown and -1 or nil)
+  return c:reshape({ -1, 1 }):eq(tide.arange(#self.classes)):to(self.dtype)
+end
+function OneHot:inverse_transform(x)
+  if not self.classes then error("OneHotEncoder: fit() first", 2) end
+  local list = {}
+  local some = x:amax(2):tolist()
+  for i, c in ipairs(x:argmax(2):tolist()) do list[i] = some[i] ~= 0 and self.classes[c + 1] or false end
+  return list
+end
+
+return M
