@@ -19,7 +19,7 @@ list(FILTER LUA_PART EXCLUDE REGEX "/prompt/")
 add_custom_command(OUTPUT ${GEN}/lua_part.c
   COMMAND ${LUA5_4} ${CMAKE_SOURCE_DIR}/bindings/embed.lua ${GEN}/lua_part.c ${CMAKE_SOURCE_DIR}/lua ${LUA_PART}
   DEPENDS ${LUA_PART} bindings/embed.lua COMMENT "the library's Lua part as C")
-add_library(engine OBJECT bindings/engine.c bindings/sandbox.c bindings/pattern.c bindings/listing.c ${GEN}/lua_part.c)
+add_library(engine OBJECT bindings/engine.c bindings/engine_run.c bindings/sandbox.c bindings/pattern.c bindings/listing.c ${GEN}/lua_part.c)
 target_include_directories(engine PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 target_compile_definitions(engine PRIVATE TIDE_BUILD)
 add_dependencies(engine generated)

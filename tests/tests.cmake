@@ -96,6 +96,11 @@ endif()
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 
+# ---- the symbols that hosts may use ----
+if(NOT TIDE_SANITIZE)
+  add_test(NAME abi COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/abi.sh ${CMAKE_BINARY_DIR})
+endif()
+
 # ---- CUDA texts: compiled by the real NVRTC where it is, run by an emulator, compared with the CPU ----
 find_program(GXX g++)
 if(GXX AND CMOCKA_FOUND)
