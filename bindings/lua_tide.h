@@ -44,6 +44,9 @@ typedef struct tide_lua {
  * interrupted. */
 #define TIDE_INTERRUPT "tide.interrupt"
 
+/* Field of the registry: true in the state of a worker's thread. */
+#define TIDE_WORKER "tide.worker"
+
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
 /* ---- state.c ---- */
@@ -91,6 +94,7 @@ void tide_lua_open_optim(lua_State *L, tide_lua *s);
 void tide_lua_open_data(lua_State *L, tide_lua *s);
 void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
+void tide_lua_open_worker(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */

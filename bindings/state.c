@@ -191,7 +191,7 @@ tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s) {
 
 static int interrupted(void *ud) {
     const tide_lua *s = ud;
-    return *s->interrupt;
+    return __atomic_load_n(s->interrupt, __ATOMIC_RELAXED);
 }
 
 static int state_gc(lua_State *L) {
@@ -250,11 +250,13 @@ int luaopen_tide_core(lua_State *L) {
     lua_setmetatable(L, -2);
     lua_getfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
     s->interrupt = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    const char *box = getenv("TIDE_BLACKBOX");
+    bool worker = lua_getfield(L, LUA_REGISTRYINDEX, TIDE_WORKER) == LUA_TBOOLEAN;
+    lua_pop(L, 2);
+    const char *box = worker ? "off" : getenv("TIDE_BLACKBOX"); /* the process's, not a worker's */
     char path[300];
     tide_config config = {
         .size = sizeof config, .ud = s, .pressure = pressure, .cancelled = s->interrupt ? interrupted : NULL};
+    if (worker) config.threads = 1; /* there are as many workers as are wanted */
     if (!box) {
         const char *dir = getenv("TMPDIR");
         snprintf(path, sizeof path, "%s/tide-%ld-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getuid(),
@@ -281,6 +283,7 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_data(L, s);
     tide_lua_open_files(L, s);
     tide_lua_open_disk(L, s);
+    tide_lua_open_worker(L, s);
     tide_lua_open_inspect(L, s);
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
