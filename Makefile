@@ -13,10 +13,10 @@ test: ## run every test; the last line is "N passed, N failed"
 demo: ## train a network on handwritten digits (examples/digits.lua)
 	@sh examples/demo.sh
 
-bench: all ## measure
-	@cmake --build $(BUILD) --target bench
+bench: all ## measure beside PyTorch: make bench PYTHON=path/to/python ROWS=pattern THREADS="1 2" PAIRS=7
+	@ROWS="$(ROWS)" THREADS="$(THREADS)" PAIRS="$(PAIRS)" TIDE_PYTHON="$(PYTHON)" cmake --build $(BUILD) --target bench
 
-check: ## formatting, linters, floors, and the tests under ASan and UBSan
+check: ## formatting, linters, floors, mutated files, and the tests under ASan and UBSan
 	@sh tests/check.sh
 
 soak: ## the long runs: accuracy of every function, fuzzing
@@ -26,7 +26,7 @@ install: all ## install under PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built
-	@rm -rf build build-asan
+	@rm -rf build build-asan build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[a-z ]*## \(.*\)/  make \1\t\2/p' Makefile

@@ -233,7 +233,8 @@ int tide_lua_call(lua_State *L) {
                       .attr = attr.bytes,
                       .nattr = op->nattr};
     if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
-    if (top > 0 && is_options(L, top)) last--;
+    bool named = top > 0 && is_options(L, top);
+    if (named) last--;
     for (int k = 0; k < op->narg && at <= last; k++) {
         const tide_arg *a = &op->arg[k];
         if (a->keyword) continue;
@@ -249,7 +250,7 @@ int tide_lua_call(lua_State *L) {
     while (at <= last && lua_isnil(L, last)) last--;
     if (at == last && lua_istable(L, at) && lua_rawlen(L, at) == 0) last--; /* options, all left out */
     if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
-    if (last < top) options(&r, top);
+    if (named) options(&r, top);
     for (int k = 0; k < op->narg; k++)
         if (!op->arg[k].optional && !op->arg[k].keyword && !(r.given >> k & 1))
             return tide_lua_error(L, s, op->name, "argument '%s' is missing", op->arg[k].name);

@@ -121,7 +121,7 @@ static int compile(lua_State *L) { /* (fn): fn may be anything that can be calle
 
 static int counters(lua_State *L) {
     tide_counters c;
-    tide_count(STATE(L)->cx, &c);
+    tide_count(tide_lua_context(L), &c);
     lua_createtable(L, 0, 9);
 #define FIELD(name) lua_pushinteger(L, (lua_Integer)c.name), lua_setfield(L, -2, #name)
     FIELD(threads), FIELD(calls), FIELD(matched), FIELD(launches), FIELD(deopts), FIELD(recordings),

@@ -9,6 +9,7 @@ typedef struct {
     lua_State *L;
     tide_lua *s;
     tide_meta m;
+    int64_t count;
     bool all_bool, any_float;
 } shape_reader;
 
@@ -20,6 +21,8 @@ static void measure(shape_reader *r, int i) {
     if (r->m.ndim == TIDE_MAXDIM)
         tide_lua_error(L, r->s, "tensor", "tables nested deeper than %d", TIDE_MAXDIM);
     r->m.shape[r->m.ndim++] = (int64_t)lua_rawlen(L, i);
+    if (__builtin_mul_overflow(r->count, (int64_t)lua_rawlen(L, i), &r->count) || r->count > INT64_MAX / 64)
+        tide_lua_error(L, r->s, "tensor", "the tables hold too many numbers");
     if (lua_rawlen(L, i) == 0) return;
     lua_rawgeti(L, i, 1);
     measure(r, -1);
@@ -91,7 +94,7 @@ static void store(char *p, uint8_t dtype, int64_t k, double f, int64_t i) {
 static int tensor(lua_State *L) { /* (data, {dtype, requires_grad}) */
     tide_lua *s = tide_lua_enter(L);
     lua_settop(L, 2);
-    shape_reader r = {L, s, {.ndim = 0}, true, false};
+    shape_reader r = {L, s, {.ndim = 0}, 1, true, false};
     int64_t place[TIDE_MAXDIM] = {0}, n = 0, wanted = 0;
     bool needs = false;
     if (lua_istable(L, 2)) {
@@ -114,7 +117,7 @@ static int tensor(lua_State *L) { /* (data, {dtype, requires_grad}) */
     if (!lua_istable(L, 1) && !lua_isnumber(L, 1) && !lua_isboolean(L, 1))
         return tide_lua_error(L, s, "tensor", "expected a table or a number, got %s", luaL_typename(L, 1));
     measure(&r, 1);
-    int64_t count = tide_numel(&r.m);
+    int64_t count = r.count;
     double *f = lua_newuserdatauv(L, (size_t)(count + 1) * 16, 0);
     int64_t *ints = (int64_t *)(void *)(f + count + 1);
     if (r.m.ndim == 0 || count > 0) collect(&r, 1, 0, f, &n, ints, place);

@@ -48,7 +48,7 @@ static int csv(lua_State *L) { /* _csv(path, options): {rows, {name, type, value
         const char **values = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *values, 0);
         for (int i = 0; i < n; i++) {
             lua_rawgeti(L, list, i + 1);
-            values[i] = lua_tostring(L, -1);
+            values[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL; /* the table keeps it */
             if (!values[i]) return tide_lua_error(L, s, "csv", "na_values must be strings");
             lua_pop(L, 1);
         }
@@ -108,9 +108,9 @@ static int permutation(lua_State *L) { /* _permutation(n, seed): int64, fixed by
 }
 static int
 draw_seed(lua_State *L) { /* a seed for something that will shuffle by itself: from the context's stream */
-    tide_lua *s = STATE(L);
-    lua_pushinteger(
-        L, (lua_Integer)((s->cx->seed * 6364136223846793005ull + ++s->cx->rng_calls) >> 1 & 0x7FFFFFFFFFFF));
+    tide_context *cx = tide_lua_context(L);
+    lua_pushinteger(L,
+                    (lua_Integer)((cx->seed * 6364136223846793005ull + ++cx->rng_calls) >> 1 & 0x7FFFFFFFFFFF));
     return 1;
 }
 static int is_terminal(lua_State *L) {

@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include <signal.h>
+#include <time.h>
 
 static int
 write_text(lua_State *L) { /* _write(path, text): size, crc32c; replaces the file at once or not at all */
@@ -26,6 +27,14 @@ static int sum(lua_State *L) { /* _crc32c(path): size, crc32c */
     lua_pushinteger(L, (lua_Integer)m.size);
     lua_pushinteger(L, tide_crc32c(0, m.data, m.size));
     tide_map_close(s->cx, &m);
+    return 2;
+}
+
+static int sum_text(lua_State *L) { /* _crc32c_text(text): size, crc32c */
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    lua_pushinteger(L, (lua_Integer)n);
+    lua_pushinteger(L, tide_crc32c(0, text, n));
     return 2;
 }
 
@@ -117,9 +126,16 @@ static int random_state(lua_State *L) { /* _random_state([seed, calls]): seed, c
 }
 
 static volatile sig_atomic_t terminated; /* a signal is the process's, not a state's */
-static void on_terminate(int sig) {
+static volatile time_t terminated_at;
+static void
+on_terminate(int sig) { /* timeout(1) and batch systems send it twice: to the process and its group */
+    time_t now = time(NULL);
+    if (terminated && now - terminated_at > 1) { /* asked again: no longer at a step's boundary */
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    if (!terminated) terminated_at = now;
     terminated = 1;
-    signal(sig, SIG_DFL); /* a second one ends the process */
 }
 
 /* _watch_sigterm(): whether SIGTERM is watched from now on. A host's own handler is left alone. */
@@ -143,6 +159,7 @@ void tide_lua_open_disk(lua_State *L, tide_lua *s) {
     tide_lua_register(L, s,
                       (luaL_Reg[]){{"_write", write_text},
                                    {"_crc32c", sum},
+                                   {"_crc32c_text", sum_text},
                                    {"_rename", rename_synced},
                                    {"_sync_folder", sync_folder},
                                    {"_json", json},

@@ -1,6 +1,8 @@
 /* Files of tensors, one function a format; lua/tide/files.lua chooses among them. */
 #include "bindings/lua_tide.h"
+#include "io/gguf.h"
 #include "io/npy.h"
+#include "io/pth.h"
 #include "io/safetensors.h"
 #include "io/zip.h"
 #include <stdatomic.h>
@@ -30,6 +32,8 @@ typedef struct opened {
         tide_st_file st;
         tide_map map;
         tide_zip zip;
+        tide_pth pth;
+        tide_gguf gguf;
         tide_zip_writer writer;
         tide_tensor *tensor;
     } u;
@@ -58,6 +62,8 @@ static opened *push_opened(lua_State *L, tide_lua *s) {
 static void close_st(opened *o) { tide_st_close(&o->u.st); }
 static void close_map(opened *o) { tide_map_close(o->s->cx, &o->u.map); }
 static void close_zip(opened *o) { tide_zip_close(&o->u.zip); }
+static void close_pth(opened *o) { tide_pth_close(&o->u.pth); }
+static void close_gguf(opened *o) { tide_gguf_close(&o->u.gguf); }
 static void close_writer(opened *o) {
     if (!o->u.writer.w.error)
         o->u.writer.w.error = TIDE_EARG; /* left half way: nothing replaces the old file */
@@ -258,13 +264,8 @@ static int save_npy(lua_State *L) { /* _save_npy(path, tensor): size, crc32c */
     return push_written(L, &w);
 }
 
-/* _load_npz(path): {name = tensor}, the names without ".npy" */
-static int load_npz(lua_State *L) {
-    tide_lua *s = tide_lua_enter(L);
-    const char *path = luaL_checkstring(L, 1);
-    opened *o = push_opened(L, s), *b = push_opened(L, s);
-    if (tide_zip_open(s->cx, path, &o->u.zip)) return tide_lua_fail(L, s);
-    o->close = close_zip;
+static int load_npz(lua_State *L, tide_lua *s, const char *path, opened *o) {
+    opened *b = push_opened(L, s);
     lua_newtable(L);
     for (int64_t i = 0; i < o->u.zip.n; i++) {
         const tide_zip_entry *e = &o->u.zip.entry[i];
@@ -275,12 +276,6 @@ static int load_npz(lua_State *L) {
             return tide_lua_fail(L, s);
         }
         lua_pushlstring(L, e->name, n - 4);
-        lua_pushvalue(L, -1);
-        if (lua_rawget(L, -3) != LUA_TNIL) {
-            tide_fail(s->cx, TIDE_EFORMAT, "%s: '%.*s' stands there twice", path, (int)n, e->name);
-            return tide_lua_fail(L, s);
-        }
-        lua_pop(L, 1);
         lua_pushfstring(L, "%s: %s", path, lua_tostring(L, -1));
         if (tide_zip_read(&o->u.zip, e, &bytes)) return tide_lua_fail(L, s);
         b->u.map =
@@ -292,6 +287,117 @@ static int load_npz(lua_State *L) {
         lua_rawset(L, -3);
     }
     return 1;
+}
+
+/* ---- pth ---- */
+
+/* Pushes a tensor over the bytes of a storage, in one dim; false: an error is pending. */
+static bool push_storage(lua_State *L, tide_lua *s, tide_pth *p, const tide_pth_storage *storage) {
+    tide_meta m = {.ndim = 1, .dtype = storage->dtype, .shape = {storage->numel}};
+    tide_zip_bytes b;
+    handle *h = tide_lua_box(L, s);
+    if (tide_zip_read(&p->zip, storage->entry, &b)) return false;
+    tide_tensor *t = tide_tensor_new(s->cx, &m);
+    char *to = t ? tide_data(t) : NULL;
+    if (t && b.size) memcpy(to, b.data, b.size);
+    if (t && m.dtype == TIDE_BOOL)
+        for (size_t i = 0; i < b.size; i++) to[i] = to[i] != 0;
+    tide_zip_free(&p->zip, &b);
+    if (t) tide_lua_fill(s, h, t);
+    return t;
+}
+
+/* Pushes the k-th tensor. Storages are kept in the table at `storages`: tensors that share one still do. */
+static bool push_pth_tensor(lua_State *L, tide_lua *s, tide_pth *p, int64_t k, int storages) {
+    const tide_pth_tensor *x = &p->tensor[k];
+    const tide_pth_storage *storage = &p->storage[x->storage];
+    tide_meta m = {.ndim = x->ndim, .dtype = storage->dtype};
+    memcpy(m.shape, x->shape, sizeof m.shape);
+    if (lua_rawgeti(L, storages, x->storage + 1) == LUA_TNIL) {
+        lua_pop(L, 1);
+        if (!push_storage(L, s, p, storage)) return false;
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, storages, x->storage + 1);
+    }
+    tide_tensor *base = tide_lua_test(L, s, -1);
+    handle *h = tide_lua_box(L, s);
+    tide_tensor *t = tide_tensor_view(base, &m, x->stride, x->offset), *own = t;
+    if (t && storage->users == 1 && tide_numel(&m) < storage->numel) /* a part of a storage: let the rest go */
+        own = tide_call1(s->cx, TIDE_OP_CLONE, &t, 1, NULL);
+    if (own != t) tide_free(t);
+    if (!own) return false;
+    tide_lua_fill(s, h, own);
+    lua_remove(L, -2);
+    return true;
+}
+
+/* Pushes the value of a node; tables and tensors are in the table at `made`. */
+static void push_node(lua_State *L, const tide_pickle *t, int32_t i, int made) {
+    const tide_pickle_node *v = &t->node[i];
+    switch (v->type) {
+    case PICKLE_FALSE:
+    case PICKLE_TRUE: lua_pushboolean(L, v->type == PICKLE_TRUE); return;
+    case PICKLE_INT: lua_pushinteger(L, v->v.i); return;
+    case PICKLE_FLOAT: lua_pushnumber(L, v->v.f); return;
+    case PICKLE_TEXT: lua_pushlstring(L, v->v.text, v->n); return;
+    case PICKLE_NONE: lua_pushnil(L); return;
+    default: lua_rawgeti(L, made, (lua_Integer)i + 1);
+    }
+}
+
+/* The children of a list, tuple or dictionary go into the table on top. */
+static void fill_table(lua_State *L, const tide_pickle *t, const tide_pickle_node *of, int made) {
+    lua_Integer place = 0;
+    for (int32_t c = of->first; c != PICKLE_NOTHING; c = t->cell[c].next) {
+        if (of->type == PICKLE_DICT) {
+            push_node(L, t, t->cell[c].node, made);
+            c = t->cell[c].next;
+        } else {
+            lua_pushinteger(L, ++place);
+        }
+        push_node(L, t, t->cell[c].node, made);
+        lua_rawset(L, -3);
+    }
+}
+
+static int load_pth(lua_State *L, tide_lua *s, opened *o) {
+    tide_zip zip = o->u.zip;
+    tide_pth *p = &o->u.pth;
+    const tide_pickle *t = &p->pickle;
+    o->close = NULL;
+    if (tide_pth_open(&zip, p)) return tide_lua_fail(L, s);
+    o->close = close_pth;
+    lua_newtable(L);
+    lua_newtable(L);
+    int storages = lua_gettop(L) - 1, made = storages + 1;
+    for (int64_t i = 0; i < t->nnode; i++) {
+        const tide_pickle_node *v = &t->node[i];
+        if (!v->reached || v->type < PICKLE_TUPLE) continue;
+        if (v->type != PICKLE_TENSOR)
+            lua_newtable(L);
+        else if (!push_pth_tensor(L, s, p, v->v.i, storages))
+            return tide_lua_fail(L, s);
+        lua_rawseti(L, made, i + 1);
+    }
+    for (int64_t i = 0; i < t->nnode; i++) {
+        const tide_pickle_node *v = &t->node[i];
+        if (!v->reached || v->type < PICKLE_TUPLE || v->type > PICKLE_DICT) continue;
+        lua_rawgeti(L, made, i + 1);
+        fill_table(L, t, v, made);
+        lua_pop(L, 1);
+    }
+    push_node(L, t, t->root, made);
+    return 1;
+}
+
+/* _load_zip(path): of an npz {name = tensor}, the names without ".npy"; of a pth what was saved */
+static int load_zip(lua_State *L) {
+    tide_lua *s = tide_lua_enter(L);
+    const char *path = luaL_checkstring(L, 1);
+    opened *o = push_opened(L, s);
+    if (tide_zip_open(s->cx, path, &o->u.zip)) return tide_lua_fail(L, s);
+    o->close = close_zip;
+    return tide_pth_is(&o->u.zip) ? load_pth(L, s, o) : load_npz(L, s, path, o);
 }
 
 /* _save_npz(path, {names}, {tensors}, compressed): size, crc32c */
@@ -319,6 +425,59 @@ static int save_npz(lua_State *L) {
     return push_written(L, &z->w);
 }
 
+/* ---- gguf ---- */
+
+static void push_value(lua_State *L, const tide_gguf_value *v, const char *end) { /* arrays: not deep */
+    luaL_checkstack(L, 4, "metadata");
+    if (v->type == GGUF_STRING) {
+        lua_pushlstring(L, v->text, v->n);
+    } else if (v->type == GGUF_BOOL) {
+        lua_pushboolean(L, v->i != 0);
+    } else if (v->is_float) {
+        lua_pushnumber(L, v->f);
+    } else if (v->type != GGUF_ARRAY) {
+        lua_pushinteger(L, v->i);
+    } else {
+        const char *p = v->text;
+        tide_gguf_value item;
+        lua_newtable(L);
+        for (uint64_t i = 1; i <= v->n && tide_gguf_next(&p, end, v->item, &item); i++) {
+            push_value(L, &item, end);
+            lua_rawseti(L, -2, (lua_Integer)i);
+        }
+    }
+}
+
+/* _load_gguf(path): {name = tensor}, {metadata} */
+static int load_gguf(lua_State *L) {
+    tide_lua *s = tide_lua_enter(L);
+    const char *path = luaL_checkstring(L, 1);
+    opened *o = push_opened(L, s);
+    tide_gguf *g = &o->u.gguf;
+    if (tide_gguf_open(s->cx, path, g)) return tide_lua_fail(L, s);
+    o->close = close_gguf;
+    lua_newtable(L);
+    for (int64_t i = 0; i < g->ntensor; i++) {
+        const tide_gguf_tensor *e = &g->tensor[i];
+        tide_meta m = {.ndim = e->ndim, .dtype = e->dtype};
+        memcpy(m.shape, e->shape, sizeof m.shape);
+        lua_pushlstring(L, e->name, e->name_length);
+        handle *h = tide_lua_box(L, s);
+        tide_tensor *t = tide_tensor_new(s->cx, &m);
+        if (!t) return tide_lua_fail(L, s);
+        tide_gguf_copy(e, tide_data(t));
+        tide_lua_fill(s, h, t);
+        lua_rawset(L, -3);
+    }
+    lua_newtable(L);
+    for (int64_t i = 0; i < g->npair; i++) {
+        lua_pushlstring(L, g->pair[i].name, g->pair[i].name_length);
+        push_value(L, &g->pair[i].value, g->map.data + g->map.size);
+        lua_rawset(L, -3);
+    }
+    return 2;
+}
+
 void tide_lua_open_files(lua_State *L, tide_lua *s) {
     tide_lua_register(L, s,
                       (luaL_Reg[]){{"_save_safetensors", save_safetensors},
@@ -326,6 +485,7 @@ void tide_lua_open_files(lua_State *L, tide_lua *s) {
                                    {"_save_npy", save_npy},
                                    {"_load_npy", load_npy},
                                    {"_save_npz", save_npz},
-                                   {"_load_npz", load_npz},
+                                   {"_load_zip", load_zip},
+                                   {"_load_gguf", load_gguf},
                                    {NULL, NULL}});
 }

@@ -142,7 +142,7 @@ static tide_tensor *views(parts *q, tide_tensor *t, tide_tensor **index, int *nd
                     b = p->b > 0 ? p->b : p->b + size + 1;
             if (a < 0) a = 0;
             if (b > size) b = size;
-            int64_t n = b > a ? (b - a + p->step - 1) / p->step : 0;
+            int64_t n = b > a ? (b - a - 1) / p->step + 1 : 0;
             tide_slice_attr sl = {dim++, n > 0 ? a : 0, n, p->step};
             next = tide_call1(cx, TIDE_OP_SLICE, &at, 1, &sl);
         }

@@ -1,137 +1,41 @@
-/* Looking inside: programs as text, memory, what help is written from, the terminal. */
+/* Looking inside: memory, what help is written from, the terminal. */
 #include "bindings/lua_tide.h"
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-static const tide_op *find(const char *name) {
-    for (int i = 0; i < TIDE_NOPS; i++) {
-        const char *lua = tide_op_table[i].lua;
-        if (!strcmp(tide_op_table[i].name, name) || (lua && !strcmp(lua, name))) return &tide_op_table[i];
-    }
-    return NULL;
-}
-
-/* Holds a program and its derivative while a Lua error might come between. */
-typedef struct {
-    tide_prog *p, *q;
-} prog_box;
-
-static int prog_box_gc(lua_State *L) {
-    prog_box *b = lua_touserdata(L, 1);
-    if (STATE(L)->cx) tide_prog_free(b->q), tide_prog_free(b->p);
-    *b = (prog_box){NULL, NULL};
-    return 0;
-}
-
-static void push_text(lua_State *L, const tide_prog *p) {
-    size_t n = tide_prog_text(p, NULL, 0);
-    luaL_Buffer b;
-    char *at = luaL_buffinitsize(L, &b, n + 1);
-    tide_prog_text(p, at, n + 1);
-    luaL_pushresultsize(&b, n);
-}
-
-/* program(name[, {grad = true, inputs = {tensors}}]): for inputs like those given, else float32 ones of shape
- * (4,3). */
-static int program(lua_State *L) {
-    tide_lua *s = tide_lua_enter(L);
-    const char *name = luaL_checkstring(L, 1);
-    const tide_op *op = find(name);
-    if (!op) return tide_lua_error(L, s, "program", "no operation '%s'", name);
-    if (!op->program)
-        return tide_lua_error(L, s, "program", "%s is no program but a %s", name,
-                              op->view      ? "view"
-                              : op->compose ? "composition"
-                                            : "kernel");
-    bool derive = lua_istable(L, 2) && (lua_getfield(L, 2, "grad"), lua_toboolean(L, -1));
-    tide_meta in[TIDE_MAXARGS], out[TIDE_MAXARGS];
-    const tide_meta *pin[TIDE_MAXARGS] = {NULL};
-    union {
-        char bytes[512];
-        int64_t align;
-    } attr;
-    if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
-    int nin = op->flags & TIDE_F_LIST ? op->group : op->nin;
-    for (int k = 0; k < op->narg; k++) {
-        const tide_arg *a = &op->arg[k];
-        if (a->input >= 0 && (!a->optional || !strcmp(a->name, "weight") || !strcmp(a->name, "bias"))) {
-            in[a->input] = (tide_meta){.shape = {4, 3}, .ndim = 2, .dtype = TIDE_F32};
-            pin[a->input] = &in[a->input];
-        }
-        if (a->type == TIDE_ARG_SHAPE) *(tide_shape *)(void *)(attr.bytes + a->offset) = (tide_shape){1, {3}};
-        if (a->type == TIDE_ARG_DIMS && !a->optional)
-            *(tide_dims *)(void *)(attr.bytes + a->offset) = (tide_dims){1, {1}};
-        if (a->type == TIDE_ARG_NUMBER && !a->optional)
-            *(tide_num *)(void *)(attr.bytes + a->offset) = (tide_num){{.f = 2}, TIDE_FLOAT, 0};
-        if (a->type == TIDE_ARG_DTYPE && !a->optional) *(int64_t *)(void *)(attr.bytes + a->offset) = TIDE_BF16;
-        if (a->type == TIDE_ARG_INT && !a->optional) *(int64_t *)(void *)(attr.bytes + a->offset) = 3;
-    }
-    if (!strcmp(op->name, "cross_entropy"))
-        in[1] = (tide_meta){.shape = {4}, .ndim = 1, .dtype = TIDE_I64}, pin[2] = NULL;
-    if (strstr(op->name, "norm"))
-        for (int i = 1; i < nin; i++) in[i] = (tide_meta){.shape = {3}, .ndim = 1, .dtype = TIDE_F32};
-    if (lua_istable(L, 2) && lua_getfield(L, 2, "inputs") == LUA_TTABLE)
-        for (int i = 0; i < nin; i++) {
-            lua_rawgeti(L, -1, i + 1);
-            const tide_tensor *t = tide_lua_test(L, s, -1);
-            pin[i] = t ? &in[i] : NULL;
-            if (t) in[i] = t->meta;
-            lua_pop(L, 1);
-        }
-    tide_shapes sh = {s->cx, attr.bytes, nin, op->nout, pin, out};
-    tide_space space;
-    memset(out, 0, sizeof out);
-    for (int j = 0; j < op->nout; j++) {
-        if (op->flags & TIDE_F_LIST)
-            out[j] = in[0];
-        else
-            out[j].dtype =
-                (uint8_t)(op->flags & TIDE_F_BOOL                           ? TIDE_BOOL
-                          : op->flags & (TIDE_F_PROMOTES | TIDE_F_FLOATING) ? tide_result_dtype(op, &sh)
-                                                                            : 0);
-    }
-    prog_box *box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = (prog_box){NULL, NULL};
-    tide_lua_class(L, s, "tide.Program", (luaL_Reg[]){{"__gc", prog_box_gc}, {NULL, NULL}});
-    if ((op->infer && op->infer(&sh)) || tide_space_of(op, &sh, &space) ||
-        !(box->p = tide_op_program(s->cx, op, &sh, &space)))
-        return tide_lua_raise(L, s);
-    if (derive) {
-        uint32_t want = 0, seeded = 0;
-        uint64_t uses;
-        for (int i = 0; i < box->p->nin; i++)
-            if (tide_dtype_is_float((tide_dtype)box->p->arg[i].dtype)) want |= 1u << i;
-        for (int j = 0; j < op->nshown; j++) seeded |= 1u << j;
-        box->q = tide_prog_derive(box->p, want, seeded, &uses);
-        if (!box->q) return tide_lua_raise(L, s);
-    }
-    push_text(L, derive ? box->q : box->p);
-    return 1;
-}
-
 static int memory(lua_State *L) {
-    tide_lua *s = STATE(L);
+    tide_context *cx = tide_lua_context(L);
     tide_memory_stats m;
-    tide_memory(s->cx, &m);
+    tide_memory(cx, &m);
     lua_createtable(L, 0, 5);
 #define FIELD(name, v) lua_pushinteger(L, (lua_Integer)(v)), lua_setfield(L, -2, name)
-    FIELD("live", m.live), FIELD("cached", m.cached), FIELD("peak", m.peak),
-        FIELD("idle", s->cx->tensors->idle), FIELD("tensors", s->cx->tensors->live);
+    FIELD("live", m.live), FIELD("cached", m.cached), FIELD("peak", m.peak), FIELD("idle", cx->tensors->idle),
+        FIELD("tensors", cx->tensors->live);
 #undef FIELD
     return 1;
 }
-/* _storages(): what lives, in no order: {bytes, line where it was made, id}. */
+/* _storages(): what lives, in no order: {bytes, line where it was made, id}. Making tables may free some: first
+ * they are noted. */
 static int storages(lua_State *L) {
-    tide_lua *s = STATE(L);
-    lua_newtable(L);
-    int n = 0;
-    for (const tide_storage *g = s->cx->tensors ? s->cx->tensors->storages : NULL; g; g = g->next) {
+    typedef struct {
+        const void *id;
+        size_t bytes;
+        uint32_t site;
+    } note;
+    tide_context *cx = tide_lua_context(L);
+    size_t n = 0, room = 0;
+    for (const tide_storage *g = cx->tensors->storages; g; g = g->next) room++;
+    note *notes = lua_newuserdatauv(L, (room + 1) * sizeof *notes, 0);
+    for (const tide_storage *g = cx->tensors->storages; g && n < room; g = g->next)
+        notes[n++] = (note){g, g->nbytes, g->site};
+    lua_createtable(L, (int)n, 0);
+    for (size_t k = 0; k < n; k++) {
         lua_createtable(L, 0, 3);
-        lua_pushinteger(L, (lua_Integer)g->nbytes), lua_setfield(L, -2, "bytes");
-        lua_pushstring(L, tide_site_text(s->cx, g->site)), lua_setfield(L, -2, "line");
-        lua_pushlightuserdata(L, (void *)g), lua_setfield(L, -2, "id");
-        lua_rawseti(L, -2, ++n);
+        lua_pushinteger(L, (lua_Integer)notes[k].bytes), lua_setfield(L, -2, "bytes");
+        lua_pushstring(L, tide_site_text(cx, notes[k].site)), lua_setfield(L, -2, "line");
+        lua_pushlightuserdata(L, (void *)notes[k].id), lua_setfield(L, -2, "id");
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
     }
     return 1;
 }
@@ -144,7 +48,7 @@ static int storage_of(lua_State *L) { /* _storage(t): its id in _storages, or ni
 }
 static int holders(lua_State *L) {
     char text[2048];
-    tide_holders_text(STATE(L)->cx, text, sizeof text);
+    tide_holders_text(tide_lua_context(L), text, sizeof text);
     lua_pushstring(L, *text ? text + 1 : "");
     return 1;
 }
@@ -159,10 +63,10 @@ static const tide_op *op_of(lua_State *L, int i, bool *inplace) {
     if (lua_type(L, i) == LUA_TSTRING) {
         const char *name = lua_tostring(L, i);
         size_t n = strlen(name);
-        const tide_op *op = find(name);
+        const tide_op *op = tide_lua_op(name);
         if (op || !n || name[n - 1] != '_') return op;
         *inplace = true;
-        op = find(lua_pushlstring(L, name, n - 1));
+        op = tide_lua_op(lua_pushlstring(L, name, n - 1));
         return op && op->inplace ? op : NULL;
     }
     if (!lua_iscfunction(L, i) || !lua_getupvalue(L, i, 2)) return NULL;
@@ -212,6 +116,13 @@ static int operations(lua_State *L) { /* names that scripts can call, in the tab
         if (tide_op_table[i].lua) lua_pushstring(L, tide_op_table[i].lua), lua_rawseti(L, -2, ++n);
     return 1;
 }
+static int programs(lua_State *L) { /* _programs(): of all operations that have one, also inner ones */
+    lua_newtable(L);
+    int n = 0;
+    for (int i = 0; i < TIDE_NOPS; i++)
+        if (tide_op_table[i].program) lua_pushstring(L, tide_op_table[i].name), lua_rawseti(L, -2, ++n);
+    return 1;
+}
 
 /* ---- the world around ---- */
 
@@ -224,25 +135,25 @@ static int terminal(lua_State *L) { /* _terminal(fd): columns, rows; nil: no ter
     lua_pushinteger(L, known ? w.ws_row : 24);
     return 2;
 }
-static int seconds(lua_State *L) { /* _seconds(): of a clock that never jumps */
+static int seconds(lua_State *L) { /* seconds(): of a clock that never jumps */
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
     return 1;
 }
 static int random_state(lua_State *L) { /* _random([seed, calls]): what they were */
-    tide_lua *s = STATE(L);
-    uint64_t seed = s->cx->seed, calls = s->cx->rng_calls;
+    tide_context *cx = tide_lua_context(L);
+    uint64_t seed = cx->seed, calls = cx->rng_calls;
     if (!lua_isnoneornil(L, 1)) {
-        s->cx->seed = (uint64_t)luaL_checkinteger(L, 1);
-        s->cx->rng_calls = (uint64_t)luaL_checkinteger(L, 2);
+        cx->seed = (uint64_t)luaL_checkinteger(L, 1);
+        cx->rng_calls = (uint64_t)luaL_checkinteger(L, 2);
     }
     lua_pushinteger(L, (lua_Integer)seed);
     lua_pushinteger(L, (lua_Integer)calls);
     return 2;
 }
 static int parts(lua_State *L) {
-    lua_pushstring(L, tide_parts(STATE(L)->cx));
+    lua_pushstring(L, tide_parts(tide_lua_context(L)));
     return 1;
 }
 
@@ -250,16 +161,16 @@ void tide_lua_open_inspect(lua_State *L, tide_lua *s) {
     lua_pushliteral(L, TIDE_VERSION);
     lua_setfield(L, -2, "version");
     tide_lua_register(L, s,
-                      (luaL_Reg[]){{"program", program},
-                                   {"memory", memory},
+                      (luaL_Reg[]){{"memory", memory},
                                    {"holders", holders},
                                    {"_describe", describe},
                                    {"_storages", storages},
                                    {"_storage", storage_of},
                                    {"_terminal", terminal},
-                                   {"_seconds", seconds},
+                                   {"seconds", seconds},
                                    {"_random", random_state},
                                    {"operations", operations},
+                                   {"_programs", programs},
                                    {"parts", parts},
                                    {NULL, NULL}});
 }

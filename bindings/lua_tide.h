@@ -36,20 +36,27 @@ typedef struct tide_lua {
     } seen[NSEEN];     /* by function and line; site 0: not the user's */
     char library[512]; /* where lua/tide lies: its own frames are not the user's lines */
     size_t nlibrary;
-    const volatile int *interrupt; /* NULL: the program has none */
-    double step;                   /* how far idle memory may grow before a collection */
+    const struct tide_lua_host *host; /* NULL: none, or gone */
+    tide_status failed;               /* of the last error raised for the core */
+    double step;                      /* how far idle memory may grow before a collection */
 } tide_lua;
 
-/* Field of the registry: a light userdata of the program's `volatile int` that is nonzero once it was
- * interrupted. */
-#define TIDE_INTERRUPT "tide.interrupt"
-
-/* Field of the registry: true in the state of a worker's thread. */
-#define TIDE_WORKER "tide.worker"
+/* What the program around asks for, as a light userdata in this field of the registry when the core is opened.
+ */
+#define TIDE_HOST "tide.host"
+typedef struct tide_lua_host {
+    const tide_config
+        *config; /* of the context; NULL: defaults, with a black box in the folder for such files */
+    int (*cancelled)(void *ud); /* besides the config's; may be NULL */
+    void *ud;
+    bool closed; /* no files, no processes: only what computes is opened */
+} tide_lua_host;
 
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
 /* ---- state.c ---- */
+tide_context *tide_lua_context(lua_State *L);  /* raises if the state is closing */
+tide_lua *tide_lua_of(lua_State *L);           /* NULL: the core is not open in L */
 tide_lua *tide_lua_enter(lua_State *L);        /* the state, with the caller's line told to the core */
 int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua error; does not return */
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
@@ -95,7 +102,10 @@ void tide_lua_open_data(lua_State *L, tide_lua *s);
 void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
 void tide_lua_open_worker(lua_State *L, tide_lua *s);
+void tide_lua_open_bytes(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
+void tide_lua_open_program(lua_State *L, tide_lua *s);
+const tide_op *tide_lua_op(const char *name);                    /* by its name here or inside; NULL: none */
 int tide_lua_getitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key], key at 2 */
 int tide_lua_setitem(lua_State *L, tide_lua *s, tide_tensor *t); /* x[key] = value at 3 */
 

@@ -1,70 +1,60 @@
 /* Optimizers: one userdata for a group of parameters; lua/tide/optim makes them what a script sees. */
 #include "bindings/lua_tide.h"
+#include "optim/optim.h"
 
 typedef struct {
     tide_optim *o;
-    int n;
+    const tide_optim_row *row;
 } box_t;
 
-static box_t *check(lua_State *L) { return luaL_checkudata(L, 1, "tide.OptimizerGroup"); }
-
-static const struct {
-    const char *name;
-    size_t offset;
-    bool is_int;
-} fields[] = {{"lr", offsetof(tide_optim_config, lr), false},
-              {"weight_decay", offsetof(tide_optim_config, weight_decay), false},
-              {"momentum", offsetof(tide_optim_config, momentum), false},
-              {"dampening", offsetof(tide_optim_config, dampening), false},
-              {"eps", offsetof(tide_optim_config, eps), false},
-              {"nesterov", offsetof(tide_optim_config, nesterov), true},
-              {"amsgrad", offsetof(tide_optim_config, amsgrad), true},
-              {"maximize", offsetof(tide_optim_config, maximize), true}};
-enum { NFIELDS = sizeof fields / sizeof *fields };
-
-static bool set_field(lua_State *L, tide_optim_config *c, const char *name, int i) {
-    if (!strcmp(name, "betas")) {
-        luaL_checktype(L, i, LUA_TTABLE);
-        lua_geti(L, i, 1);
-        lua_geti(L, i, 2);
-        c->beta1 = luaL_checknumber(L, -2);
-        c->beta2 = luaL_checknumber(L, -1);
-        lua_pop(L, 2);
-        return true;
-    }
-    for (int k = 0; k < NFIELDS; k++) {
-        if (strcmp(fields[k].name, name)) continue;
-        char *at = (char *)c + fields[k].offset;
-        if (fields[k].is_int)
-            *(int *)(void *)at = lua_toboolean(L, i);
-        else
-            *(double *)(void *)at = luaL_checknumber(L, i);
-        return true;
-    }
-    return false;
+static box_t *check(lua_State *L) {
+    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
+    if (!b->o) luaL_error(L, "this optimizer is gone");
+    return b;
 }
 
-static bool push_field(lua_State *L, const tide_optim_config *c, const char *name) {
-    if (!strcmp(name, "betas")) {
-        lua_createtable(L, 2, 0);
-        lua_pushnumber(L, c->beta1), lua_rawseti(L, -2, 1);
-        lua_pushnumber(L, c->beta2), lua_rawseti(L, -2, 2);
-        return true;
+/* Sets an option from the value on top of the stack: a number, a boolean, or a list of two numbers. */
+static tide_status set_option(lua_State *L, tide_lua *s, tide_optim_config *c, const char *name) {
+    double v[2] = {0, 0};
+    int n = 1;
+    if (lua_istable(L, -1)) {
+        for (n = 0; n < 2; n++, lua_pop(L, 1)) {
+            lua_rawgeti(L, -1, n + 1);
+            v[n] = luaL_checknumber(L, -1);
+        }
+        n = lua_rawlen(L, -1) == 2 ? 2 : 0;
+    } else if (lua_isboolean(L, -1)) {
+        v[0] = lua_toboolean(L, -1);
+    } else if (lua_type(L, -1) == LUA_TNUMBER) {
+        v[0] = lua_tonumber(L, -1);
+    } else {
+        return tide_fail(s->cx, TIDE_EARG, "%s: %s cannot be a %s", tide_optim_rows[c->kind].name, name,
+                         luaL_typename(L, -1));
     }
-    for (int k = 0; k < NFIELDS; k++) {
-        if (strcmp(fields[k].name, name)) continue;
-        const char *at = (const char *)c + fields[k].offset;
-        if (fields[k].is_int)
-            lua_pushboolean(L, *(const int *)(const void *)at);
+    return tide_optim_set(s->cx, c, name, v, n);
+}
+
+/* Pushes the value of the option that field `k` of the row belongs to; returns its name, or NULL where the
+ * field is the second of a pair and nothing is pushed. */
+static const char *push_option(lua_State *L, const tide_optim_row *row, const tide_optim_config *c, int k) {
+    const tide_optim_field *f = tide_optim_field_at(row->option[k].field);
+    double v = tide_optim_get(c, f->offset);
+    if (!f->pair) {
+        if (f->flag)
+            lua_pushboolean(L, v != 0);
         else
-            lua_pushnumber(L, *(const double *)(const void *)at);
-        return true;
+            lua_pushnumber(L, v);
+        return f->name;
     }
-    return false;
+    if (k > 0 && tide_optim_field_at(row->option[k - 1].field)->pair == f->pair) return NULL;
+    lua_createtable(L, 2, 0);
+    lua_pushnumber(L, v), lua_rawseti(L, -2, 1);
+    lua_pushnumber(L, tide_optim_get(c, row->option[k + 1].field)), lua_rawseti(L, -2, 2);
+    return f->pair;
 }
 
 static int group_gc(lua_State *L) {
-    box_t *b = check(L);
+    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
     if (b->o && STATE(L)->cx) tide_optim_free(b->o);
     b->o = NULL;
     return 0;
@@ -79,52 +69,69 @@ static int group_zero_grad(lua_State *L) {
     if (tide_optim_zero_grad(check(L)->o)) return tide_lua_raise(L, s);
     return 0;
 }
-static int group_get(lua_State *L) {
-    if (!push_field(L, tide_optim_settings(check(L)->o), luaL_checkstring(L, 2))) lua_pushnil(L);
-    return 1;
-}
-static int group_set(lua_State *L) {
-    tide_lua *s = tide_lua_enter(L);
-    const char *name = luaL_checkstring(L, 2);
-    if (!set_field(L, tide_optim_settings(check(L)->o), name, 3))
-        return tide_lua_error(L, s, "optim", "no option '%s'", name);
-    return 0;
-}
-static int group_options(lua_State *L) {
-    const tide_optim_config *c = tide_optim_settings(check(L)->o);
-    lua_newtable(L);
-    for (int k = 0; k < NFIELDS; k++) push_field(L, c, fields[k].name), lua_setfield(L, -2, fields[k].name);
-    push_field(L, c, "betas"), lua_setfield(L, -2, "betas");
-    return 1;
-}
-static const char *const states[] = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
-static int group_state(lua_State *L) { /* state(k): {step, name = tensor} */
+static int group_set(lua_State *L) { /* set(name, value) */
     tide_lua *s = tide_lua_enter(L);
     box_t *b = check(L);
-    int i = (int)luaL_checkinteger(L, 2) - 1;
+    lua_settop(L, 3);
+    if (set_option(L, s, tide_optim_settings(b->o), luaL_checkstring(L, 2))) return tide_lua_raise(L, s);
+    return 0;
+}
+static int group_options(lua_State *L) { /* {name = value} */
+    box_t *b = check(L);
     lua_newtable(L);
-    lua_pushinteger(L, tide_optim_count(b->o, i));
-    lua_setfield(L, -2, "step");
-    for (int k = 0; k < 4; k++) {
-        tide_tensor *t = tide_optim_state(b->o, i, states[k]);
-        if (!t) continue;
-        handle *h = tide_lua_box(L, s);
-        tide_lua_fill(s, h, tide_keep(t));
-        lua_setfield(L, -2, states[k]);
+    for (int k = 0; k < TIDE_OPTIM_OPTIONS && b->row->option[k].field; k++) {
+        const char *name = push_option(L, b->row, tide_optim_settings(b->o), k);
+        if (name) lua_setfield(L, -2, name);
     }
     return 1;
 }
-static int group_restore(lua_State *L) { /* restore(k, {step, name = tensor}) */
+static int group_get(lua_State *L) {
+    const char *name = luaL_checkstring(L, 2);
+    group_options(L);
+    lua_getfield(L, -1, name);
+    return 1;
+}
+static int
+group_state(lua_State *L) { /* state(k): {step, name = tensor or number}; the tensors are those in use */
+    tide_lua *s = tide_lua_enter(L);
+    box_t *b = check(L);
+    int i = (int)luaL_checkinteger(L, 2) - 1;
+    int64_t steps = tide_optim_count(b->o, i);
+    lua_newtable(L);
+    lua_pushinteger(L, steps);
+    lua_setfield(L, -2, "step");
+    for (int k = 0; k < TIDE_OPTIM_STATES && b->row->state[k].name; k++) {
+        tide_tensor *t = tide_optim_state(b->o, i, b->row->state[k].name);
+        if (!t) continue;
+        handle *h = tide_lua_box(L, s);
+        tide_lua_fill(s, h, tide_keep(t));
+        lua_setfield(L, -2, b->row->state[k].name);
+    }
+    for (int k = 0; k < TIDE_OPTIM_NUMBERS && b->row->number[k] && steps; k++) {
+        lua_pushnumber(L, *tide_optim_number(b->o, i, b->row->number[k]));
+        lua_setfield(L, -2, b->row->number[k]);
+    }
+    return 1;
+}
+static int group_restore(lua_State *L) { /* restore(k, {step, name = tensor or number}) */
     tide_lua *s = tide_lua_enter(L);
     box_t *b = check(L);
     int i = (int)luaL_checkinteger(L, 2) - 1;
     lua_getfield(L, 3, "step");
     int64_t steps = luaL_checkinteger(L, -1);
     if (tide_optim_restore(b->o, i, steps, NULL, NULL)) return tide_lua_raise(L, s);
-    for (int k = 0; k < 4; k++) {
-        if (lua_getfield(L, 3, states[k]) != LUA_TNIL &&
-            tide_optim_restore(b->o, i, steps, states[k], tide_lua_check(L, s, -1, "optim")))
+    for (int k = 0; k < TIDE_OPTIM_STATES && b->row->state[k].name; k++) {
+        const char *name = b->row->state[k].name;
+        if (lua_getfield(L, 3, name) != LUA_TNIL &&
+            tide_optim_restore(b->o, i, steps, name, tide_lua_check(L, s, -1, b->row->name)))
             return tide_lua_raise(L, s);
+        lua_pop(L, 1);
+    }
+    for (int k = 0; k < TIDE_OPTIM_NUMBERS && b->row->number[k] && steps; k++) {
+        if (lua_getfield(L, 3, b->row->number[k]) != LUA_TNUMBER)
+            return tide_lua_error(L, s, b->row->name, "the state of parameter %d has no number '%s'", i + 1,
+                                  b->row->number[k]);
+        *tide_optim_number(b->o, i, b->row->number[k]) = lua_tonumber(L, -1);
         lua_pop(L, 1);
     }
     return 0;
@@ -136,24 +143,34 @@ static const luaL_Reg group_functions[] = {
     {"state", group_state}, {"restore", group_restore}, {NULL, NULL}};
 
 static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
-    static const char *const kinds[] = {"SGD", "Adam", "AdamW", NULL};
+    const char *name = luaL_checkstring(L, 1);
     tide_lua *s = tide_lua_enter(L);
-    tide_optim_config c = tide_optim_defaults((tide_optim_kind)luaL_checkoption(L, 1, NULL, kinds));
+    int kind = 0;
+    while (kind < TIDE_NOPTIM && strcmp(tide_optim_rows[kind].name, name)) kind++;
+    if (kind == TIDE_NOPTIM) return tide_lua_error(L, s, "optim", "no optimizer '%s'", name);
+    tide_optim_config c = tide_optim_defaults((tide_optim_kind)kind);
+    luaL_checktype(L, 3, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, 3)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        if (!set_field(L, &c, name, lua_gettop(L)))
-            return tide_lua_error(L, s, "optim", "no option '%s'", name);
+        if (lua_type(L, -2) != LUA_TSTRING)
+            return tide_lua_error(L, s, name, "options are a table {name = value}");
+        if (set_option(L, s, &c, lua_tostring(L, -2))) return tide_lua_raise(L, s);
         lua_pop(L, 1);
     }
     int n;
-    tide_tensor **params = tide_lua_list(L, s, 2, "optim", &n);
+    tide_tensor **params = tide_lua_list(L, s, 2, name, &n);
     box_t *b = lua_newuserdatauv(L, sizeof *b, 0);
     b->o = NULL;
+    b->row = &tide_optim_rows[kind];
     tide_lua_class(L, s, "tide.OptimizerGroup", group_functions);
-    b->n = n;
     b->o = tide_optim_new(s->cx, params, n, &c);
     if (!b->o) return tide_lua_raise(L, s);
+    return 1;
+}
+
+static int optimizers(lua_State *L) { /* {name, ...} */
+    lua_createtable(L, TIDE_NOPTIM, 0);
+    for (int k = 0; k < TIDE_NOPTIM; k++) lua_pushstring(L, tide_optim_rows[k].name), lua_rawseti(L, -2, k + 1);
     return 1;
 }
 
@@ -168,8 +185,31 @@ static int clip_grad_norm(lua_State *L) { /* (params, limit): the norm before */
     tide_lua_fill(s, h, norm);
     return 1;
 }
+static int clip_grad_value(lua_State *L) { /* (params, limit) */
+    tide_lua *s = tide_lua_enter(L);
+    int n;
+    double limit = luaL_checknumber(L, 2);
+    tide_tensor **params = tide_lua_list(L, s, 1, "clip_grad_value_", &n);
+    if (tide_clip_grad_value(s->cx, params, n, limit)) return tide_lua_raise(L, s);
+    return 0;
+}
+static int average(lua_State *L) { /* (averages, values, weight) */
+    tide_lua *s = tide_lua_enter(L);
+    int n, m;
+    double weight = luaL_checknumber(L, 3);
+    tide_tensor **averages = tide_lua_list(L, s, 1, "average", &n),
+                **values = tide_lua_list(L, s, 2, "average", &m);
+    if (n != m) return tide_lua_error(L, s, "average", "%d averages of %d tensors", n, m);
+    if (tide_average(s->cx, averages, values, n, weight)) return tide_lua_raise(L, s);
+    return 0;
+}
 
 void tide_lua_open_optim(lua_State *L, tide_lua *s) {
-    tide_lua_register(
-        L, s, (luaL_Reg[]){{"_optimizer", optimizer}, {"_clip_grad_norm", clip_grad_norm}, {NULL, NULL}});
+    tide_lua_register(L, s,
+                      (luaL_Reg[]){{"_optimizer", optimizer},
+                                   {"_optimizers", optimizers},
+                                   {"_clip_grad_norm", clip_grad_norm},
+                                   {"_clip_grad_value", clip_grad_value},
+                                   {"_average", average},
+                                   {NULL, NULL}});
 }

@@ -46,7 +46,7 @@ static int scope_close(lua_State *L) {
         tide_tensor *t = h->t;
         h->t = NULL;
         tide_lua_scope_remove(h);
-        tide_handle_free(t);
+        if (s->cx) tide_handle_free(t);
     }
     return 0;
 }

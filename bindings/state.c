@@ -21,10 +21,16 @@ static bool user_frame(lua_State *L, const tide_lua *s, lua_Debug *ar) {
     return false;
 }
 
+tide_context *tide_lua_context(lua_State *L) {
+    tide_context *cx = STATE(L)->cx;
+    if (!cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    return cx;
+}
+
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
-    if (!s->cx) luaL_error(L, "tide: the Lua state is closing"); /* a finalizer that runs after the context's */
+    tide_lua_context(L);
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
     lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */
@@ -109,6 +115,7 @@ int tide_lua_raise(lua_State *L, tide_lua *s) {
     tide_status code = TIDE_OK;
     uint32_t here = s->site;
     const char *text = tide_error(s->cx, &code);
+    s->failed = code;
     push_where(L, s);
     lua_pushstring(L, text ? text : "unknown error");
     const char *recorded = s->cx->site != here ? tide_site_text(s->cx, s->cx->site)
@@ -131,6 +138,15 @@ int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format
     va_end(ap);
     push_modules(L);
     lua_concat(L, 4);
+    return lua_error(L);
+}
+
+static int fail(lua_State *L) { /* (message): the error of a library function that is written in Lua */
+    tide_lua *s = tide_lua_enter(L);
+    push_where(L, s);
+    lua_pushstring(L, luaL_checkstring(L, 1));
+    push_modules(L);
+    lua_concat(L, 3);
     return lua_error(L);
 }
 
@@ -163,7 +179,7 @@ static void pressure(void *ud, size_t idle) {
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
     if (m.live / 4.0 > room) room = m.live / 4.0;
-    if (heap / 2 > room) room = heap / 2;
+    if (heap / 3 > room) room = heap / 3;
     s->step = ts->idle > before * 0.9 ? s->step * 2 : 1; /* little came back: wait longer */
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
     s->collecting = 0;
@@ -189,14 +205,16 @@ tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s) {
 
 /* ---- opening ---- */
 
-static int interrupted(void *ud) {
-    const tide_lua *s = ud;
-    return __atomic_load_n(s->interrupt, __ATOMIC_RELAXED);
+static int cancelled(void *ud) {
+    const tide_lua_host *host = ((const tide_lua *)ud)->host;
+    return host && host->cancelled && host->cancelled(host->ud);
 }
 
 static int state_gc(lua_State *L) {
     tide_lua *s = lua_touserdata(L, 1);
     s->L = L;
+    if (s->cx)
+        s->cx->above = (tide_above){0}; /* the context may outlive the state, with tensors that a host holds */
     tide_close(s->cx);
     s->cx = NULL;
     return 0;
@@ -210,14 +228,20 @@ void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *f) {
     }
 }
 
+/* Metamethods stay out of reach: objects find their methods in another table. */
 void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *f) {
     if (luaL_getmetatable(L, name) != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_newtable(L);
         lua_pushstring(L, name);
         lua_setfield(L, -2, "__name");
-        tide_lua_register(L, s, f);
-        lua_pushvalue(L, -1);
+        lua_newtable(L);
+        for (; f->name; f++) {
+            bool meta = !strncmp(f->name, "__", 2);
+            lua_pushlightuserdata(L, s);
+            lua_pushcclosure(L, f->func, 1);
+            lua_setfield(L, meta ? -3 : -2, f->name);
+        }
         lua_setfield(L, -2, "__index");
         lua_pushvalue(L, -1);
         lua_setfield(L, LUA_REGISTRYINDEX, name);
@@ -234,6 +258,31 @@ static int set_library(lua_State *L) {
     return 0;
 }
 
+/* A black box in the folder for such files, unless TIDE_BLACKBOX says where, or "off". */
+static void open_default(tide_context **out) {
+    const char *box = getenv("TIDE_BLACKBOX");
+    char path[300];
+    tide_config config = {.size = sizeof config};
+    if (!box) {
+        const char *dir = getenv("TMPDIR");
+        snprintf(path, sizeof path, "%s/tide-%ld-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getuid(),
+                 (long)getpid());
+        config.blackbox = path;
+    } else if (strcmp(box, "off")) {
+        config.blackbox = box;
+    }
+    if (!tide_open(&config, out)) return;
+    config.blackbox = NULL; /* a folder that cannot be written must not keep a script from running */
+    tide_open(&config, out);
+}
+
+tide_lua *tide_lua_of(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    tide_lua *s = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return s;
+}
+
 int luaopen_tide_core(lua_State *L) {
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) ==
         LUA_TUSERDATA) { /* loaded again: there is one context a state */
@@ -248,27 +297,15 @@ int luaopen_tide_core(lua_State *L) {
     lua_pushcfunction(L, state_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_getfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
-    s->interrupt = lua_touserdata(L, -1);
-    bool worker = lua_getfield(L, LUA_REGISTRYINDEX, TIDE_WORKER) == LUA_TBOOLEAN;
-    lua_pop(L, 2);
-    const char *box = worker ? "off" : getenv("TIDE_BLACKBOX"); /* the process's, not a worker's */
-    char path[300];
-    tide_config config = {
-        .size = sizeof config, .ud = s, .pressure = pressure, .cancelled = s->interrupt ? interrupted : NULL};
-    if (worker) config.threads = 1; /* there are as many workers as are wanted */
-    if (!box) {
-        const char *dir = getenv("TMPDIR");
-        snprintf(path, sizeof path, "%s/tide-%ld-%ld.blackbox", dir && *dir ? dir : "/tmp", (long)getuid(),
-                 (long)getpid());
-        config.blackbox = path;
-    } else if (strcmp(box, "off")) {
-        config.blackbox = box;
-    }
-    if (tide_open(&config, &s->cx)) {
-        config.blackbox = NULL; /* a folder that cannot be written must not keep a script from running */
-        if (tide_open(&config, &s->cx)) return luaL_error(L, "tide: no context could be opened");
-    }
+    lua_getfield(L, LUA_REGISTRYINDEX, TIDE_HOST);
+    s->host = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (s->host && s->host->config)
+        tide_open(s->host->config, &s->cx);
+    else
+        open_default(&s->cx);
+    if (!s->cx) return luaL_error(L, "tide: no context could be opened");
+    s->cx->above = (tide_above){s, cancelled, pressure};
     if (tide_tape_open(s->cx)) return luaL_error(L, "tide: %s", tide_error(s->cx, NULL));
     lua_newtable(L);
     lua_pushvalue(L, -1);
@@ -280,12 +317,16 @@ int luaopen_tide_core(lua_State *L) {
     tide_lua_open_grad(L, s);
     tide_lua_open_compile(L, s);
     tide_lua_open_optim(L, s);
-    tide_lua_open_data(L, s);
-    tide_lua_open_files(L, s);
-    tide_lua_open_disk(L, s);
-    tide_lua_open_worker(L, s);
     tide_lua_open_inspect(L, s);
-    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {NULL, NULL}});
+    tide_lua_open_program(L, s);
+    if (!s->host || !s->host->closed) {
+        tide_lua_open_data(L, s);
+        tide_lua_open_files(L, s);
+        tide_lua_open_disk(L, s);
+        tide_lua_open_worker(L, s);
+        tide_lua_open_bytes(L, s);
+    }
+    tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {"_fail", fail}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     return 1;

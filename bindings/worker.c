@@ -20,7 +20,9 @@ typedef struct worker {
     pthread_cond_t changed;
     queue in, out; /* to the worker, from it */
     bool ended;
-    volatile int stop;
+    int stop;
+    tide_config config; /* one thread: there are as many workers as are wanted */
+    tide_lua_host host;
     tide_message *start; /* package.path, package.cpath, module, data */
 } worker;
 
@@ -42,6 +44,8 @@ static tide_message *take(queue *q) {
 }
 
 static bool stopped(const worker *w) { return __atomic_load_n(&w->stop, __ATOMIC_RELAXED); }
+
+static int cancelled(void *ud) { return stopped(ud); }
 
 static void post(worker *w, queue *q, tide_message *m) {
     pthread_mutex_lock(&w->lock);
@@ -117,10 +121,10 @@ static int port_stopped(lua_State *L) {
 
 static void hook(lua_State *L, lua_Debug *ar) {
     (void)ar;
-    lua_getfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
-    const volatile int *stop = lua_touserdata(L, -1);
+    lua_getfield(L, LUA_REGISTRYINDEX, TIDE_HOST);
+    const tide_lua_host *host = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    if (__atomic_load_n(stop, __ATOMIC_RELAXED)) luaL_error(L, "the worker was closed");
+    if (host->cancelled(host->ud)) luaL_error(L, "the worker was closed");
 }
 
 static int make_port(lua_State *L) { /* an upvalue-carrying function, as every function of the binding */
@@ -142,10 +146,8 @@ static int take_start(lua_State *L) { /* package.path, package.cpath, module, da
 static int body(lua_State *L) {
     worker *w = lua_touserdata(L, 1);
     luaL_openlibs(L);
-    lua_pushlightuserdata(L, (void *)&w->stop);
-    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
-    lua_pushboolean(L, 1);
-    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_WORKER);
+    lua_pushlightuserdata(L, &w->host);
+    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_HOST);
     lua_sethook(L, hook, LUA_MASKCOUNT, 1000);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_tide_core);
@@ -243,6 +245,11 @@ static int worker_send(lua_State *L) { /* worker:send(value) */
     return send_value(L, s, w, &w->in, "worker:send");
 }
 
+static bool asked_to_stop(const tide_lua *s) {
+    const tide_lua_host *host = s->host;
+    return host && host->cancelled && host->cancelled(host->ud);
+}
+
 /* worker:receive(): true, value; false, its error with the traceback; nothing when it has ended */
 static int worker_receive(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
@@ -256,7 +263,7 @@ static int worker_receive(lua_State *L) {
         t.tv_nsec += 50000000;
         if (t.tv_nsec >= 1000000000) t.tv_sec++, t.tv_nsec -= 1000000000;
         pthread_cond_timedwait(&w->changed, &w->lock, &t);
-        interrupted = s->interrupt && __atomic_load_n(s->interrupt, __ATOMIC_RELAXED);
+        interrupted = asked_to_stop(s);
     }
     pthread_mutex_unlock(&w->lock);
     if (interrupted && !b->m) return tide_lua_error(L, s, "worker", "interrupted");
@@ -296,6 +303,8 @@ static int new_worker(lua_State *L) {
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&w->lock, NULL);
     w->start = b->m;
+    w->config = (tide_config){.size = sizeof w->config, .threads = 1};
+    w->host = (tide_lua_host){.config = &w->config, .cancelled = cancelled, .ud = w};
     sigset_t all, before; /* signals are the script's */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -25,7 +25,13 @@ hashes() { # hashes FILE VARIABLE=VALUE... COMMAND...
 compare() { # compare NAME VARIABLE=VALUE... lua5.4 tests/lua/bits.lua ARGUMENTS...
     name=$1
     shift
-    hashes other "$@"
+    case $name in *threads | *tiles) least=2 ;; *) least=0 ;; esac
+    for try in 1 2 3 4 5; do # on a busy machine one thread may have done all before another woke
+        hashes other "$@"
+        threads=$(sed -n 's/^threads //p' "$work/errors")
+        [ "${threads:-0}" -ge $least ] && break
+        echo "$name: no two threads ran tiles (try $try)"
+    done
     counts=$(awk -v name="$name" '
         NR == FNR { want[$1] = $2; next }
         $1 in want && want[$1] == $2 { same++; next }
@@ -34,15 +40,7 @@ compare() { # compare NAME VARIABLE=VALUE... lua5.4 tests/lua/bits.lua ARGUMENTS
     passed=$((passed + ${counts% *}))
     failed=$((failed + ${counts#* }))
     [ -s "$work/other" ] || failed=$((failed + 1))
-    case $name in *threads | *tiles)
-        if [ "$(sed -n 's/^threads //p' "$work/errors")" -ge 2 ]; then
-            passed=$((passed + 1))
-        else
-            echo "$name: no two threads ran tiles"
-            failed=$((failed + 1))
-        fi
-        ;;
-    esac
+    if [ "${threads:-0}" -ge $least ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 }
 
 bits="lua5.4 tests/lua/bits.lua"

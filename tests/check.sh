@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that can be said about the code without a reader: sh tests/check.sh [format|lua|cppcheck|floors|sanitize]...
+# Everything that can be said about the code without a reader: sh tests/check.sh [format|lua|cppcheck|floors|fuzz|sanitize]...
 cd "$(dirname "$0")/.." || exit 1
 . tests/setup.sh
 tide_setup build check || exit 1
@@ -24,11 +24,15 @@ check_floors() {
     sh tests/floors.sh
 }
 
+check_fuzz() { # seconds for each reader
+    sh tests/fuzz.sh 20
+}
+
 check_sanitize() {
     TIDE_BUILD_DIR=build-asan TIDE_CMAKE=-DTIDE_SANITIZE=ON sh tests/run.sh
 }
 
-[ $# -gt 0 ] || set -- format lua cppcheck floors sanitize
+[ $# -gt 0 ] || set -- format lua cppcheck floors fuzz sanitize
 failed=
 for step; do
     echo "== $step"

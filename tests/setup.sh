@@ -2,7 +2,8 @@
 #   tide_setup build [test] [check]   installs what is missing (Debian packages), or says what to install
 #   tide_build DIR [CMAKE ARGUMENT]...   configures and builds there, quiet unless it fails
 
-# package, then how its presence shows: a command, a header, or a pkg-config module (not every system is Debian)
+# package, then how its presence shows: a command, a header, a pkg-config module, or an option with which clang links
+# (not every system is Debian)
 tide_needs_build='gcc command:gcc
 libc6-dev header:stdio.h
 make command:make
@@ -15,6 +16,8 @@ lua-busted command:busted
 lua-check command:luacheck'
 tide_needs_check='clang-format command:clang-format
 cppcheck command:cppcheck
+clang command:clang
+libclang-rt-dev clang:-fsanitize=fuzzer,address
 git command:git
 lua-check command:luacheck'
 # better with these; installed along with the others where the archive has them, never missed
@@ -28,6 +31,7 @@ tide_present() {
               # (cmocka's) insist on others before them, so only the file is looked for
         printf '#if !__has_include(<%s>)\n#error missing\n#endif\n' "${1#*:}" |
             gcc -E -x c - >/dev/null 2>&1 ;;
+    clang:*) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang "${1#*:}" -x c -o /dev/null - >/dev/null 2>&1 ;;
     esac
 }
 

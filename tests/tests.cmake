@@ -15,6 +15,9 @@ if(CMOCKA_FOUND)
     target_link_libraries(${name} tide_static ${CMOCKA_LIBRARIES})
     add_test(NAME ${name} COMMAND ${COUNT} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endforeach()
+  target_sources(test_engine PRIVATE $<TARGET_OBJECTS:engine> $<TARGET_OBJECTS:bindings>)
+  target_include_directories(test_engine PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
+  target_link_libraries(test_engine ${LUA_LINK_LIBRARIES})
   # the linker puts the test between the engine and its allocator; the second run is Lua's
   target_sources(test_failures PRIVATE $<TARGET_OBJECTS:bindings>)
   target_include_directories(test_failures PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
@@ -59,6 +62,30 @@ if(BUSTED AND TARGET tide)
   set_tests_properties(bits PROPERTIES ENVIRONMENT "TIDE_PRELOAD=${ASAN}")
 elseif(NOT BUSTED)
   message(STATUS "busted: not found; the Lua tests are not run")
+endif()
+
+# ---- checkpoints: processes that are killed, disks that fail ----
+add_library(faults MODULE tests/checkpoint/faults.c)
+target_include_directories(faults PRIVATE ${LUA_INCLUDE_DIRS})
+target_compile_options(faults PRIVATE -fvisibility=default)
+target_link_libraries(faults ${CMAKE_DL_LIBS})
+set_target_properties(faults PROPERTIES PREFIX "")
+add_test(NAME faults COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/faults.sh ${CMAKE_BINARY_DIR} $<TARGET_FILE:faults>)
+add_test(NAME kill COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/kill.sh ${CMAKE_BINARY_DIR})
+
+# ---- the benchmark still runs: every row once, small, without PyTorch ----
+add_test(NAME bench COMMAND ${COUNT} $<TARGET_FILE:tide> ${CMAKE_SOURCE_DIR}/tests/bench/run.lua)
+set_tests_properties(bench PROPERTIES
+  ENVIRONMENT "BENCH_QUICK=1;TIDE_PYTHON=;ROWS=;THREADS=2;LUA_PATH=${CMAKE_SOURCE_DIR}/lua/?.lua\\;${CMAKE_SOURCE_DIR}/lua/?/init.lua")
+
+# ---- long training leaves nothing behind ----
+if(TARGET tide)
+  add_test(NAME memory COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/memory.sh ${CMAKE_BINARY_DIR})
+endif()
+
+# ---- random calls of the Lua API: errors, never a crash ----
+if(TARGET tide)
+  add_test(NAME misuse COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/misuse.sh ${CMAKE_BINARY_DIR})
 endif()
 
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----

@@ -143,9 +143,15 @@ static int co_wrap(lua_State *L) {
     return 1;
 }
 
+static int was_pressed(void *ud) {
+    (void)ud;
+    return pressed;
+}
+
 void stop_open(lua_State *L) {
-    lua_pushlightuserdata(L, (void *)&pressed);
-    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_INTERRUPT);
+    static const tide_lua_host host = {.cancelled = was_pressed};
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&host);
+    lua_setfield(L, LUA_REGISTRYINDEX, TIDE_HOST);
     lua_getglobal(L, LUA_COLIBNAME);
     luaL_setfuncs(L, (luaL_Reg[]){{"resume", co_resume}, {"wrap", co_wrap}, {NULL, NULL}}, 0);
     lua_pop(L, 1);

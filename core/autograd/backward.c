@@ -49,6 +49,11 @@ static bool tracked_any(tide_tensor *const *y, int ny) {
     return false;
 }
 
+/* Does nobody else hold t or its elements? */
+static bool owned(const tide_tensor *t) {
+    return t->refs == 1 && t->storage && atomic_load_explicit(&t->storage->refs, memory_order_relaxed) == 1;
+}
+
 /* into += g, taking g. */
 static tide_status accumulate(walk_t *w, tide_tensor **into, tide_tensor *g) {
     if (!*into) {
@@ -58,10 +63,8 @@ static tide_status accumulate(walk_t *w, tide_tensor **into, tide_tensor *g) {
     tide_context *cx = w->cx;
     tide_tensor *sum;
     tide_tensor *a = *into;
-    bool own = a->refs == 1 && a->storage &&
-               atomic_load_explicit(&a->storage->refs, memory_order_relaxed) == 1 &&
-               !(w->flags & TIDE_CREATE_GRAPH);
-    if (own && tide_same_meta(&a->meta, &g->meta)) {
+    if (owned(a) && !(w->flags & TIDE_CREATE_GRAPH) && !tide_is_expanded(a) &&
+        tide_same_meta(&a->meta, &g->meta)) {
         tide_tensor *out = a;
         tide_call c = {.op = TIDE_OP_ADD,
                        .flags = TIDE_INPLACE,
@@ -111,9 +114,7 @@ static tide_status to_leaf(walk_t *w, tide_tensor *leaf, tide_tensor *g) {
         return TIDE_OK;
     }
     if (!leaf->grad) {
-        bool own = g->refs == 1 && atomic_load_explicit(&g->storage->refs, memory_order_relaxed) == 1 &&
-                   tide_is_contiguous(g);
-        if (own) {
+        if (owned(g) && tide_is_contiguous(g)) {
             leaf->grad = g;
         } else {
             leaf->grad = tide_call1(cx, TIDE_OP_CLONE, &g, 1, NULL);

@@ -10,9 +10,17 @@ typedef struct tide_pool tide_pool;   /* pool.c */
 typedef struct tide_box tide_box;     /* blackbox.c */
 typedef struct tide_sites tide_sites; /* status.c: interned file:line */
 
+/* What the language above the core hooks in, besides the host's own hooks, which stay as they were given. */
+typedef struct {
+    void *ud;
+    int (*cancelled)(void *ud);
+    void (*pressure)(void *ud, size_t handle_only_bytes);
+} tide_above;
+
 struct tide_context {
     tide_config config; /* every hook that the host left out has its default here, except
                            parallel/cancelled/pressure/log */
+    tide_above above;
     tide_heap *heap;
     tide_pool *pool;
     tide_box *box;
@@ -50,6 +58,16 @@ struct tide_context {
 const char *tide_site_text(const tide_context *cx, uint32_t site); /* "train.lua:12", "" for site 0 */
 bool tide_forked(const tide_context *cx);                          /* this process is a child of the opener */
 void tide_sites_free(tide_context *cx);                            /* status.c; tide_close calls it */
+
+static inline bool tide_cancelled(const tide_context *cx) { /* from any thread */
+    return (cx->config.cancelled && cx->config.cancelled(cx->config.ud)) ||
+           (cx->above.cancelled && cx->above.cancelled(cx->above.ud));
+}
+static inline bool tide_can_press(const tide_context *cx) { return cx->config.pressure || cx->above.pressure; }
+static inline void tide_press(tide_context *cx, size_t handle_only_bytes) {
+    if (cx->config.pressure) cx->config.pressure(cx->config.ud, handle_only_bytes);
+    if (cx->above.pressure) cx->above.pressure(cx->above.ud, handle_only_bytes);
+}
 
 /* memory.c */
 tide_heap *tide_heap_open(const tide_config *config);

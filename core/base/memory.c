@@ -43,7 +43,7 @@ struct tide_heap {
     void *(*alloc)(void *ud, void *p, size_t from, size_t to, size_t align);
     void *ud;
     size_t limit;
-    bool pressing; /* inside config.pressure */
+    bool pressing; /* inside tide_press */
 
     pthread_mutex_t lock; /* of what follows; of everything once closed */
     block *remote;        /* released by other threads */
@@ -256,9 +256,9 @@ static __attribute__((noinline)) void *alloc_slow(tide_context *cx, unsigned c, 
             if (fresh && !small) push(heap, fresh, c);
         }
         if (heap->free[c]) return take(heap, c, n);
-        if (pressed || heap->pressing || !cx->config.pressure) return NULL;
+        if (pressed || heap->pressing || !tide_can_press(cx)) return NULL;
         heap->pressing = true;
-        cx->config.pressure(cx->config.ud, cx->handle_only_bytes);
+        tide_press(cx, cx->handle_only_bytes);
         heap->pressing = false;
     }
 }

@@ -159,10 +159,8 @@ static void wait_for_workers(tide_pool *pool) {
 
 /* From any thread. Once the host has said so, the whole list stops. */
 static bool cancelled(tide_pool *pool) {
-    const tide_config *config = &pool->cx->config;
-    if (!config->cancelled) return false;
     if (!atomic_load_explicit(&pool->cancelled, memory_order_relaxed)) {
-        if (!config->cancelled(config->ud)) return false;
+        if (!tide_cancelled(pool->cx)) return false;
         atomic_store_explicit(&pool->cancelled, true, memory_order_relaxed);
     }
     return true;
@@ -288,7 +286,7 @@ static tide_status run_here(tide_pool *pool, int ntiles, size_t scratch, tide_ti
     int i = 0;
     fp_state host = fp_enter();
     for (; i < ntiles; i++) {
-        if (cx->config.cancelled && cx->config.cancelled(cx->config.ud)) break;
+        if (tide_cancelled(cx)) break;
         fn(arg, i, bytes);
     }
     fp_leave(host);

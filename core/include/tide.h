@@ -93,7 +93,9 @@ typedef struct tide_config {
     void *(*alloc)(void *ud, void *p, size_t from, size_t to, size_t align);
     /* runs tile(arg, i) for every 0 <= i < ntiles, on any threads, and returns when all have run */
     void (*parallel)(void *ud, int ntiles, tide_tile tile, void *arg);
-    int (*cancelled)(void *ud); /* polled between tiles; nonzero stops the operation */
+    /* polled between tiles, from any thread; nonzero stops the operation, unless it writes into tensors that
+     * were there before (those are finished, never half done) */
+    int (*cancelled)(void *ud);
     void (*pressure)(void *ud, size_t handle_only_bytes); /* the host may give back tensors now */
     void (*log)(void *ud, int level, const char *text);
     int threads;         /* 0: TIDE_THREADS, else the processors this process may use */
@@ -178,35 +180,70 @@ TIDE_API tide_tensor *tide_detach(tide_tensor *t); /* the same data, not followe
 /* ---- optimizers
  * --------------------------------------------------------------------------------------------------- */
 
-typedef enum { TIDE_SGD, TIDE_ADAM, TIDE_ADAMW } tide_optim_kind;
+typedef enum {
+    TIDE_SGD,
+    TIDE_ADAM,
+    TIDE_ADAMW,
+    TIDE_NADAM,
+    TIDE_RADAM,
+    TIDE_ADAMAX,
+    TIDE_ADAGRAD,
+    TIDE_ADADELTA,
+    TIDE_RMSPROP,
+    TIDE_ASGD,
+    TIDE_RPROP,
+    TIDE_LION,
+    TIDE_NOPTIM
+} tide_optim_kind;
+/* PyTorch's names. Each kind looks at its own fields only. */
 typedef struct {
     tide_optim_kind kind;
-    double lr, weight_decay;
-    double momentum, dampening; /* SGD */
-    int nesterov;
-    double beta1, beta2, eps; /* Adam, AdamW */
-    int amsgrad;
-    int maximize;
+    double lr, weight_decay;                      /* all; Rprop has no weight_decay */
+    double momentum, dampening;                   /* SGD; momentum: RMSprop */
+    double beta1, beta2, eps;                     /* the Adams; betas: Lion; eps: Adagrad, Adadelta, RMSprop */
+    double momentum_decay;                        /* NAdam */
+    double lr_decay, initial_accumulator_value;   /* Adagrad */
+    double rho;                                   /* Adadelta */
+    double alpha, lambd, t0;                      /* ASGD; alpha: RMSprop */
+    double etaminus, etaplus, step_min, step_max; /* Rprop */
+    int nesterov;                                 /* SGD */
+    int amsgrad;                                  /* Adam, AdamW */
+    int centered;                                 /* RMSprop */
+    int decoupled_weight_decay;                   /* Adam, NAdam, RAdam */
+    int maximize;                                 /* all */
 } tide_optim_config;
 typedef struct tide_optim tide_optim;
 
 TIDE_API tide_optim_config tide_optim_defaults(tide_optim_kind kind); /* PyTorch's */
-/* Keeps a reference to every parameter. State is made at the first step that finds a gradient. */
+/* Keeps a reference to every parameter. State is made at the first step that finds a gradient. NULL: a
+ * parameter is no floating leaf or comes twice, or an option is out of range (EARG). */
 TIDE_API tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
                                     const tide_optim_config *config);
 TIDE_API void tide_optim_free(tide_optim *o);
 TIDE_API tide_optim_config *tide_optim_settings(tide_optim *o); /* may be changed between steps */
-TIDE_API tide_status tide_optim_step(tide_optim *o); /* all parameters that have a gradient, as one operation */
+/* Updates all parameters that have a gradient: one operation for those of one dtype that made as many steps. */
+TIDE_API tide_status tide_optim_step(tide_optim *o);
 TIDE_API tide_status tide_optim_zero_grad(tide_optim *o);
-/* State of parameter i: the number of its steps; tensors "momentum_buffer", "exp_avg", "exp_avg_sq",
- * "max_exp_avg_sq", borrowed, NULL if there is none yet. Setting copies. */
+/* State of parameter i: the number of its steps; tensors under PyTorch's names ("momentum_buffer", "exp_avg",
+ * "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "sum", "square_avg", "acc_delta", "grad_avg", "ax", "prev",
+ * "step_size"), borrowed, NULL if there is none yet. Restoring copies `value`, of the parameter's shape; name
+ * NULL: the count only. */
 TIDE_API int64_t tide_optim_count(tide_optim *o, int i);
 TIDE_API tide_tensor *tide_optim_state(tide_optim *o, int i, const char *name);
 TIDE_API tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *name,
                                         tide_tensor *value);
+/* A number kept for parameter i ("mu_product" of NAdam; "eta" and "mu" of ASGD), to read or to set; NULL: none.
+ */
+TIDE_API double *tide_optim_number(tide_optim *o, int i, const char *name);
 /* Scales the gradients so that their common 2-norm is at most `limit`; returns the norm before (0-d), or NULL.
  */
 TIDE_API tide_tensor *tide_clip_grad_norm(tide_context *cx, tide_tensor *const *params, int n, double limit);
+/* Brings every element of the gradients into [-limit, limit]; NaN stays. EARG: limit is negative. */
+TIDE_API tide_status tide_clip_grad_value(tide_context *cx, tide_tensor *const *params, int n, double limit);
+/* averages[i] += (values[i] - averages[i]) * weight, elementwise: an exponential moving average with decay
+ * 1 - weight. EARG: the shapes of a pair differ, or a tensor is not of a floating dtype. */
+TIDE_API tide_status tide_average(tide_context *cx, tide_tensor *const *averages, tide_tensor *const *values,
+                                  int n, double weight);
 
 /* ---- compiled steps
  * ----------------------------------------------------------------------------------------------- */

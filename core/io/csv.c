@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A small file could else be a very large table: its short rows may lack so many cells a byte, and a few. */
+enum { FILLED = 16, FEW_FILLED = 1 << 16 };
 enum { BLOCK_CELLS = 8192, BLOCK_ROWS = 4096, BLOCK_BYTES = 16 << 20 };
 #define ESCAPED 0x80000000u /* in a length: the cell holds its quotes still */
 #define REACH 0x7FFFFFFFu   /* bytes of a block of rows */
@@ -56,7 +58,8 @@ typedef struct {
 
     tide_csv *csv;
     progress *column;
-    span *cells; /* of one block, row after row */
+    span *cells;    /* of one block, row after row */
+    int64_t filled; /* cells that short rows lacked */
     size_t ncells;
 } reader;
 
@@ -414,16 +417,22 @@ static int64_t cut_block(reader *r, char **base) {
                       (long long)line_of(r, begin), (long long)n, (long long)ncolumns);
             return -1;
         }
+        r->filled += ncolumns - n;
+        if (r->filled / FILLED > r->end - r->text + FEW_FILLED / FILLED) {
+            fail_at(r, begin, "rows are far shorter than the first one: most of the table would be missing");
+            return -1;
+        }
         while (n < ncolumns) cells[n++] = (span){0, 0}; /* a short row ends in empty cells */
         rows++;
     }
     return rows;
 }
 
-/* Rows that all of the text will have if it goes on like this. */
+/* Rows that all of the text will have if it goes on like this, but no more than it can have. */
 static int64_t expect(const reader *r, const char *begin, int64_t rows) {
     double all = (double)rows * (double)(r->end - begin) / (double)(r->at - begin);
-    return (int64_t)(all * 1.02) + 16;
+    int64_t most = (FEW_FILLED + (FILLED + 1) * (r->end - r->text)) / r->csv->ncolumns + 1;
+    return (int64_t)(all * 1.02) + 16 < most ? (int64_t)(all * 1.02) + 16 : most;
 }
 
 static tide_status first_pass(reader *r) {
@@ -660,6 +669,7 @@ static tide_status parse(reader *r, const tide_csv_options *o) {
     if (!e) e = settle(r, &again);
     if (!e && again) {
         r->at = begin;
+        r->filled = 0;
         look_at(r, begin);
         e = second_pass(r);
     }

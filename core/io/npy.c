@@ -172,10 +172,13 @@ tide_status tide_npy_read(tide_context *cx, const char *name, const char *bytes,
     if (u[6] == 3 && !tide_utf8_valid(r.at, length)) return malformed(&r, "its header is not UTF-8");
     tide_status e = header(&r, a);
     if (e) return e;
-    size_t count = a->item;
-    for (int d = 0; d < a->ndim && d < TIDE_MAXDIM; d++)
-        if (__builtin_mul_overflow(count, (size_t)a->shape[d], &count))
+    size_t count = a->item, room = count; /* room: strides must fit, also where a size is 0 */
+    for (int d = 0; d < a->ndim && d < TIDE_MAXDIM; d++) {
+        size_t k = (size_t)a->shape[d];
+        if (__builtin_mul_overflow(room, k ? k : 1, &room) || room > INT64_MAX / 16)
             return malformed(&r, "its shape is too large");
+        count *= k;
+    }
     if (a->ndim > TIDE_MAXDIM)
         return tide_fail(cx, TIDE_EUNSUP, "%s: %d dims, which Tide does not have", name, a->ndim);
     if (count > n - start - length) return malformed(&r, "it ends before the last element");

@@ -46,10 +46,11 @@ static tide_status one(tide_context *cx, const char *path, const tide_json *v, s
         return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' has the unknown dtype '%s'", path, v->key, dtype->string);
     e->dtype_name = dtypes[k].name;
     e->dtype = dtypes[k].dtype;
-    uint64_t n = 1, bits, begin, end, d;
+    uint64_t n = 1, room = 1, bits, begin, end, d; /* room: strides must fit, also where a size is 0 */
     for (const tide_json *s = shape->child; s; s = s->next) {
-        if (!counts(s, &d) || __builtin_mul_overflow(n, d, &n))
+        if (!counts(s, &d) || __builtin_mul_overflow(room, d ? d : 1, &room) || room > INT64_MAX / 16)
             return tide_fail(cx, TIDE_EFORMAT, "%s: the shape of '%s' is not one, or too large", path, v->key);
+        n *= d;
         if (e->ndim < TIDE_MAXDIM) e->shape[e->ndim] = (int64_t)d;
         e->ndim++;
     }

@@ -112,6 +112,13 @@ static int by_place(const void *a, const void *b) {
                               : (x->packed > y->packed) - (x->packed < y->packed);
 }
 
+static int by_name(const void *a, const void *b) {
+    const tide_zip_entry *x = a, *y = b;
+    size_t n = x->name_length < y->name_length ? x->name_length : y->name_length;
+    int order = memcmp(x->name, y->name, n);
+    return order ? order : (x->name_length > y->name_length) - (x->name_length < y->name_length);
+}
+
 tide_status tide_zip_open(tide_context *cx, const char *path, tide_zip *z) {
     uint64_t at = 0, size = 0, n = 0;
     memset(z, 0, sizeof *z);
@@ -126,6 +133,9 @@ tide_status tide_zip_open(tide_context *cx, const char *path, tide_zip *z) {
     for (int64_t i = 1; !e && i < z->n; i++)
         if (z->entry[i - 1].packed > (uint64_t)(z->entry[i].data - z->entry[i - 1].data))
             e = malformed(z, "two entries overlap");
+    if (!e && n) qsort(z->entry, (size_t)n, sizeof *z->entry, by_name);
+    for (int64_t i = 1; !e && i < z->n; i++)
+        if (!by_name(&z->entry[i - 1], &z->entry[i])) e = malformed(z, "two entries have one name");
     if (e) tide_zip_close(z);
     return e;
 }
@@ -137,11 +147,9 @@ void tide_zip_close(tide_zip *z) {
     tide_map_close(z->cx, &z->map);
 }
 
-const tide_zip_entry *tide_zip_find(const tide_zip *z, const char *name) {
-    size_t n = strlen(name);
-    for (int64_t i = 0; i < z->n; i++)
-        if (z->entry[i].name_length == n && !memcmp(z->entry[i].name, name, n)) return &z->entry[i];
-    return NULL;
+const tide_zip_entry *tide_zip_find(const tide_zip *z, const char *name, size_t n) {
+    tide_zip_entry key = {.name = name, .name_length = n};
+    return z->n ? bsearch(&key, z->entry, (size_t)z->n, sizeof key, by_name) : NULL;
 }
 
 tide_status tide_zip_read(tide_zip *z, const tide_zip_entry *entry, tide_zip_bytes *b) {

@@ -18,15 +18,15 @@ typedef struct tide_zip {
     tide_context *cx;
     const char *path; /* the caller's */
     tide_map map;
-    tide_zip_entry *entry;
+    tide_zip_entry *entry; /* by name */
     int64_t n, capacity;
 } tide_zip;
 
-/* Checks the directory: every entry lies in the file, none overlaps another, none claims more than deflate can
- * pack. TIDE_EIO, TIDE_EFORMAT, TIDE_EUNSUP (encrypted, or another method). */
+/* Checks the directory: every entry lies in the file, none overlaps another or has its name, none claims more
+ * than deflate can pack. TIDE_EIO, TIDE_EFORMAT, TIDE_EUNSUP (encrypted, or another method). */
 tide_status tide_zip_open(tide_context *cx, const char *path, tide_zip *out);
 void tide_zip_close(tide_zip *zip);
-const tide_zip_entry *tide_zip_find(const tide_zip *zip, const char *name); /* NULL: not there */
+const tide_zip_entry *tide_zip_find(const tide_zip *zip, const char *name, size_t n); /* NULL: not there */
 
 /* An entry's size bytes: in the map if stored, else unpacked into memory. The sum is checked. */
 typedef struct {

@@ -92,6 +92,62 @@ static tide_status convolve(tide_context *cx, tide_call *call, int spatial) {
 COMPOSE(conv2d) { return convolve(cx, call, 2); }
 COMPOSE(conv1d) { return convolve(cx, call, 1); }
 
+/* ---- conv_transpose1d, conv_transpose2d: the gradient of a convolution's input, as an operation ---- */
+
+_Static_assert(sizeof(tide_conv_transpose1d_attr) == sizeof(tide_conv_transpose2d_attr), "one struct");
+
+static tide_status transposed(tide_context *cx, tide_call *call, int spatial) {
+    const tide_conv_transpose2d_attr *a = call->attr;
+    tide_tensor *x = call->in[0], *w = call->in[1], *b = call->in[2], *y = NULL;
+    char s[TIDE_SHAPE_TEXT], t[TIDE_SHAPE_TEXT];
+    if (w->meta.ndim != spatial + 2)
+        return tide_fail(cx, TIDE_EARG, "weight must have %d dims, not %d", spatial + 2, w->meta.ndim);
+    int64_t results = a->groups > 0 ? w->meta.shape[1] * a->groups : 0;
+    tide_meta seen = w->meta; /* as the convolution back from the result sees input: what it makes */
+    tide_conv2d_attr c = {
+        .stride = a->stride, .padding = a->padding, .dilation = a->dilation, .groups = a->groups};
+    tide_meta from = x->meta; /* its input has the channels of the result */
+    if (from.ndim == spatial + 2 || from.ndim == spatial + 1) from.shape[from.ndim - spatial - 1] = results;
+    tide_status e = check(cx, &from, &seen, NULL, spatial, &c);
+    if (e) return e;
+    if (x->meta.shape[x->meta.ndim - spatial - 1] != w->meta.shape[0])
+        return tide_fail(cx, TIDE_EARG, "input %s has not the %" PRId64 " channels of weight %s",
+                         tide_shape_text(&x->meta, s), w->meta.shape[0], tide_shape_text(&w->meta, t));
+    if (b && (b->meta.ndim != 1 || b->meta.shape[0] != results))
+        return tide_fail(cx, TIDE_EARG, "bias %s does not fit the %" PRId64 " results of weight %s",
+                         tide_shape_text(&b->meta, s), results, tide_shape_text(&w->meta, t));
+    tide_convolution_attr v;
+    work_out(&c, &w->meta, spatial, &v);
+    v.size = (tide_pair){{1, 1}};
+    for (int i = 2 - spatial; i < 2; i++) {
+        int64_t more = a->output_padding.v[i];
+        if (more < 0 || (more >= a->stride.v[i] && more >= a->dilation.v[i]))
+            return tide_fail(cx, TIDE_EARG,
+                             "output_padding %" PRId64 " must be smaller than stride or dilation", more);
+        v.size.v[i] = (x->meta.shape[x->meta.ndim - 2 + i] - 1) * a->stride.v[i] - 2 * a->padding.v[i] +
+                      a->dilation.v[i] * (w->meta.shape[w->meta.ndim - 2 + i] - 1) + more + 1;
+        if (more >= a->stride.v[i]) v.after.v[i] -= more;
+        if (v.size.v[i] < 1)
+            return tide_fail(cx, TIDE_EARG, "the result would have size %" PRId64, v.size.v[i]);
+    }
+    bool batch = x->meta.ndim == spatial + 2;
+    tide_keep(x), tide_keep(w), tide_keep(b);
+    if (!batch) become(&x, unsqueezed(cx, x, 0));
+    if (spatial == 1) become(&x, unsqueezed(cx, x, -2)), become(&w, unsqueezed(cx, w, -2));
+    e = kernel_apply(cx, TIDE_OP_CONVOLUTION_INPUT, (tide_tensor *[]){x, w}, 2, &v, &y);
+    if (spatial == 1) become(&y, squeezed(cx, y, -2));
+    if (!batch) become(&y, squeezed(cx, y, 0));
+    if (b && y) {
+        for (int i = 0; i < spatial; i++) become(&b, unsqueezed(cx, b, -1));
+        become(&y, b ? OP1(cx, TIDE_OP_ADD, tide_op_table[TIDE_OP_ADD].attr0, y, b) : NULL);
+    }
+    tide_free(x), tide_free(w), tide_free(b);
+    call->out[0] = y;
+    return y ? TIDE_OK : tide_pending(cx);
+}
+COMPOSE(conv_transpose2d) { return transposed(cx, call, 2); }
+COMPOSE(conv_transpose1d) { return transposed(cx, call, 1); }
+
 /* ---- the three directions ---- */
 
 static tide_status want_computable(tide_context *cx, const tide_meta *a, const tide_meta *b) {

@@ -104,7 +104,9 @@ RULE(arange_infer) {
         n = ceil((to - from) / step);
     } else {
         int64_t i = one ? 0 : a->start.u.i, j = one ? a->start.u.i : a->end_.u.i, k = a->step.u.i;
-        n = k > 0 ? (j > i ? (double)((j - i - 1) / k + 1) : 0) : (i > j ? (double)((i - j - 1) / -k + 1) : 0);
+        uint64_t way = k > 0 ? (uint64_t)j - (uint64_t)i : (uint64_t)i - (uint64_t)j; /* may not fit int64 */
+        uint64_t by = k > 0 ? (uint64_t)k : 0 - (uint64_t)k;
+        n = (k > 0 ? j > i : i > j) ? (double)((way - 1) / by) + 1 : 0;
     }
     if (n < 0)
         return tide_fail(s->cx, TIDE_EARG, "step has the wrong sign: from %g to %g by %g", from, to, step);
@@ -147,13 +149,15 @@ RULE(random_infer) {
     return e ? e : want_float(s->cx, &s->out[0], "dtype");
 }
 
-/* Word `i` of the operation's stream as a uniform number: 24 bits in f32, two words' 53 in f64. */
-static tide_val uniform(tide_prog *p, tide_val i, int type, uint16_t seed_at, uint16_t call_at) {
+/* Word `i` of the operation's stream as a uniform number that `dtype` holds exactly, so that none is rounded up
+ * to 1: 24 bits in float32, 11 in float16, 8 in bfloat16, two words' 53 in float64. */
+static tide_val uniform(tide_prog *p, tide_val i, int64_t dtype, uint16_t seed_at, uint16_t call_at) {
     int seed = p_slot_index(p, seed_at, false), call = p_slot_index(p, call_at, false);
-    tide_val eight = p_const(p, TIDE_RI32, 8), low24 = p_const(p, TIDE_RI32, 0xFFFFFF);
-    if (type == TIDE_RF32) {
-        tide_val u = p_and(p, p_bin(p, TIDE_P_SHR, p_random(p, i, seed, call), eight), low24);
-        return p_mul(p, p_cvt(p, u, TIDE_RF32), p_const(p, TIDE_RF32, 0x1p-24));
+    if (dtype != TIDE_F64) {
+        int bits = dtype == TIDE_F16 ? 11 : dtype == TIDE_BF16 ? 8 : 24;
+        tide_val word = p_bin(p, TIDE_P_SHR, p_random(p, i, seed, call), p_const(p, TIDE_RI32, 32 - bits));
+        tide_val u = p_and(p, word, p_const(p, TIDE_RI32, (1 << bits) - 1));
+        return p_mul(p, p_cvt(p, u, TIDE_RF32), p_const(p, TIDE_RF32, ldexp(1, -bits)));
     }
     tide_val two = p_const(p, TIDE_RI64, 2), j = p_mul(p, i, two);
     tide_val hi = p_bin(p, TIDE_P_SHR, p_random(p, j, seed, call), p_const(p, TIDE_RI32, 5));
@@ -163,13 +167,14 @@ static tide_val uniform(tide_prog *p, tide_val i, int type, uint16_t seed_at, ui
     lo = p_cvt(p, p_and(p, lo, p_const(p, TIDE_RI32, 0x3FFFFFF)), TIDE_RF64);
     return p_mul(p, p_add(p, p_mul(p, hi, p_const(p, TIDE_RF64, 0x1p26)), lo), p_const(p, TIDE_RF64, 0x1p-53));
 }
-static int register_type(int64_t dtype) { return dtype == TIDE_F64 ? TIDE_RF64 : TIDE_RF32; }
 
 /* Elements 2j and 2j+1 share the words 2j (the radius) and 2j+1 (the angle): r cos t and r sin t. */
-static tide_val normal(tide_prog *p, int type, uint16_t seed, uint16_t call) {
+static tide_val normal(tide_prog *p, int64_t dtype, uint16_t seed, uint16_t call) {
+    int type = dtype == TIDE_F64 ? TIDE_RF64 : TIDE_RF32;
+    int64_t wide = dtype == TIDE_F64 ? TIDE_F64 : TIDE_F32;
     tide_val i = p_index(p, TIDE_P_INDEX_K, TIDE_KEPT), one = p_const(p, TIDE_RI64, 1), odd = p_and(p, i, one),
              even = p_sub(p, i, odd);
-    tide_val u = uniform(p, even, type, seed, call), v = uniform(p, p_add(p, even, one), type, seed, call);
+    tide_val u = uniform(p, even, wide, seed, call), v = uniform(p, p_add(p, even, one), wide, seed, call);
     tide_val r = p_sqrt(p, p_mul(p, p_const(p, type, -2),
                                  p_log(p, p_sub(p, p_const(p, type, 1), u)))); /* 1 - u lies in (0, 1] */
     tide_val t = p_mul(p, p_const(p, type, 6.28318530717958647692), v);
@@ -177,13 +182,12 @@ static tide_val normal(tide_prog *p, int type, uint16_t seed, uint16_t call) {
 }
 #define KEYS(op) offsetof(tide_##op##_attr, seed), offsetof(tide_##op##_attr, call)
 #define INDEX p_index(p, TIDE_P_INDEX_K, TIDE_KEPT)
-PROGRAM(rand) { y[0] = uniform(p, INDEX, register_type(((const tide_rand_attr *)attr)->dtype), KEYS(rand)); }
-PROGRAM(randn) { y[0] = normal(p, register_type(((const tide_randn_attr *)attr)->dtype), KEYS(randn)); }
+PROGRAM(rand) { y[0] = uniform(p, INDEX, ((const tide_rand_attr *)attr)->dtype, KEYS(rand)); }
+PROGRAM(randn) { y[0] = normal(p, ((const tide_randn_attr *)attr)->dtype, KEYS(randn)); }
 
-/* The register type follows the input's dtype unless one is given. */
-static int type_like(const tide_prog *p, const void *attr) {
+static int64_t dtype_like(const tide_prog *p, const void *attr) {
     const tide_rand_like_attr *a = attr;
-    return register_type(a->dtype ? a->dtype : p->arg[0].dtype);
+    return a->dtype ? a->dtype : p->arg[0].dtype;
 }
 RULE(random_like_infer) {
     const tide_rand_like_attr *a = s->attr;
@@ -191,8 +195,8 @@ RULE(random_like_infer) {
     if (a->dtype) s->out[0].dtype = (uint8_t)a->dtype;
     return want_float(s->cx, &s->out[0], "dtype");
 }
-PROGRAM(rand_like) { y[0] = uniform(p, INDEX, type_like(p, attr), KEYS(rand_like)); }
-PROGRAM(randn_like) { y[0] = normal(p, type_like(p, attr), KEYS(randn_like)); }
+PROGRAM(rand_like) { y[0] = uniform(p, INDEX, dtype_like(p, attr), KEYS(rand_like)); }
+PROGRAM(randn_like) { y[0] = normal(p, dtype_like(p, attr), KEYS(randn_like)); }
 
 RULE(randperm_infer) {
     const tide_randperm_attr *a = s->attr;

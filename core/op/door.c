@@ -37,6 +37,8 @@ static tide_status check_inputs(tide_context *cx, const tide_op *op, const tide_
                              "step to keep it",
                              i + 1);
     }
+    if ((call->flags & TIDE_INPLACE) && (call->nin == 0 || !call->in[0]))
+        return tide_fail(cx, TIDE_EARG, "in place: the first argument must be a tensor");
     if (op->infer == tide_vjp_infer || (op->flags & TIDE_F_LIST)) return TIDE_OK;
     bool many = false;
     for (int a = 0; a < op->narg; a++) {
@@ -64,11 +66,10 @@ static tide_status check_inplace(tide_context *cx, const tide_call *call, const 
     if ((ff && !tf) || (tide_dtype_is_int((tide_dtype)m->dtype) && t->meta.dtype == TIDE_BOOL))
         return tide_fail(cx, TIDE_EARG, "in place: a %s result cannot be stored in a %s tensor",
                          tide_dtype_name((tide_dtype)m->dtype), tide_dtype_name((tide_dtype)t->meta.dtype));
-    for (int d = 0; d < t->meta.ndim; d++)
-        if (t->stride[d] == 0 && t->meta.shape[d] > 1)
-            return tide_fail(
-                cx, TIDE_EARG,
-                "in place: the tensor is expanded, so one element stands for several; clone() it first");
+    if (tide_is_expanded(t))
+        return tide_fail(
+            cx, TIDE_EARG,
+            "in place: the tensor is expanded, so one element stands for several; clone() it first");
     return TIDE_OK;
 }
 
@@ -126,14 +127,20 @@ static tide_status run_program(tide_context *cx, const tide_op *op, const tide_c
     return e;
 }
 
-tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
-    tide_status e = TIDE_OK;
-    if (op->program || op->infer == tide_vjp_infer) {
-        e = run_program(cx, op, call, ready);
-    } else if (op->kernel) {
-        cx->door->count.kernels++;
-        e = op->kernel(cx, call);
-    }
+static tide_status run(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    if (op->program || op->infer == tide_vjp_infer) return run_program(cx, op, call, ready);
+    if (!op->kernel) return TIDE_OK;
+    cx->door->count.kernels++;
+    return op->kernel(cx, call);
+}
+
+/* What writes into tensors that the caller has, an optimizer's step for one, is over after one pass: it is not
+ * left half done. */
+static tide_status run_whole(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    int (*cancelled)(void *) = cx->config.cancelled;
+    cx->config.cancelled = NULL;
+    tide_status e = run(cx, op, call, ready);
+    cx->config.cancelled = cancelled;
     if (op->flags & TIDE_F_MUTATES)
         for (uint32_t i = 0; i < call->nin; i++) {
             uint32_t bit = op->flags & TIDE_F_LIST ? i / (call->nin / op->group) : i;
@@ -141,6 +148,11 @@ tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *c
         }
     if (call->flags & TIDE_INPLACE) call->in[0]->storage->version++;
     return e;
+}
+
+tide_status tide_execute(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    bool writes = (call->flags & TIDE_INPLACE) || (op->flags & TIDE_F_MUTATES);
+    return writes ? run_whole(cx, op, call, ready) : run(cx, op, call, ready);
 }
 
 /* Programs read all inputs element by element as they write: an input that overlaps the result otherwise is
@@ -151,7 +163,17 @@ static bool overlaps(const tide_tensor *t, const tide_tensor *out) {
             memcmp(t->stride, out->stride, (size_t)t->meta.ndim * sizeof *t->stride));
 }
 
+/* Before it runs: the box tells what a process died of. */
+static void note(tide_context *cx, const tide_op *op, const tide_call *call) {
+    const tide_meta *shapes[4];
+    int n = 0;
+    for (uint32_t i = 0; i < call->nin && n < 4; i++)
+        if (call->in[i]) shapes[n++] = &call->in[i]->meta;
+    tide_blackbox_note(cx, op->name, cx->site, n, shapes);
+}
+
 tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
+    note(cx, op, call);
     if (!(call->flags & TIDE_INPLACE)) return tide_execute(cx, op, call, ready);
     tide_tensor *copy[TIDE_MAXARGS] = {NULL}, *in[TIDE_MAXARGS];
     tide_call c = *call;
@@ -236,11 +258,6 @@ tide_status tide_apply(tide_context *cx, tide_call *call) {
     if (!e) e = tide_perform(cx, op, call, ready);
     if (fresh) tide_ready_free(cx, ready);
     if (!e) {
-        const tide_meta *shapes[4];
-        int n = 0;
-        for (uint32_t i = 0; i < call->nin && n < 4; i++)
-            if (call->in[i]) shapes[n++] = &call->in[i]->meta;
-        tide_blackbox_note(cx, op->name, cx->site, n, shapes);
         door->ready = fresh ? NULL : ready;
         if (door->tape.after) e = door->tape.after(door->tape.state, cx, call, true);
         if (!e && door->trace.after) e = door->trace.after(door->trace.state, cx, call, true);

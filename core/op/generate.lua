@@ -4,7 +4,7 @@
 -- out; `!` may vary in a plan; a row whose infer looks at such a number has numbers = true.
 
 local src, out = arg[1], arg[2]
-local families = { "create", "pointwise", "compare", "reduce", "norm", "loss", "view", "index", "join", "scan", "linear", "conv", "update", "gradient" }
+local families = { "create", "pointwise", "activation", "compare", "reduce", "norm", "loss", "view", "index", "join", "scan", "linear", "conv", "recurrent", "update", "gradient" }
 
 local ctype = {
   operand = "tide_num", number = "tide_num", float = "double", int = "int64_t", bool = "int64_t", dim = "int64_t", dims = "tide_dims",
@@ -176,7 +176,7 @@ local function T(fmt, ...) t[#t + 1] = fmt:format(...) end
 local function quote(s) return s and ('"%s"'):format(s:gsub("\\", "\\\\"):gsub('"', '\\"'):gsub("\n", "\\n")) or "NULL" end
 for _, op in ipairs(ops) do
   local n, r = op.name, op.row
-  if r.program then T("void %s_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y);\n", n) end
+  if r.program == true then T("void %s_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y);\n", n) end
   if r.compose then T("tide_status %s_compose(tide_context *cx, tide_call *call);\n", n) end
   if r.kernel then T("tide_status %s_kernel(tide_context *cx, const tide_call *call);\n", n) end
   if r.view then T("tide_status %s_view(tide_context *cx, const tide_call *call, tide_seen *out);\n", n) end

@@ -158,9 +158,10 @@ RULE(index_select_infer) {
     const tide_index_select_attr *a = s->attr;
     int d;
     tide_status e = one_dim(s->cx, s->in[0], a->dim, s->in[1], &d);
+    if (e) return e;
     s->out[0] = *s->in[0];
     if (s->out[0].ndim) s->out[0].shape[d] = tide_numel(s->in[1]);
-    return e;
+    return TIDE_OK;
 }
 KERNEL(index_select) {
     const tide_index_select_attr *a = call->attr;

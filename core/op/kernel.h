@@ -3,22 +3,7 @@
 #ifndef TIDE_KERNEL_H
 #define TIDE_KERNEL_H
 
-#include "op/op.h"
-
-#define RULE(name)                    \
-    tide_status name(tide_shapes *s); \
-    tide_status name(tide_shapes *s)
-#define KERNEL(name)                                                    \
-    tide_status name##_kernel(tide_context *cx, const tide_call *call); \
-    tide_status name##_kernel(tide_context *cx, const tide_call *call)
-#define COMPOSE(name)                                              \
-    tide_status name##_compose(tide_context *cx, tide_call *call); \
-    tide_status name##_compose(tide_context *cx, tide_call *call)
-#define VJP(name)                                                                                          \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx);                                                              \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx)
+#include "op/row.h"
 
 #define TIDE_GRAIN 16384                      /* elements worth a tile */
 int64_t kernel_grain(const tide_context *cx); /* TIDE_GRAIN, or few for the tests */

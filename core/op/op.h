@@ -254,6 +254,9 @@ struct tide_vjp_plan {
 /* For all floating outputs that are shown. Valid while cx->door->vjps_age stays. */
 const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, const tide_call *call,
                                        uint32_t want);
+/* The same from the metas of all inputs (NULL: not given) and outputs; call: without tensors. */
+const tide_vjp_plan *tide_vjp_plan_of(tide_context *cx, const tide_op *op, const tide_call *call,
+                                      const tide_meta *const *metas, uint32_t want);
 /* Gradients of a call's inputs `want` from those of its outputs (NULL: none). Unwanted gx stay NULL; gx[i] may
  * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. plan: one that may
  * fit, or NULL. */

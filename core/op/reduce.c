@@ -1,24 +1,10 @@
 /* Reductions over any subset of dims. All rows of the family begin their attributes with `dim`. */
-#include "op/op.h"
-
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name)                    \
-    tide_status name(tide_shapes *s); \
-    tide_status name(tide_shapes *s)
-#define VJP(name)                                                                                 \
-    void name##_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, \
-                            const tide_val *gy, tide_val *gx);                                    \
-    void name##_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, \
-                            const tide_val *gy, tide_val *gx)
+#include "op/kernel.h"
 
 _Static_assert(offsetof(tide_sum_attr, dim) == 0 && offsetof(tide_softmax_attr, dim) == 0, "dim comes first");
 
-tide_status reduce_space(const tide_shapes *s, tide_space *out);
-tide_status reduce_space(const tide_shapes *s, tide_space *out) { return space_reduce(s, s->attr, false, out); }
-tide_status soft_space(const tide_shapes *s, tide_space *out);
-tide_status soft_space(const tide_shapes *s, tide_space *out) { return space_reduce(s, s->attr, true, out); }
+SPACE(reduce_space) { return space_reduce(s, s->attr, false, out); }
+SPACE(soft_space) { return space_reduce(s, s->attr, true, out); }
 
 static tide_status out_meta(tide_shapes *s, bool keepdim) {
     return meta_reduce(s->cx, s->in[0], s->attr, keepdim, &s->out[0]);
@@ -51,6 +37,31 @@ RULE(mean_infer) {
 PROGRAM(mean) {
     tide_val v = p_sum_r(p, summand(p, x[0], ((const tide_mean_attr *)attr)->dtype));
     y[0] = p_div(p, v, count(p, p_type(p, v)));
+}
+
+/* The gradients of sum and mean are views: every summand's is the result's (over the count). Takes g. */
+static tide_status spread(tide_context *cx, const tide_call *call, tide_tensor *g, tide_tensor **gx) {
+    const tide_meta *m = &call->in[0]->meta;
+    if (g && g->meta.dtype != m->dtype) {
+        tide_tensor *typed = tide_call1(cx, TIDE_OP_TO, &g, 1, &(tide_to_attr){.dtype = m->dtype});
+        tide_free(g);
+        g = typed;
+    }
+    tide_spread_attr a = {.dim = *(const tide_dims *)call->attr, .size = {m->ndim, {0}}};
+    memcpy(a.size.v, m->shape, sizeof a.size.v);
+    if (g) gx[0] = tide_call1(cx, TIDE_OP_SPREAD, &g, 1, &a);
+    tide_free(g);
+    return gx[0] ? TIDE_OK : tide_pending(cx);
+}
+
+VJP(sum) { return spread(cx, call, tide_keep(gy[0]), gx); }
+VJP(mean) {
+    int64_t kept = tide_numel(&gy[0]->meta);
+    tide_div_attr by = {
+        .other = {.kind = TIDE_INTEGER, .u.i = kept ? tide_numel(&call->in[0]->meta) / kept : 1}};
+    tide_tensor *g = NULL;
+    tide_status e = kernel_apply(cx, TIDE_OP_DIV, (tide_tensor *[]){gy[0], NULL}, 2, &by, &g);
+    return e ? e : spread(cx, call, g, gx);
 }
 
 static tide_status not_empty(tide_shapes *s) {
@@ -108,7 +119,7 @@ PROGRAM(min_dim) {
     y[0] = extreme(p, x[0], false);
     y[1] = argument(p, x[0], false);
 }
-VJP(extreme_dim) {
+VJP_PROGRAM(extreme_dim) {
     tide_val here = p_eq(p, y[1], p_index(p, TIDE_P_INDEX_R, TIDE_REDUCED));
     gx[0] = p_select(p, here, gy[0], p_like(p, gy[0], 0));
 }
@@ -168,7 +179,7 @@ PROGRAM(softmax) {
     e = p_exp(p, p_sub(p, e, p_max_r(p, e)));
     y[0] = p_div(p, e, p_sum_r(p, e));
 }
-VJP(softmax) {
+VJP_PROGRAM(softmax) {
     tide_val g = p_mul(p, gy[0], y[0]);
     gx[0] = p_sub(p, g, p_mul(p, y[0], p_sum_r(p, g)));
 }
@@ -177,4 +188,4 @@ PROGRAM(log_softmax) {
     tide_val d = p_sub(p, v, p_max_r(p, v));
     y[0] = p_sub(p, d, p_log(p, p_sum_r(p, p_exp(p, d))));
 }
-VJP(log_softmax) { gx[0] = p_sub(p, gy[0], p_mul(p, p_exp(p, y[0]), p_sum_r(p, gy[0]))); }
+VJP_PROGRAM(log_softmax) { gx[0] = p_sub(p, gy[0], p_mul(p, p_exp(p, y[0]), p_sum_r(p, gy[0]))); }

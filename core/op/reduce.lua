@@ -7,8 +7,8 @@ end
 local dims = "input: tensor, dim: dims?, *, keepdim: bool = false"
 local one = "input: tensor, dim: dims?, *, keepdim: bool = false"
 return {
-  row("sum", dims .. ", dtype: dtype?", "The sum over the given dims, or over all. Integers and bool give int64."),
-  row("mean", dims .. ", dtype: dtype?", "The mean over the given dims, or over all. Floats only, unless dtype is given."),
+  row("sum", dims .. ", dtype: dtype?", "The sum over the given dims, or over all. Integers and bool give int64.", { vjp = true }),
+  row("mean", dims .. ", dtype: dtype?", "The mean over the given dims, or over all. Floats only, unless dtype is given.", { vjp = true }),
   row("amax", dims, "The largest element; NaN wins. Equal elements share the gradient.", { infer = "extreme_infer" }),
   row("amin", dims, "The smallest element; NaN wins. Equal elements share the gradient.", { infer = "extreme_infer" }),
   row("argmax", one, "Where the largest element is, counted from 0; the first of equals; NaN wins.", { infer = "argument_infer", nograd = "positions have no gradient" }),

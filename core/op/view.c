@@ -1,15 +1,7 @@
 /* Views: shapes and strides only. Their gradients are views too, except slice's, which is unslice. */
-#include "op/op.h"
+#include "op/row.h"
 #include <inttypes.h>
 
-#define VIEW(name)                                                                    \
-    tide_status name##_view(tide_context *cx, const tide_call *call, tide_seen *out); \
-    tide_status name##_view(tide_context *cx, const tide_call *call, tide_seen *out)
-#define VJP(name)                                                                                          \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx);                                                              \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx)
 #define GIVE(expr) \
     gx[0] = expr;  \
     return gx[0] ? TIDE_OK : tide_pending(cx)
@@ -230,6 +222,30 @@ VJP(expand) {
     gx[0] = reshape_to(cx, s, m);
     tide_free(s);
     return gx[0] ? TIDE_OK : tide_pending(cx);
+}
+
+VIEW(spread) {
+    const tide_spread_attr *a = call->attr;
+    const tide_tensor *t = call->in[0];
+    uint8_t summed;
+    tide_status e = tide_dims_mask(cx, &a->dim, (int)a->size.n, &summed);
+    if (e) return e;
+    same(call, out);
+    out->meta.ndim = (int32_t)a->size.n;
+    bool kept = t->meta.ndim == a->size.n;
+    for (int d = 0, from = 0; d < a->size.n; d++) {
+        out->meta.shape[d] = a->size.v[d];
+        out->stride[d] = summed >> d & 1 ? 0 : t->stride[from];
+        from += kept || !(summed >> d & 1);
+    }
+    return TIDE_OK;
+}
+VJP(spread) {
+    const tide_spread_attr *a = call->attr;
+    tide_sum_attr sum = *(const tide_sum_attr *)tide_op_table[TIDE_OP_SUM].attr0;
+    sum.dim = a->dim;
+    sum.keepdim = call->in[0]->meta.ndim == a->size.n;
+    GIVE(tide_call1(cx, TIDE_OP_SUM, gy, 1, &sum));
 }
 
 /* A position: 0-based, negative from the end. `size` itself is allowed where `end` is. */

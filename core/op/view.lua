@@ -16,6 +16,7 @@ return {
   view("narrow", "input: tensor, dim: dim, start: position, length: int", "`length` positions of dim, from `start`."),
   view("select", "input: tensor, dim: dim, index: position", "One position of dim, which disappears."),
   view("slice", "input: tensor, dim: dim, start: position, length: int, step: int = 1", "Every step-th position of dim, `length` of them, from `start`.", { method = false }),
+  view("spread", "input: tensor, dim: dims, size: shape", "The gradient of a sum over dim of a tensor of `size`: input, seen at every summand.", { internal = true }),
   { "unslice", "input: tensor, dim: dim, start: position, step: int, size: int", kernel = true, infer = true, vjp = true, internal = true,
     doc = "The inverse of slice: zeros of `size` along dim, with input at its places." },
 }

@@ -271,16 +271,21 @@ static tide_vjp_plan *plan_of(tide_context *cx, const tide_call *call, const tid
     return NULL;
 }
 
+const tide_vjp_plan *tide_vjp_plan_of(tide_context *cx, const tide_op *op, const tide_call *call,
+                                      const tide_meta *const *metas, uint32_t want) {
+    uint32_t seeded = 0;
+    int shown = op->infer == tide_vjp_infer ? (int)call->nout : op->nshown;
+    for (int j = 0; j < shown; j++)
+        if (tide_dtype_is_float((tide_dtype)metas[call->nin + (uint32_t)j]->dtype)) seeded |= 1u << j;
+    return plan_of(cx, call, metas, want, seeded);
+}
+
 const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, const tide_call *call,
                                        uint32_t want) {
     const tide_meta *metas[2 * TIDE_MAXARGS];
-    uint32_t seeded = 0;
     for (uint32_t i = 0; i < call->nin; i++) metas[i] = call->in[i] ? &call->in[i]->meta : NULL;
     for (uint32_t j = 0; j < call->nout; j++) metas[call->nin + j] = &call->out[j]->meta;
-    int shown = op->infer == tide_vjp_infer ? (int)call->nout : op->nshown;
-    for (int j = 0; j < shown; j++)
-        if (tide_dtype_is_float((tide_dtype)call->out[j]->meta.dtype)) seeded |= 1u << j;
-    return plan_of(cx, call, metas, want, seeded);
+    return tide_vjp_plan_of(cx, op, call, metas, want);
 }
 
 /* ---- calling it ---- */

@@ -3,10 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Of a shape that no tensor has yet the count may wrap: it is refused where one is made. */
 int64_t tide_numel(const tide_meta *m) {
-    int64_t n = 1;
-    for (int d = 0; d < m->ndim; d++) n *= m->shape[d];
-    return n;
+    uint64_t n = 1;
+    for (int d = 0; d < m->ndim; d++) n *= (uint64_t)m->shape[d];
+    return (int64_t)n;
 }
 
 bool tide_same_shape(const tide_meta *a, const tide_meta *b) {
@@ -48,6 +49,7 @@ tide_status tide_broadcast(tide_context *cx, tide_meta *into, const tide_meta *w
 
 tide_status tide_wrap_dim(tide_context *cx, int64_t dim, int ndim, int *out) {
     int n = ndim ? ndim : 1;
+    *out = 0; /* callers may look at it before they look at the status */
     if (dim < -n || dim >= n)
         return tide_fail(cx, TIDE_EARG, "dim %" PRId64 " is out of range for a tensor of %d dims",
                          dim < 0 ? dim : dim + 1, ndim);
@@ -56,9 +58,9 @@ tide_status tide_wrap_dim(tide_context *cx, int64_t dim, int ndim, int *out) {
 }
 
 void tide_contiguous_strides(const tide_meta *m, int64_t *stride) {
-    int64_t n = 1;
+    uint64_t n = 1;
     for (int d = m->ndim - 1; d >= 0; d--) {
-        stride[d] = n;
-        n *= m->shape[d] > 0 ? m->shape[d] : 1;
+        stride[d] = (int64_t)n;
+        n *= m->shape[d] > 0 ? (uint64_t)m->shape[d] : 1;
     }
 }

@@ -29,8 +29,9 @@ tide_status tide_tensors_open(tide_context *cx) {
 
 /* ---- storage ---- */
 
+/* With what surrounds the data: scripts leave many small tensors behind. */
 static void idle(tide_storage *s, int sign) {
-    if (s->home) s->home->tensors->idle += (uint64_t)sign * s->nbytes;
+    if (s->home) s->home->tensors->idle += (uint64_t)sign * (s->nbytes + sizeof *s + sizeof(tide_tensor));
 }
 
 /* From here on any thread may hold it: no context counts it any more. */
@@ -111,7 +112,23 @@ void tide_storage_unpin(tide_storage *s) {
 
 /* ---- tensor ---- */
 
+/* Counts of elements, strides and bytes can be computed without a thought of overflow, also of expanded views
+ * and beside dims of size 0. */
+static tide_status check_size(tide_context *cx, const tide_meta *m) {
+    if (m->ndim > TIDE_MAXDIM)
+        return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims, not %d", TIDE_MAXDIM, m->ndim);
+    int64_t n = 1;
+    for (int d = 0; d < m->ndim; d++)
+        if (m->shape[d] < 0 || __builtin_mul_overflow(n, m->shape[d] ? m->shape[d] : 1, &n) ||
+            n > INT64_MAX / 16) {
+            char text[TIDE_SHAPE_TEXT];
+            return tide_fail(cx, TIDE_EARG, "shape %s is negative or too large", tide_shape_text(m, text));
+        }
+    return TIDE_OK;
+}
+
 tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
+    if (check_size(cx, m)) return NULL;
     tide_tensor *t = tide_alloc0(cx, sizeof *t);
     if (!t) return NULL;
     t->meta = *m;
@@ -124,19 +141,9 @@ tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
 }
 
 tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m) {
-    int64_t n = 1, size = (int64_t)tide_dtype_size((tide_dtype)m->dtype);
-    if (m->ndim > TIDE_MAXDIM)
-        return tide_fail(cx, TIDE_EARG, "a tensor has at most %d dims, not %d", TIDE_MAXDIM, m->ndim), NULL;
-    for (int d = 0; d < m->ndim; d++) {
-        if (m->shape[d] < 0 || __builtin_mul_overflow(n, m->shape[d], &n) || n > INT64_MAX / 16) {
-            char text[TIDE_SHAPE_TEXT];
-            tide_fail(cx, TIDE_EARG, "shape %s is negative or too large", tide_shape_text(m, text));
-            return NULL;
-        }
-    }
     tide_tensor *t = tide_tensor_struct(cx, m);
     if (!t) return NULL;
-    tide_storage *s = tide_storage_new(cx, (size_t)(n * size));
+    tide_storage *s = tide_storage_new(cx, (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype));
     if (!s) {
         tide_free(t);
         return NULL;
@@ -193,6 +200,12 @@ void tide_to_handle(tide_tensor *t) {
 
 void tide_handle_free(tide_tensor *t) {
     if (t && --t->refs == 0) drop(t);
+}
+
+bool tide_is_expanded(const tide_tensor *t) {
+    for (int d = 0; d < t->meta.ndim; d++)
+        if (t->stride[d] == 0 && t->meta.shape[d] > 1) return true;
+    return false;
 }
 
 bool tide_is_contiguous(const tide_tensor *t) {
@@ -282,7 +295,7 @@ tide_tensor *tide_scoped(tide_tensor *t) {
 
 void tide_pace(tide_context *cx) {
     tide_tensors *ts = cx->tensors;
-    if (ts->idle > ts->idle_limit && cx->config.pressure) cx->config.pressure(cx->config.ud, ts->idle);
+    if (ts->idle > ts->idle_limit && tide_can_press(cx)) tide_press(cx, ts->idle);
 }
 
 void tide_holders_text(tide_context *cx, char *buffer, size_t n) {

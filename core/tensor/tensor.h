@@ -104,6 +104,7 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
 tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m); /* without storage yet */
 
 bool tide_is_contiguous(const tide_tensor *t);
+bool tide_is_expanded(const tide_tensor *t); /* one element stands for several */
 static inline char *tide_data(const tide_tensor *t) {
     return (char *)t->storage->data + t->offset * (int64_t)tide_dtype_size((tide_dtype)t->meta.dtype);
 }

@@ -173,9 +173,9 @@ tide_status tide_step_end(tide_context *cx, tide_tensor **out, int nout) {
     } else if (tr->mode == TRACE_RECORD) {
         tr->mode = TRACE_OFF;
         /* what the host's collector would free does not count as alive */
-        if (tr->record->usable && s->runs >= TIDE_WARMUP && cx->config.pressure) {
+        if (tr->record->usable && s->runs >= TIDE_WARMUP && tide_can_press(cx)) {
             tr->mode = TRACE_RECORD;
-            cx->config.pressure(cx->config.ud, cx->tensors->idle);
+            tide_press(cx, cx->tensors->idle);
             tr->mode = TRACE_OFF;
         }
         if (e)

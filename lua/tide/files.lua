@@ -1,4 +1,4 @@
---- Files of tensors: safetensors (also in shards), npy, npz, and the .pth files of PyTorch.
+--- Files of tensors: safetensors (also in shards), npy, npz; to be read only: .pth of PyTorch, GGUF of llama.cpp.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT", "EUNSUP", "EMEM").
 local tide = require "tide.core"
 local M = {}
@@ -127,11 +127,15 @@ function tide.save(path, tensors, metadata, options)
   return tide._save_safetensors(path, tensors, metadata)
 end
 
---- Reads a file of tensors. What it is, its first bytes say: .npy (returns a tensor), .npz ({name = tensor}), .pth of PyTorch
--- (what was saved: tables, numbers, texts and tensors; only plain data is taken, anything else refused by name), and
--- safetensors ({name = tensor}, {metadata}), or by the path: NAME.safetensors.index.json reads its shards.
+--- Reads a file of tensors. What it is, its first bytes say, whatever it is called:
+-- safetensors: returns {name = tensor}, {metadata}. NAME.safetensors.index.json, by its name: reads the shards.
+-- npy: returns a tensor. npz: {name = tensor}.
+-- pth of torch.save (PyTorch 1.6 and later): returns what was saved: dictionaries and lists as tables, None as nil,
+-- texts, numbers, tensors. A pickle is a program, but none is run: what is not plain data is refused by its name.
+-- GGUF: returns {name = tensor}, {metadata}; quantised tensors (Q4_0 to Q8_0, Q2_K to Q6_K) become float32.
 -- options.mmap (safetensors): tensors share the mapped file instead of copying it; writing to them changes memory only.
--- Do not shorten the file while they live. Returns nil, message, code on failure.
+-- Do not shorten the file while they live.
+-- Returns nil, message, code on failure: "EIO", "EFORMAT" (malformed), "EUNSUP" (Tide has no such thing), "EMEM".
 function tide.load(path, options)
   options = options or {}
   if path:find("%.index%.json$") then return load_sharded(path, options) end
@@ -140,8 +144,10 @@ function tide.load(path, options)
   local first = file:read(6) or ""
   file:close()
   if first == "\x93NUMPY" or path:find("%.npy$") then return tide._load_npy(path) end
-  if first:sub(1, 4) == "PK\3\4" or first:sub(1, 4) == "PK\5\6" or path:find("%.npz$") then
-    return tide._load_npz(path)
+  if first:sub(1, 4) == "PK\3\4" or first:sub(1, 4) == "PK\5\6" or path:find("%.npz$") then return tide._load_zip(path) end
+  if first:sub(1, 4) == "GGUF" or path:find("%.gguf$") then return tide._load_gguf(path) end
+  if first == "\x80\2\x8a\nl\xfc" then
+    return nil, path .. ": written by torch.save before PyTorch 1.6, or in its old format; save it again in the new one", "EUNSUP"
   end
   return tide._load_safetensors(path, options.mmap)
 end

@@ -59,36 +59,7 @@ end
 
 for _, name in ipairs { "relu", "sigmoid", "tanh", "softmax", "log_softmax" } do F[name] = tide[name] end
 F.relu_, F.dropout_ = tide.relu_, F.dropout_
-tide.layer_norm, tide.rms_norm, tide.batch_norm, tide.conv2d, tide.embedding = F.layer_norm, F.rms_norm, F.batch_norm, F.conv2d, nil
-tide.nn.utils = { clip_grad_norm_ = tide._clip_grad_norm }
-tide.clip_grad_norm_ = tide._clip_grad_norm
-
--- padding = "same" or "valid", besides numbers
-local function padded(conv)
-  return function(x, weight, bias, options)
-    if bias ~= nil and options == nil and not tide.is_tensor(bias) then bias, options = nil, bias end
-    if options == nil then return conv(x, weight, bias) end
-    if type(options.padding) ~= "string" then return conv(x, weight, bias, options) end
-    local o = {}
-    for k, v in pairs(options) do o[k] = v end
-    o.pad, o.padding = o.padding, nil
-    return conv(x, weight, bias, o)
-  end
-end
-F.conv2d, F.conv1d = padded(F.conv2d), padded(F.conv1d)
-tide.conv2d = F.conv2d
-
-local pool, pool_with_indices = F.max_pool2d, F.max_pool2d_with_indices
-F.max_pool2d_with_indices = nil
-function F.max_pool2d(x, kernel_size, options)
-  local o = {}
-  for k, v in pairs(options or {}) do o[k] = v end
-  local indices = o.return_indices
-  o.return_indices = nil
-  local f = indices and pool_with_indices or pool
-  if next(o) ~= nil then return f(x, kernel_size, o) end
-  return f(x, kernel_size)
-end
+tide.layer_norm, tide.rms_norm, tide.batch_norm, tide.embedding = F.layer_norm, F.rms_norm, F.batch_norm, nil
 
 local nonzero = tide.nonzero
 both("nonzero", function(x, options)

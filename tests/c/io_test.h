@@ -53,6 +53,7 @@ static char *slurp(const char *path, size_t *n) {
 }
 
 static void spill(const char *path, const char *text, size_t n) {
+    unlink(path); /* some file systems wait for the disk when a file is emptied and written again */
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(text, 1, n, f), n);
@@ -73,7 +74,7 @@ static const char *scratch_path(const char *name) {
     return path;
 }
 
-static tide_json_doc read_json(tide_context *cx, const char *path) {
+static inline tide_json_doc read_json(tide_context *cx, const char *path) {
     size_t n;
     char *text = slurp(path, &n);
     tide_json_doc doc;
@@ -137,7 +138,7 @@ static void fail_every_time(job run) {
 }
 
 /* Some bytes of the text are changed, left out or doubled; returns its new length, at most n + 64. */
-static size_t mutate(char *text, size_t n) {
+static inline size_t mutate(char *text, size_t n) {
     static const char likely[] = "\"\",,\n\r{}[]:\\0123456789-+.eEu \xff\xc3\xef";
     for (int times = (int)(next_random() % 4) + 1; times > 0 && n > 0; times--) {
         size_t at = next_random() % n;

@@ -285,7 +285,61 @@ static tide_tensor *running(double v) { return F64S(SH(3), v, v + 0.5, v + 0.25)
     X(cat, (SH(2, 3), SH(2, 1), SH(2, 2)), "aaa", tide_cat(x, 3, A(cat, 1)))                            \
     X(stack, (SH(2, 3), SH(2, 3)), "aa", tide_stack(x, 2, A(stack, -1)))
 
-#define SAMPLES(X) UNARIES(X) BINARIES(X) REDUCTIONS(X) PRODUCTS(X) SHAPES(X)
+#define ACTIVATIONS(X)                                                        \
+    X(elu, (SH(2, 3)), "a", tide_elu(x[0], NULL))                             \
+    X(selu, (SH(2, 3)), "a", tide_selu(x[0]))                                 \
+    X(celu, (SH(2, 3)), "a", tide_celu(x[0], NULL))                           \
+    X(softplus, (SH(2, 3)), "a", tide_softplus(x[0], NULL))                   \
+    X(logsigmoid, (SH(2, 3)), "a", tide_logsigmoid(x[0]))                     \
+    X(mish, (SH(2, 3)), "a", tide_mish(x[0]))                                 \
+    X(hardtanh, (SH(2, 3)), "a", tide_hardtanh(x[0], NULL))                   \
+    X(relu6, (SH(2, 3)), "a", tide_relu6(x[0]))                               \
+    X(hardsigmoid, (SH(2, 3)), "a", tide_hardsigmoid(x[0]))                   \
+    X(hardswish, (SH(2, 3)), "a", tide_hardswish(x[0]))                       \
+    X(softsign, (SH(2, 3)), "a", tide_softsign(x[0]))                         \
+    X(tanhshrink, (SH(2, 3)), "a", tide_tanhshrink(x[0]))                     \
+    X(softshrink, (SH(2, 3)), "a", tide_softshrink(x[0], NULL))               \
+    X(hardshrink, (SH(2, 3)), "a", tide_hardshrink(x[0], NULL))               \
+    X(leaky_relu, (SH(2, 3)), "a", tide_leaky_relu(x[0], NULL))               \
+    X(threshold, (SH(2, 3)), "a", tide_threshold(x[0], A(threshold, 0.1, 3))) \
+    X(softplus_sharp, (SH(2, 3)), "a", tide_softplus(x[0], A(softplus, 2, 1.5)))
+
+#define LOSSES(X)                                                                                            \
+    X(l1_loss, (SH(3, 4), SH(4)), "aa", tide_l1_loss(x[0], x[1], NULL))                                      \
+    X(smooth_l1_loss, (SH(3, 4), SH(4)), "aa", tide_smooth_l1_loss(x[0], x[1], NULL))                        \
+    X(huber_loss, (SH(3, 4), SH(4)), "aa", tide_huber_loss(x[0], x[1], NULL))                                \
+    X(soft_margin_loss, (SH(3, 4), SH(4)), "aa", tide_soft_margin_loss(x[0], x[1], NULL))                    \
+    X(hinge_embedding_loss, (SH(3, 2)), "a", tide_hinge_embedding_loss(x[0], F64S(SH(2), 1, -1), NULL))      \
+    X(binary_cross_entropy, (SH(3, 2), SH(2), SH(2)), "uua",                                                 \
+      tide_binary_cross_entropy(x[0], x[1], x[2], NULL))                                                     \
+    X(bce_logits, (SH(3, 2), SH(2), SH(2), SH0), "auau",                                                     \
+      tide_binary_cross_entropy_with_logits(x[0], x[1], x[2], x[3],                                          \
+                                            A(binary_cross_entropy_with_logits, TIDE_MSE_LOSS_SUM)))         \
+    X(kl_div, (SH(3, 2), SH(3, 2)), "au", tide_kl_div(x[0], x[1], NULL))                                     \
+    X(kl_div_logs, (SH(3, 2), SH(3, 2)), "au", tide_kl_div(x[0], x[1], A(kl_div, TIDE_KL_DIV_NONE, 1)))      \
+    X(poisson_nll_loss, (SH(3, 2), SH(3, 2)), "ap",                                                          \
+      tide_poisson_nll_loss(x[0], x[1], A(poisson_nll_loss, TIDE_MSE_LOSS_MEAN, 1, 1, 0)))                   \
+    X(poisson_plain, (SH(3, 2), SH(3, 2)), "pp",                                                             \
+      tide_poisson_nll_loss(x[0], x[1], A(poisson_nll_loss, TIDE_MSE_LOSS_MEAN, 0, 0, 1e-8)))                \
+    X(nll_loss, (SH(3, 4)), "a", tide_nll_loss(x[0], INTS(SH(3), 1, 3, 0), F64S(SH(4), 0.5, 2, 1, 3), NULL)) \
+    X(nll_loss_none, (SH(2, 3, 2)), "a",                                                                     \
+      tide_nll_loss(x[0], INTS(SH(2, 2), 1, 2, 0, 0), NULL, A(nll_loss, 0, TIDE_NLL_LOSS_NONE)))             \
+    X(lstm_cell_gates, (SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3)), "aaaa",                                     \
+      tide_lstm_cell_gates(x[0], x[1], x[2], x[3]))                                                          \
+    X(lstm_hidden_gate, (SH(2, 3), SH(2, 3)), "aa", tide_lstm_hidden_gate(x[0], x[1]))                       \
+    X(gru_gates, (SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3), SH(2, 3)), "aaaaa",                                \
+      tide_gru_gates(x[0], x[1], x[2], x[3], x[4]))
+
+#define IMAGES(X)                                                                                              \
+    X(conv_transpose2d, (SH(1, 2, 3, 2), SH(2, 2, 2, 2), SH(2)), "aaa",                                        \
+      tide_conv_transpose2d(x[0], x[1], x[2], A(conv_transpose2d, {{2, 1}}, {{1, 0}}, {{1, 0}}, 1, {{1, 1}}))) \
+    X(conv_transpose1d, (SH(2, 3), SH(2, 1, 2)), "aa",                                                         \
+      tide_conv_transpose1d(x[0], x[1], NULL, A(conv_transpose1d, {{2, 2}}, {{0, 0}}, {{0, 0}}, 2, {{2, 2}}))) \
+    X(avg_pool2d, (SH(1, 2, 4, 4)), "a",                                                                       \
+      tide_avg_pool2d(x[0], A(avg_pool2d, {{2, 2}}, {{1, 2}}, {{0, 1}}, 0, 0, TIDE_ABSENT)))                   \
+    X(adaptive_avg_pool2d, (SH(2, 3, 4)), "a", tide_adaptive_avg_pool2d(x[0], A(adaptive_avg_pool2d, {{2, 3}})))
+
+#define SAMPLES(X) UNARIES(X) BINARIES(X) REDUCTIONS(X) PRODUCTS(X) SHAPES(X) ACTIVATIONS(X) LOSSES(X) IMAGES(X)
 
 #define FUNCTION(name, shapes, domain, ...) \
     static tide_tensor *sample_##name(tide_tensor *const *x) { return __VA_ARGS__; }

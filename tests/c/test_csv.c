@@ -323,6 +323,35 @@ static void csv_details(void **state) {
 
 /* ---- failing allocations, mutated files ---- */
 
+/* 2 MB that would be a table of 2.5e11 cells, all but a few missing: refused before the memory is taken. */
+static void csv_short_rows(void **state) {
+    (void)state;
+    enum { N = 500000 };
+    char *text = malloc(4 * N);
+    tide_context *cx = open_context();
+    tide_csv *csv;
+    for (int i = 0; i < 2 * N; i++) text[i] = i % 2 ? ',' : 'a';
+    for (int i = 2 * N; i < 4 * N; i++) text[i] = i % 2 ? '\n' : '1';
+    text[2 * N - 1] = '\n';
+    assert_int_equal(parse(cx, text, 4 * N, NULL, &csv), TIDE_EFORMAT);
+    assert_non_null(strstr(tide_error(cx, NULL), "far shorter than the first one"));
+    tide_memory_stats m;
+    tide_memory(cx, &m);
+    assert_true(m.peak < 1000ull * 4 * N);
+    tide_close(cx);
+    free(text);
+    /* but a few may be missing */
+    cx = open_context();
+    text = malloc(3000);
+    memset(text, ',', 1000);
+    strcpy(text + 1000, "\n1\n2\n3\n");
+    csv = parse_text(cx, text, NULL);
+    assert_true(csv->rows == 3 && csv->ncolumns == 1001 && csv->column[1000].missing[2]);
+    tide_csv_free(cx, csv);
+    tide_close(cx);
+    free(text);
+}
+
 static char *job_text;
 static size_t job_bytes;
 
@@ -386,10 +415,13 @@ static void mutated_files(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_rounded_once), cmocka_unit_test(csv_cases),
-        cmocka_unit_test(csv_late_changes),         cmocka_unit_test(csv_details),
-        cmocka_unit_test(failing_allocations),      cmocka_unit_test(mutated_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(numbers_are_rounded_once),
+                                       cmocka_unit_test(csv_cases),
+                                       cmocka_unit_test(csv_late_changes),
+                                       cmocka_unit_test(csv_details),
+                                       cmocka_unit_test(csv_short_rows),
+                                       cmocka_unit_test(failing_allocations),
+                                       cmocka_unit_test(mutated_files)};
     if (!start_tests(argc, argv)) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(scratch_folder);

@@ -504,6 +504,43 @@ static void test_programs(void **state) {
     }
 }
 
+/* Random programs of cheap instructions, which the machine makes chains of: any sharing of values, any spaces.
+ */
+static void test_chains(void **state) {
+    static const int ops[] = {TIDE_P_ADD, TIDE_P_SUB, TIDE_P_MUL,  TIDE_P_DIV,
+                              TIDE_P_NEG, TIDE_P_ABS, TIDE_P_SQRT, TIDE_P_TANH};
+    static const int64_t sizes[] = {1, 2, 3, 7, 16, 31, 33, 129, 1000, 3001};
+    for (int round = 0; round < 300; round++) {
+        tide_prog *p = program();
+        tide_val x[32];
+        int nin = 1 + (int)(next() % 4), n = 0, kept = next() % 3 == 0;
+        for (; n < nin; n++)
+            x[n] = p_arg(p, n == 0 || next() % 8 ? TIDE_F32 : TIDE_F16,
+                         kept || n == 0 ? (kept ? TIDE_KEPT : TIDE_POINT) : (int)(next() % 4));
+        x[n++] = p_slot(p, 0, true, TIDE_RF32);
+        x[n++] = p_const(p, TIDE_RF32, 1.5);
+        for (int more = 2 + (int)(next() % 20); more > 0; more--) {
+            int op = ops[next() % 8 ? (int)(next() % 7) : 7];
+            tide_val a = x[next() % 3 ? n - 1 : (int)(next() % (uint64_t)n)],
+                     b = x[(int)(next() % (uint64_t)n)];
+            x[n++] = tide_insn_nargs[op] == 1 ? p_un(p, op, a)
+                     : next() % 2             ? p_bin(p, op, a, b)
+                                              : p_bin(p, op, b, a);
+        }
+        int nout = 1 + (int)(next() % 3);
+        for (int k = 0; k < nout; k++)
+            out(p, k ? x[nin + 2 + (int)(next() % (uint64_t)(n - nin - 2))] : x[n - 1], TIDE_F32,
+                kept ? TIDE_KEPT : TIDE_POINT);
+        trial t = over(p, "chain", sizes[next() % 10], kept ? -1 : sizes[next() % 10],
+                       (int)(next() % (ALL_WAYS + 1)));
+        if (t.r[0] > 100 && t.k[0] > 100) t.k[0] = 5;
+        t.slot[0] = 0x3FB999999999999Au; /* 0.1 */
+        if (next() % 2) t.alias[nin] = 1;
+        run_trial(t);
+        tide_prog_free(p);
+    }
+}
+
 /* ---- in place, lists, slots, random numbers, checks ---- */
 
 static tide_prog *adamw(void) {
@@ -724,7 +761,7 @@ int main(void) {
         cmocka_unit_test(test_in_place),        cmocka_unit_test(test_lists),
         cmocka_unit_test(test_random),          cmocka_unit_test(test_checks),
         cmocka_unit_test(test_refusals),        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_failing_memory),
+        cmocka_unit_test(test_failing_memory),  cmocka_unit_test(test_chains),
     };
     return cmocka_run_group_tests(tests, open_contexts, close_contexts);
 }

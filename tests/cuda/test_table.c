@@ -89,7 +89,7 @@ static bool input(const tide_op *op, const tide_arg *a, const variant *v, tide_m
         m->dtype = TIDE_BOOL;
     else if (!strcmp(a->name, "weight") || !strcmp(a->name, "bias"))
         *m = row;
-    else if (!strcmp(op->name, "cross_entropy"))
+    else if (!strcmp(op->name, "cross_entropy") || !strcmp(op->name, "nll_loss"))
         *m = (tide_meta){.shape = {v->first.shape[0]}, .ndim = 1, .dtype = TIDE_I64};
     else if (v->dim == 0 && strcmp(op->name, "mse_loss"))
         *m = row; /* one case of broadcasting */
@@ -138,19 +138,25 @@ static void run(const tide_op *op, const variant *v, const char *what) {
 
 /* ---- programs that no script calls: steps of optimizers, clipping ---- */
 
+/* Every kind as it comes in float32, and with all it can do in bfloat16: each row of update.lua is run. */
 static void optimizers(void) {
-    static const tide_optim_kind kinds[] = {TIDE_SGD, TIDE_ADAM, TIDE_ADAMW};
-    for (int k = 0; k < 6; k++) {
-        const tide_meta metas[] = {{.shape = {5, 3}, .ndim = 2, .dtype = k < 3 ? TIDE_F32 : TIDE_BF16},
-                                   {.shape = {300}, .ndim = 1, .dtype = k < 3 ? TIDE_F32 : TIDE_BF16}};
-        tide_tensor *params[2];
+    for (int k = 0; k < 2 * TIDE_NOPTIM; k++) {
+        bool plain = k < TIDE_NOPTIM;
+        const tide_meta metas[] = {{.shape = {5, 3}, .ndim = 2, .dtype = plain ? TIDE_F32 : TIDE_BF16},
+                                   {.shape = {300}, .ndim = 1, .dtype = plain ? TIDE_F32 : TIDE_BF16}};
+        tide_tensor *params[2], *averages[2];
         for (int i = 0; i < 2; i++) {
             params[i] = tensor(&metas[i], false);
+            averages[i] = tensor(&metas[i], false);
             tide_set_requires_grad(params[i], 1);
         }
-        tide_optim_config config = tide_optim_defaults(kinds[k % 3]);
-        config.momentum = 0.9;
-        config.weight_decay = 0.01;
+        tide_optim_config config = tide_optim_defaults((tide_optim_kind)(k % TIDE_NOPTIM));
+        if (!plain) {
+            config.momentum = 0.9;
+            config.weight_decay = 0.01;
+            config.nesterov = config.amsgrad = config.centered = config.decoupled_weight_decay =
+                config.maximize = 1;
+        }
         tide_optim *o = tide_optim_new(cx, params, 2, &config);
         snprintf(label, sizeof label, "optimizer %d", k);
         for (int step = 0; step < 2; step++) {
@@ -158,9 +164,15 @@ static void optimizers(void) {
                 tide_tensor *y = OP1(cx, TIDE_OP_SQUARE, NULL, params[i]);
                 tide_backward(y, tensor(&metas[i], false), 0);
             }
-            tide_clip_grad_norm(cx, params, 2, 0.5);
+            if (k == 0 || k == TIDE_NOPTIM) {
+                tide_clip_grad_norm(cx, params, 2, 0.5);
+                tide_clip_grad_value(cx, params, 2, 0.1);
+                tide_average(cx, averages, params, 2, 0.25);
+            }
             tide_optim_step(o);
             tide_optim_zero_grad(o);
+            tide_optim_settings(o)->momentum = plain ? 0.9 : 0; /* other optional states */
+            tide_optim_settings(o)->nesterov = 0;
         }
         *label = 0;
         tide_optim_free(o);

@@ -1,7 +1,8 @@
--- Prints "sample hash" for every sample of every operation, its gradients included, and on the error output how many
--- threads shared tiles: lua5.4 bits.lua [small] [compiled]
+-- Prints "sample hash" for every sample of every operation, its gradients included, and for every optimizer; on the error
+-- output how many threads shared tiles: lua5.4 bits.lua [small] [compiled]
 local tide = require "tide"
 local samples = require "samples"
+local optimizers = require "optimizers"
 local small, compiled = false, false
 for _, word in ipairs(arg) do
   small = small or word == "small"
@@ -28,5 +29,11 @@ for _, name in ipairs(tide.operations()) do
 end
 if not small then
   for i, row in ipairs(samples.large) do report(("%s/large%d"):format(row[1], i), row[1], row[2]) end
+end
+for _, variant in ipairs(optimizers.variants) do
+  local problem = optimizers.problem(variant[1], variant[2], not small)
+  local work = compiled and tide.compile(problem.work) or nil
+  for i = 1, 7 do problem.step(i, work) end
+  print(("%s %s"):format(optimizers.label(variant), problem.hash()))
 end
 io.stderr:write("threads ", tide.counters().threads, "\n")

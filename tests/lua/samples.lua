@@ -7,7 +7,7 @@ local M = {}
 local function spec(kind, fixed)
   return function(...) return { spec = kind, fixed = fixed, shape = { ... } } end
 end
-local F, P, B = spec("F"), spec("P"), spec("B", true)
+local F, P, U, B = spec("F"), spec("P"), spec("U"), spec("B", true)
 local function I(limit, ...) return { spec = "I", fixed = true, limit = limit, shape = { ... } } end
 local function call(...) return table.pack(...) end
 
@@ -179,6 +179,28 @@ add("nn.functional.conv1d", call(F(2, 3, 9), F(4, 3, 3), F(4)), call(F(3, 7), F(
   call(F(1, 4, 30), F(4, 2, 3), F(4), { padding = 2, dilation = 2, groups = 2 }))
 add("nn.functional.max_pool2d nn.functional.max_pool2d_with_indices", call(F(2, 3, 6, 6), 2), call(F(3, 7, 7), { 3, 2 }, { stride = 2, padding = 1 }),
   call(F(1, 2, 7, 7), 3, { stride = 2, ceil_mode = true }))
+add("nn.functional.leaky_relu nn.functional.elu nn.functional.selu nn.functional.celu nn.functional.softplus nn.functional.logsigmoid "
+  .. "nn.functional.mish nn.functional.hardtanh nn.functional.relu6 nn.functional.hardsigmoid nn.functional.hardswish nn.functional.softsign "
+  .. "nn.functional.tanhshrink nn.functional.softshrink nn.functional.hardshrink", table.unpack(one))
+add("nn.functional.threshold", call(F(4, 3), 0.5, 9.0), call(F(300), 0.1, -2.5), call(F(), 1.0, 0.0))
+add("nn.functional.l1_loss nn.functional.smooth_l1_loss nn.functional.huber_loss nn.functional.binary_cross_entropy_with_logits "
+  .. "nn.functional.poisson_nll_loss nn.functional.soft_margin_loss nn.functional.hinge_embedding_loss",
+  call(F(4, 3), P(4, 3)), call(F(300), P(300), { reduction = "sum" }), call(F(5), P(5), { reduction = "none" }))
+add("nn.functional.kl_div", call(F(4, 3), U(4, 3)), call(F(300), F(300), { log_target = true, reduction = "sum" }), call(F(5), U(5), { reduction = "none" }))
+add("nn.functional.binary_cross_entropy", call(U(4, 3), U(4, 3)), call(U(300), U(300), { weight = P(300), reduction = "sum" }),
+  call(U(5), U(5), { reduction = "none" }))
+add("nn.functional.nll_loss", call(F(4, 3), I(3, 4)), call(F(5, 300), I(300, 5)), call(F(4, 3), I(3, 4), { weight = P(3), reduction = "sum" }),
+  call(F(4, 3, 2), I(3, 4, 2), { ignore_index = 1, reduction = "none" }))
+add("nn.functional.conv_transpose2d", call(F(2, 3, 4, 5), F(3, 2, 3, 2), F(2)), call(F(3, 5, 5), F(3, 4, 3, 3), nil, { stride = 2, padding = 1, output_padding = 1 }),
+  call(F(1, 4, 5, 5), F(4, 2, 3, 3), F(4), { dilation = 2, groups = 2 }))
+add("nn.functional.conv_transpose1d", call(F(2, 3, 7), F(3, 2, 3), F(2)), call(F(3, 5), F(3, 4, 3), nil, { stride = 2, padding = 1, output_padding = 1 }),
+  call(F(1, 4, 30), F(4, 2, 3), F(4), { dilation = 2, groups = 2 }))
+add("nn.functional.avg_pool2d", call(F(2, 3, 6, 6), 2), call(F(3, 7, 7), { 3, 2 }, { stride = 2, padding = 1, count_include_pad = false }),
+  call(F(1, 2, 7, 7), 3, { stride = 2, ceil_mode = true, divisor_override = 5 }))
+add("nn.functional.adaptive_avg_pool2d", call(F(2, 3, 6, 6), 2), call(F(3, 7, 5), { 3, 4 }), call(F(1, 2, 4, 4), { 7, 1 }))
+add("lstm_cell_gates", call(F(2, 3), F(2, 3), F(2, 3), F(2, 3)), call(F(300), F(300), F(300), F(300)), call(F(), F(), F(), F()))
+add("lstm_hidden_gate", call(F(2, 3), F(2, 3)), call(F(300), F(300)), call(F(), F()))
+add("gru_gates", call(F(2, 3), F(2, 3), F(2, 3), F(2, 3), F(2, 3)), call(F(300), F(300), F(300), F(300), F(300)), call(F(), F(), F(), F(), F()))
 M.rows = rows
 
 -- Sizes at which orders of addition and tiles change: for comparing settings, not slow instruction sets.

@@ -24,6 +24,7 @@ describe("arguments", function()
     assert.same(21, x:sum({ 1, 2 }):item())
     assert.same({ { 3, 3, 3 }, { 3, 3, 3 } }, list(tide.clamp(x, 3, 3)))
     assert.same({ { 1, 2, 2 }, { 2, 2, 2 } }, list(tide.clamp(x, nil, 2)))
+    assert.same(6.0, tide.nn.functional.mse_loss(tide.zeros(1), tide.full({ 1 }, 6):sqrt(), nil, nil):round({ decimals = 4 }):item())
     assert.same({ 21, 42 }, list(tide.add(tide.tensor { 1, 2 }, tide.tensor { 10, 20 }, { alpha = 2 })))
   end)
 
@@ -529,11 +530,33 @@ describe("optimizers", function()
 end)
 
 describe("looking inside", function()
+  it("shows the program of every operation that has one, and its gradient's", function()
+    local names, gradients = tide._programs(), 0
+    for _, name in ipairs(names) do
+      local text = tide.program(name)
+      assert.matches("store y0 %w+ %%%d+\n", text, name)
+      local ok, gradient = pcall(tide.program, name, { grad = true })
+      if ok then
+        gradients = gradients + 1
+        assert.matches("store y0 %w+ %%%d+\n", gradient, name)
+      else
+        assert.matches(name .. " has no gradient: ", gradient, 1, true)
+      end
+    end
+    assert.is_true(#names > 80 and gradients > 50)
+    -- inputs that are summed over different dims: a program each
+    local both = tide.program("mul", { grad = true, inputs = { tide.ones(4, 1), tide.ones(3) } })
+    assert.same(2, select(2, both:gsub("store y0", "")))
+    -- what the operation runs, not what could be derived
+    assert.is_nil(tide.program("softmax", { grad = true }):find("exp", 1, true))
+  end)
   it("shows programs, memory and help", function()
     assert.matches("erf", tide.program("gelu"))
     assert.matches("exp", tide.program("gelu", { grad = true }))
     assert.matches("int64", tide.program("add", { inputs = { ints { 1 }, ints { 1 } } }))
     assert.matches("matmul is no program but a kernel", fails(tide.program, "matmul"))
+    assert.matches("inputs: 'other' is missing", fails(tide.program, "add", { inputs = { tide.ones(2) } }))
+    assert.matches("mask must be bool", fails(tide.program, "masked_fill", { inputs = { tide.ones(2), tide.ones(2), tide.tensor(1) } }))
     assert.matches("tide.sum(input, dim?, {keepdim?, dtype?})", tide.help("sum"), 1, true)
     assert.same(tide.help("sum"), tide.help(tide.sum))
     local m = tide.memory()
@@ -600,6 +623,39 @@ describe("the program", function()
       assert.same(1, code)
       assert.is_true(out:find("interrupted") ~= nil or out:find("cancel") ~= nil, out)
     end
+  end)
+  it("keeps a black box of the last operations and their lines when it is killed, also in compiled steps", function()
+    local box, said = os.tmpname(), os.tmpname()
+    for _, how in ipairs { "(%s)", "tide.compile(%s)" } do
+      local f = assert(io.open(script, "w"))
+      f:write([[local tide = require "tide"
+        local x, w = tide.rand(4, 8), tide.rand(8, 8)
+        local step = ]], how:format [[function(x)
+          local h = x:matmul(w)
+          return h:tanh()
+        end]], [[
+
+        for i = 1, math.huge do
+          x = step(x)
+          if i == 1000 then print "now" io.stdout:flush() end
+        end]])
+      f:close()
+      os.execute(([[
+        TIDE_BLACKBOX=%s %s %s >%s &
+        until grep -q now %s; do sleep 0.05; done
+        kill -9 $!
+        wait $! 2>/dev/null]]):format(box, program, script, said, said))
+      local lines, out = {}, run("blackbox " .. box)
+      for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+      assert.is_true(#lines > 1000, out)
+      local odd = lines[#lines]:find("matmul", 1, true) and 1 or 0 -- which of the two was the last
+      for i = #lines - 99, #lines do
+        local want = (#lines - i + odd) % 2 == 1 and " matmul (4,8) float32 (8,8) float32  %s:4 " or " tanh (4,8) float32  %s:5 "
+        assert.matches(want:format(script), lines[i], 1, true)
+      end
+    end
+    os.remove(said)
+    os.remove(box)
   end)
   it("keeps a black box that outlives it", function()
     local box = os.tmpname()

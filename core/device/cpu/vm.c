@@ -102,15 +102,15 @@ static int64_t run_of(const vm_axis *axis, const vm_strides *s, int64_t at, int6
 
 /* Between an argument and a register, run by run. */
 static void move(tide_vm_fn fn, bool load, char *base, const vm_axis *o, const vm_strides *so, const vm_axis *i,
-                 const vm_strides *si, vm_block b, tide_loc reg) {
+                 const vm_strides *si, const vm_block *b, tide_loc reg) {
     static const uint16_t ref[2] = {0, 1};
     int64_t no, ni, step_o, step_i;
-    for (int64_t x = 0; x < b.no; x += no) {
-        no = run_of(o, so, b.o + x, b.no - x, &step_o);
-        char *row = base + offset_of(o, so, b.o + x);
-        for (int64_t y = 0; y < b.ni; y += ni) {
-            ni = run_of(i, si, b.i + y, b.ni - y, &step_i);
-            tide_loc memory = {row + offset_of(i, si, b.i + y), step_o, step_i};
+    for (int64_t x = 0; x < b->no; x += no) {
+        no = run_of(o, so, b->o + x, b->no - x, &step_o);
+        char *row = base + offset_of(o, so, b->o + x);
+        for (int64_t y = 0; y < b->ni; y += ni) {
+            ni = run_of(i, si, b->i + y, b->ni - y, &step_i);
+            tide_loc memory = {row + offset_of(i, si, b->i + y), step_o, step_i};
             tide_loc part = {reg.p + x * reg.so + y * reg.si, reg.so, reg.si};
             fn((tide_loc[2]){load ? part : memory, load ? memory : part}, ref, no, ni);
         }
@@ -118,7 +118,7 @@ static void move(tide_vm_fn fn, bool load, char *base, const vm_axis *o, const v
 }
 
 /* A step between memory and registers. What varies along one axis only goes as a row along that axis. */
-static void move_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
+static void move_step(vm_tile *x, const tide_vm_step *t, const vm_block *b) {
     static const vm_axis none = {0, NULL};
     static const vm_strides still = {NULL, 0, true};
     const vm_arg *a = &x->arg[t->arg];
@@ -127,12 +127,12 @@ static void move_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
     if (t->space == TIDE_POINT) {
         move(t->fn, load, a->base, &x->o, &a->o, &x->i, &a->i, b, reg);
     } else if (t->space == TIDE_ONE) {
-        move(t->fn, load, a->base, &none, &still, &none, &still, (vm_block){0, 1, 0, 1}, reg);
+        move(t->fn, load, a->base, &none, &still, &none, &still, &(vm_block){0, 1, 0, 1}, reg);
     } else if ((t->space == TIDE_KEPT) == rows) {
-        move(t->fn, load, a->base, &none, &still, &x->o, &a->o, (vm_block){0, 1, b.o, b.no},
+        move(t->fn, load, a->base, &none, &still, &x->o, &a->o, &(vm_block){0, 1, b->o, b->no},
              (tide_loc){reg.p, 0, reg.so});
     } else {
-        move(t->fn, load, a->base, &none, &still, &x->i, &a->i, (vm_block){0, 1, b.i, b.ni},
+        move(t->fn, load, a->base, &none, &still, &x->i, &a->i, &(vm_block){0, 1, b->i, b->ni},
              (tide_loc){reg.p, 0, reg.si});
     }
 }
@@ -240,6 +240,7 @@ static void place(vm_tile *x, int64_t nk) {
             l.p = (char *)&x->run->failed;
             l.so = v->off;
             break;
+        case VM_PASSING: break;
         case VM_ORIGIN:
             moving = true;
             if (s->mode == VM_FLAT)
@@ -272,16 +273,16 @@ static void place(vm_tile *x, int64_t nk) {
 }
 
 /* Moves the places that depend on the block to block b. */
-static void move_places(vm_tile *x, vm_block b) {
+static void move_places(vm_tile *x, const vm_block *b) {
     const tide_vm_shape *s = x->shape;
     bool rows = s->mode == VM_ROWS;
-    int64_t r = rows ? b.i : b.o;
+    int64_t r = rows ? b->i : b->o;
     for (int j = 0; j < x->nmoving; j++) {
         int i = x->moving[j];
         const tide_vm_value *v = &x->plan->value[i];
         tide_loc *l = &x->loc[i];
         if (v->place == VM_ORIGIN) {
-            int64_t first = s->mode != VM_FLAT ? (v->off == 0 ? x->k0 : r) : b.o * l->so + b.i * l->si;
+            int64_t first = s->mode != VM_FLAT ? (v->off == 0 ? x->k0 : r) : b->o * l->so + b->i * l->si;
             l->p = (char *)(intptr_t)first;
         } else if (x->where[i] == IN_REGISTER) {
             l->p = x->frame + s->rows + (int64_t)v->off * s->R * s->kb +
@@ -289,8 +290,10 @@ static void move_places(vm_tile *x, vm_block b) {
         } else {
             const vm_arg *a = &x->arg[x->where[i] == IN_INPUT ? v->load : v->out];
             l->p = a->base;
-            if (v->space == TIDE_POINT || (v->space == TIDE_KEPT) == rows) l->p += offset_of(&x->o, &a->o, b.o);
-            if (v->space == TIDE_POINT || (v->space == TIDE_KEPT) != rows) l->p += offset_of(&x->i, &a->i, b.i);
+            if (v->space == TIDE_POINT || (v->space == TIDE_KEPT) == rows)
+                l->p += offset_of(&x->o, &a->o, b->o);
+            if (v->space == TIDE_POINT || (v->space == TIDE_KEPT) != rows)
+                l->p += offset_of(&x->i, &a->i, b->i);
         }
     }
 }
@@ -305,69 +308,72 @@ static char *lanes_of(const vm_tile *x, int red) {
 
 static bool whole(const tide_vm_shape *s) { return s->rb == s->R; }
 
-static void reduce_step(vm_tile *x, const tide_vm_step *t, vm_block b) {
+static void reduce_step(vm_tile *x, const tide_vm_step *t, const vm_block *b) {
     const tide_vm_red *red = &x->plan->red[t->arg];
     tide_loc from = x->loc[red->operand];
     char *result = x->loc[red->value].p;
     bool rows = x->shape->mode == VM_ROWS;
     if (whole(x->shape)) {
         if (rows)
-            red->f.rows(result, from.p, from.so, b.no, b.ni);
+            red->f.rows(result, from.p, from.so, b->no, b->ni);
         else
-            red->f.tree(result, lanes_of(x, t->arg), from.p, from.so, b.no, b.ni);
+            red->f.tree(result, lanes_of(x, t->arg), from.p, from.so, b->no, b->ni);
     } else if (rows) {
-        red->f.fold(lanes_of(x, t->arg), from.p, red->size, b.i - x->r0, b.ni, 1);
+        red->f.fold(lanes_of(x, t->arg), from.p, red->size, b->i - x->r0, b->ni, 1);
     } else {
-        red->f.fold(lanes_of(x, t->arg), from.p, from.so, b.o - x->r0, b.no, b.ni);
+        red->f.fold(lanes_of(x, t->arg), from.p, from.so, b->o - x->r0, b->no, b->ni);
     }
 }
 
-/* Asks for the inputs of the next block and the outputs of this one, a few lines after every step, so that
- * memory works while we compute: each argument is visited in streams too short for the processor to see them
- * coming. (4 M elements: AdamW 5.4 -> 3.3 ms, layer norm 2.5 -> 1.7 ms.) */
-typedef struct {
-    int value;
-    int64_t line, a_step;
-} vm_ahead;
+/* Asks for the inputs of the next block and for outputs while we compute, a part at every step: each argument
+ * is visited in streams too short for the processor to see them coming. Chains ask strip by strip. (4 M
+ * elements: AdamW 5.4 -> 3.3 ms, layer norm 2.5 -> 1.7 ms.) */
 enum { MANY_STEPS = 3 }; /* shorter passes are streams themselves */
 
-static void fetch_ahead(const vm_tile *x, vm_ahead *a, vm_block b) {
-    for (int64_t left = a->a_step; left > 0 && a->value < x->nmoving;) {
-        int v = x->moving[a->value], where = x->where[v];
+static void look_ahead(const vm_tile *x, const vm_block *b, tide_vm_ahead *a) {
+    a->n = 0;
+    for (int j = 0; j < x->nmoving && a->n < 8; j++) {
+        int v = x->moving[j], where = x->where[v];
         const tide_loc *l = &x->loc[v];
-        int64_t bytes = b.no * b.ni * l->si, n = (bytes >> 6) - a->line;
-        bool row = b.no == 1 || l->so == b.ni * l->si;
-        if ((where != IN_INPUT && where != IN_OUTPUT) || x->plan->value[v].space != TIDE_POINT || !row ||
-            n <= 0) {
-            a->value++;
-            a->line = 0;
+        bool row = b->no == 1 || l->so == b->ni * l->si;
+        if ((where != IN_INPUT && where != IN_OUTPUT) || x->plan->value[v].space != TIDE_POINT || !row)
             continue;
-        }
-        if (n > left) n = left;
-        const char *at = l->p + (a->line << 6);
-        if (where == IN_INPUT)
-            for (int64_t j = 0; j < n; j++) __builtin_prefetch(at + bytes + (j << 6));
-        else
-            for (int64_t j = 0; j < n; j++) __builtin_prefetch(at + (j << 6), 1);
-        a->line += n;
-        left -= n;
+        a->stream[a->n].p = l->p + b->no * b->ni * l->si;
+        a->stream[a->n].size = l->si;
+        a->stream[a->n++].write = where == IN_OUTPUT;
     }
 }
 
-static void run_section(vm_tile *x, int section, vm_block b) {
+static void fetch(tide_vm_ahead *a, const vm_block *b, int64_t elements) {
+    for (int k = 0; k < a->n; k++) {
+        int64_t bytes = elements * a->stream[k].size;
+        char *p = a->stream[k].p;
+        if (a->stream[k].write) /* of this block: it is written by the end of this pass, or later */
+            for (int64_t j = 0; j < bytes; j += 64)
+                __builtin_prefetch(p + j - b->no * b->ni * a->stream[k].size, 1);
+        else
+            for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(p + j);
+        a->stream[k].p += bytes;
+    }
+}
+
+static void run_section(vm_tile *x, int section, const vm_block *b) {
     const tide_vm_plan *p = x->plan;
     bool rows = x->shape->mode == VM_ROWS;
     /* by space: how much of the block a step works on */
-    const int64_t no[4] = {1, rows ? b.no : 1, rows ? 1 : b.no, b.no},
-                  ni[4] = {1, rows ? 1 : b.ni, rows ? b.ni : 1, b.ni};
+    const int64_t no[4] = {1, rows ? b->no : 1, rows ? 1 : b->no, b->no},
+                  ni[4] = {1, rows ? 1 : b->ni, rows ? b->ni : 1, b->ni};
     const tide_vm_step *t = p->step + p->section[section], *end = p->step + p->section[section + 1];
-    vm_ahead ahead = {0, 0, 0};
+    tide_vm_ahead ahead;
     bool once = x->shape->mode == VM_FLAT || whole(x->shape); /* what is fetched is used soon */
-    if (once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS)
-        ahead.a_step = x->nmoving * (b.no * b.ni >> 4) / p->longest_work + 1;
+    bool looks = once && x->shape->far && section == vm_pass(p->longest) && p->longest_work >= MANY_STEPS;
+    if (looks) look_ahead(x, b, &ahead);
     for (; t < end; t++) {
         switch (t->kind) {
         case VM_KERNEL: t->fn(x->loc, t->ref, no[t->space], ni[t->space]); break;
+        case VM_CHAIN:
+            x->vm->kernels->chain(x->loc, p->link + t->ref[0], t->ref[1], b->no, b->ni, looks ? &ahead : NULL);
+            break;
         case VM_LOAD:
             if (x->where[t->ref[0]] != IN_INPUT) move_step(x, t, b);
             break;
@@ -376,7 +382,8 @@ static void run_section(vm_tile *x, int section, vm_block b) {
             break;
         default: reduce_step(x, t, b);
         }
-        if (ahead.a_step && t->kind != VM_LOAD) fetch_ahead(x, &ahead, b);
+        if (looks && (t->kind == VM_KERNEL || t->kind == VM_REDUCE))
+            fetch(&ahead, b, b->no * b->ni / p->longest_work);
     }
 }
 
@@ -420,8 +427,8 @@ static void pass_chunk(vm_tile *x, int level, int64_t chunk) {
     x->r0 = r0;
     for (int64_t r = r0; r < end; r += s->rb) {
         vm_block b = block_of(x, r, end - r < s->rb ? end - r : s->rb);
-        move_places(x, b);
-        run_section(x, vm_pass(level), b);
+        move_places(x, &b);
+        run_section(x, vm_pass(level), &b);
     }
     for (int j = 0; j < x->plan->nred && !whole(s); j++) {
         const tide_vm_red *red = &x->plan->red[j];
@@ -456,14 +463,15 @@ static void run_pass(vm_tile *x, int level) {
 /* Places and scalars. */
 static void begin(vm_tile *x, int64_t nk) {
     place(x, nk);
-    run_section(x, 0, (vm_block){0, 0, 0, 0});
+    run_section(x, 0, &(vm_block){0, 0, 0, 0});
 }
 
 /* Goes on to the kept elements k0 .. k0 + nk. Places last as long as nk does. */
 static void begin_kept(vm_tile *x, int64_t k0, int64_t nk) {
     x->k0 = k0;
     if (x->nk != nk) place(x, nk);
-    if (x->shape->R == 0 || vm_has(x->plan, vm_kept(0))) move_places(x, block_of(x, 0, 0));
+    vm_block b = block_of(x, 0, 0);
+    if (x->shape->R == 0 || vm_has(x->plan, vm_kept(0))) move_places(x, &b);
 }
 
 /* Does a pass do one thing only, between memory and memory? Then its blocks may be as long as we like: memory
@@ -474,6 +482,7 @@ static bool is_stream(const vm_tile *x, int section) {
     for (int s = p->section[section]; s < p->section[section + 1]; s++) {
         const tide_vm_step *t = &p->step[s];
         int moved = t->kind == VM_LOAD ? t->ref[0] : t->ref[1];
+        if (t->kind == VM_CHAIN) return false;
         if (t->kind == VM_LOAD && x->where[moved] == IN_INPUT) continue;
         if (t->kind == VM_STORE && x->where[moved] >= IN_OUTPUT && p->value[moved].out == t->arg) continue;
         for (int k = 0; k < 4; k++) {
@@ -497,11 +506,11 @@ static void flat_tile(vm_tile *x, int64_t tile) {
     for (int64_t o = o0; o < o1; o += no) {
         for (int64_t i = i0; i < i1; i += ni) {
             vm_block b = {o, o1 - o < no ? o1 - o : no, i, i1 - i < ni ? i1 - i : ni};
-            move_places(x, b);
-            run_section(x, vm_pass(0), b);
+            move_places(x, &b);
+            run_section(x, vm_pass(0), &b);
         }
     }
-    run_section(x, vm_finish(x->plan), (vm_block){0, 1, 0, 1});
+    run_section(x, vm_finish(x->plan), &(vm_block){0, 1, 0, 1});
 }
 
 /* All passes over some kept elements. */
@@ -514,11 +523,12 @@ static void kept_tile(vm_tile *x, int64_t tile) {
     if (s->mode == VM_ROWS && whole(s) && kb > 1 && one_pass && is_stream(x, vm_pass(0))) kb = x->plan->block;
     for (int64_t k = tile * s->ktile; k < end; k += kb) {
         begin_kept(x, k, end - k < kb ? end - k : kb);
+        vm_block b = block_of(x, 0, 0);
         for (int level = 0; level < x->plan->nlevel; level++) {
-            run_section(x, vm_kept(level), block_of(x, 0, 0));
+            run_section(x, vm_kept(level), &b);
             run_pass(x, level);
         }
-        run_section(x, vm_finish(x->plan), block_of(x, 0, 0));
+        run_section(x, vm_finish(x->plan), &b);
     }
 }
 
@@ -533,7 +543,8 @@ static void recall(vm_tile *x, int64_t k0, int level) {
         if (red->level <= level)
             memcpy(x->loc[red->value].p, x->run->results + 8 * (j * s->K + k0), (size_t)(nk * red->size));
     }
-    for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), block_of(x, 0, 0));
+    vm_block b = block_of(x, 0, 0);
+    for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), &b);
 }
 
 static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
@@ -593,7 +604,8 @@ static void finish_tile(void *arg, int tile, void *scratch) {
     vm_tile x;
     start(&x, run, 0, scratch);
     recall(&x, tile * x.shape->kb, x.plan->nlevel - 1);
-    run_section(&x, vm_finish(x.plan), block_of(&x, 0, 0));
+    vm_block b = block_of(&x, 0, 0);
+    run_section(&x, vm_finish(x.plan), &b);
 }
 
 /* ---- lists of tiles ---- */
@@ -621,14 +633,20 @@ static tide_status run_staged(tide_context *cx, vm_run *run) {
 
 /* ---- small launches: one block, everything in place ---- */
 
+/* Bytes from element to element of an argument in a space of one dim, 0 where it does not vary. */
+static int64_t stride_of(const vm_run *run, int arg) {
+    const tide_iter *it = run->iter;
+    if (!(run->vm->arg[arg].space & run->unit->space & (it->nr ? TIDE_AXIS_R : TIDE_AXIS_K))) return 0;
+    return it->nr ? it->arg[arg].sr[0] : it->nk ? it->arg[arg].sk[0] : 0;
+}
+
 static bool goes_direct(const vm_run *run) {
     const tide_iter *it = run->iter;
     const tide_vm_plan *p = run->unit->flat;
     if (!p || !p->direct || it->nk + it->nr > 1 || it->K * it->R > p->block || it->K * it->R == 0) return false;
-    uint8_t axis = it->nr ? TIDE_AXIS_R : TIDE_AXIS_K;
     for (int a = 0; a < run->vm->narg && it->nk + it->nr; a++) {
-        if (!(run->vm->arg[a].space & run->unit->space & axis)) return false;
-        if ((it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != run->vm->arg[a].size) return false;
+        int64_t stride = stride_of(run, a);
+        if (stride != run->vm->arg[a].size && (stride || a >= run->vm->nin)) return false;
     }
     for (int v = 0; v < p->nvalue; v++)
         for (int a = 0; a < run->vm->nin && p->value[v].hazard; a++)
@@ -644,7 +662,7 @@ static void direct_tile(void *arg, int tile, void *scratch) {
         const tide_vm_value *v = &p->value[i];
         int a = v->load >= 0 ? v->load : v->out;
         loc[i].so = 0;
-        loc[i].si = v->space ? v->size : 0;
+        loc[i].si = v->load >= 0 ? stride_of(run, v->load) : v->space ? v->size : 0;
         if (v->place == VM_CONST)
             loc[i].p = (char *)&run->vm->konst[v->off];
         else if (v->place == VM_SLOT)
@@ -654,8 +672,10 @@ static void direct_tile(void *arg, int tile, void *scratch) {
     }
     int64_t n = run->iter->K * run->iter->R;
     const tide_vm_step *t = p->step, *end = p->step + p->section[vm_pass(0) + 1];
-    for (; t < end; t++)
+    for (; t < end; t++) {
         if (t->kind == VM_KERNEL) t->fn(loc, t->ref, 1, t->space ? n : 1);
+        if (t->kind == VM_CHAIN) run->vm->kernels->chain(loc, p->link + t->ref[0], t->ref[1], 1, n, NULL);
+    }
 }
 
 static tide_status run_one(tide_context *cx, vm_run *run) {

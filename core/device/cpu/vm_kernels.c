@@ -581,7 +581,11 @@ INTEGER_REDUCTIONS(i64, i64, uint64_t)
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
+extern void JOIN(tide_vm_chain_, TIDE_VM_ISA)(const tide_loc *, const tide_vm_link *, int, int64_t, int64_t,
+                                              tide_vm_ahead *);
+
 const tide_vm_kernels JOIN(tide_vm_kernels_, TIDE_VM_ISA) = {
+    .chain = JOIN(tide_vm_chain_, TIDE_VM_ISA),
     .op =
         {
             NUMBER_ROW(NEG, neg),

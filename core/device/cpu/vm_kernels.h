@@ -15,6 +15,38 @@ typedef struct {
 /* ref: the places in loc[] of the result and of the operands. A result may lie where an operand lies. */
 typedef void (*tide_vm_fn)(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni);
 
+/* Chains (vm_chain.c): what a link does with the number at hand and, where it has one, its operand. */
+enum {
+    TIDE_LINK_LOAD,
+    TIDE_LINK_STORE,
+    TIDE_LINK_ADD,
+    TIDE_LINK_SUB,
+    TIDE_LINK_SUB_FROM, /* operand - number */
+    TIDE_LINK_MUL,
+    TIDE_LINK_DIV,
+    TIDE_LINK_DIV_INTO, /* operand / number */
+    TIDE_LINK_SQUARE,   /* from here on without an operand */
+    TIDE_LINK_NEG,
+    TIDE_LINK_ABS,
+    TIDE_LINK_SQRT
+};
+#define TIDE_MAXLINKS 48
+typedef struct {
+    uint16_t code, ref; /* ref: 0 if there is no operand */
+} tide_vm_link;
+/* Memory that is used next: asked for while a chain computes, as many elements as it has done. */
+typedef struct {
+    int n;
+    struct {
+        char *p;
+        int64_t size; /* of an element */
+        bool write;
+    } stream[8];
+} tide_vm_ahead;
+/* ahead: may be NULL; it moves on. */
+typedef void (*tide_vm_chain)(const tide_loc *loc, const tide_vm_link *link, int n, int64_t no, int64_t ni,
+                              tide_vm_ahead *ahead);
+
 /* Reductions, each in the order of program.h. acc: TIDE_LANES x k elements. */
 typedef struct {
     /* d[o] = reduction of the ni elements of row o, 1 <= ni <= TIDE_CHUNK */
@@ -31,6 +63,7 @@ typedef struct {
     tide_vm_fn load[TIDE_BOOL + 1];       /* any inner stride -> register */
     tide_vm_fn store[TIDE_BOOL + 1];      /* register -> any inner stride */
     tide_vm_fn round_to[TIDE_BOOL + 1];
+    tide_vm_chain chain;               /* of f32 */
     tide_vm_fn index;                  /* operand: p is the first number, so and si are the steps */
     tide_vm_reduction reduction[4][4]; /* [op - TIDE_P_SUM][type] */
 } tide_vm_kernels;

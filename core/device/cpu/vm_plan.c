@@ -444,7 +444,8 @@ static bool is_direct(const plan_build *pb) {
     bool direct = pb->variant == FLAT && !vm_has(plan, vm_finish(plan));
     for (int v = 0; v < plan->nvalue && direct; v++) {
         int load = plan->value[v].load;
-        direct = plan->value[v].place <= VM_SLOT && (load < 0 || pb->b->vm->arg[load].plain);
+        direct = (plan->value[v].place <= VM_SLOT || plan->value[v].place == VM_PASSING) &&
+                 (load < 0 || pb->b->vm->arg[load].plain);
     }
     for (int s = 0; s < pb->nstep && direct; s++) {
         const tide_vm_step *t = &plan->step[s];
@@ -459,7 +460,7 @@ static bool is_direct(const plan_build *pb) {
 static int work_of(const tide_vm_plan *plan, int section) {
     int n = 0;
     for (int s = plan->section[section]; s < plan->section[section + 1]; s++)
-        n += plan->step[s].kind == VM_KERNEL || plan->step[s].kind == VM_REDUCE;
+        n += plan->step[s].kind != VM_LOAD && plan->step[s].kind != VM_STORE;
     return n;
 }
 
@@ -487,6 +488,7 @@ static tide_status fill_plan(plan_build *pb) {
     }
     plan->section[++at] = (uint16_t)pb->nstep;
     if (s) return s;
+    tide_vm_find_passing(b->vm, plan, pb->last_use);
     for (int level = 0; level < b->nlevel; level++)
         assign_pass(pb, plan->section[vm_pass(level)], plan->section[vm_pass(level) + 1]);
     lay_out(pb);
@@ -499,6 +501,7 @@ static tide_status fill_plan(plan_build *pb) {
         plan->longest = level;
         plan->longest_work = work;
     }
+    tide_vm_fuse(b->vm, plan);
     return TIDE_OK;
 }
 
@@ -506,9 +509,10 @@ static tide_vm_plan *make_plan(build *b, int variant) {
     /* Bounds: every value and step once a pass, a spread copy a reduction; slots, sizes, origins. */
     size_t nstep = (size_t)(b->nlevel + 1) * (size_t)(b->nused + b->nred) + 1,
            nvalue = nstep + TIDE_MAXSLOTS + 8;
-    size_t nsection = (size_t)(2 * b->nlevel + 3), red = (size_t)b->nred * sizeof(tide_vm_red);
+    size_t nsection = (size_t)(2 * b->nlevel + 3), red = (size_t)b->nred * sizeof(tide_vm_red),
+           link = 3 * nstep * sizeof(tide_vm_link);
     size_t bytes = sizeof(tide_vm_plan) + nvalue * sizeof(tide_vm_value) + nstep * sizeof(tide_vm_step) + red +
-                   nsection * 2;
+                   link + nsection * 2;
     if (nvalue >= NONE || nstep >= NONE || b->nred > 255) {
         tide_fail(b->cx, TIDE_EUNSUP, "program: too long for the vector machine");
         return NULL;
@@ -521,7 +525,8 @@ static tide_vm_plan *make_plan(build *b, int variant) {
         plan->red = (tide_vm_red *)(plan + 1);
         plan->step = (tide_vm_step *)((char *)plan->red + red);
         plan->value = (tide_vm_value *)(plan->step + nstep);
-        plan->section = (uint16_t *)(plan->value + nvalue);
+        plan->link = (tide_vm_link *)(plan->value + nvalue);
+        plan->section = (uint16_t *)((char *)plan->link + link);
         pb.free_slot = work + nvalue;
     }
     if (!work || fill_plan(&pb)) {

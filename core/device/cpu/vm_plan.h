@@ -14,7 +14,8 @@ enum {
     VM_SLOT,  /* in the launch, as the next two */
     VM_SIZE,
     VM_FAILED,
-    VM_ORIGIN /* not a value: the numbers of the block's elements, for INDEX */
+    VM_PASSING, /* nowhere: from one link of a chain to the next */
+    VM_ORIGIN   /* not a value: the numbers of the block's elements, for INDEX */
 };
 
 typedef struct {
@@ -26,11 +27,11 @@ typedef struct {
     uint32_t hazard; /* inputs that are still read after it was written: then it is not computed in `out` */
 } tide_vm_value;
 
-enum { VM_KERNEL, VM_LOAD, VM_STORE, VM_REDUCE };
+enum { VM_KERNEL, VM_LOAD, VM_STORE, VM_REDUCE, VM_CHAIN };
 
 typedef struct {
     tide_vm_fn fn;
-    uint16_t ref[4];     /* values: result, operands */
+    uint16_t ref[4];     /* values: result, operands; CHAIN: the first link, and how many */
     uint8_t kind, space; /* space: which elements it works on */
     uint8_t arg;         /* LOAD, STORE: argument; REDUCE: number of the reduction */
 } tide_vm_step;
@@ -49,6 +50,8 @@ typedef struct {
     tide_vm_value *value;
     tide_vm_step *step;
     tide_vm_red *red;
+    tide_vm_link *link; /* of all chains */
+    int nlink;
     uint16_t *section; /* 2 + 2 * nlevel sections, and the end */
     int64_t block;     /* elements of a block */
     size_t registers;  /* bytes of the frame for places in loc[], their states and registers */
@@ -105,6 +108,11 @@ typedef struct {
     size_t rows, lanes, parts; /* offsets in the frame: ROW values, accumulators, results of chunks */
     size_t bytes;              /* of the frame */
 } tide_vm_shape;
+
+/* vm_fuse.c. First, before registers are assigned: marks what a chain passes on only (uses: space for a count a
+ * value). Then, when nothing looks at single steps any more: makes chains of steps. */
+void tide_vm_find_passing(const tide_vm *vm, tide_vm_plan *plan, uint16_t *uses);
+void tide_vm_fuse(const tide_vm *vm, tide_vm_plan *plan);
 
 /* vm_shape.c */
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,

@@ -209,14 +209,28 @@ local function comment_above(fn)
       break
     end
     local text = line:match "^%s*%-%-%-?%s?(.*)$"
-    if text then block[#block + 1] = text else block = {} end
+    if text then block[#block + 1] = text elseif not line:find "^%s*define%(" then block = {} end
   end
   f:close()
   if #block == 0 or not head then return nil end
   return table.concat(block, "\n")
 end
 
+-- What a function reads its arguments with (tide.nn.arguments), and what it calls with them.
+local function reader(fn)
+  local signatures, text, inner = require("tide.nn.arguments").signatures, nil, nil
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then return text, inner end
+    if type(value) == "function" then
+      if signatures[value] and not text then text = signatures[value] elseif name == "fn" then inner = value end
+    end
+  end
+end
+
 local function parameters(fn)
+  local read = reader(fn)
+  if read then return { read } end
   local info, list = debug.getinfo(fn, "u"), {}
   for i = 1, info.nparams do list[i] = debug.getlocal(fn, i) end
   if info.isvararg then list[#list + 1] = "..." end
@@ -232,9 +246,12 @@ local function with_example(lines, path)
 end
 
 local function lua_function(fn, path)
-  local doc = comment_above(fn)
+  local _, inner = reader(fn)
+  local doc = comment_above(inner or fn)
   local name = path and (path:find "^x:" and path or "tide." .. path) or "function"
-  local lines = { ("%s(%s)"):format(name, table.concat(parameters(fn), ", ")) }
+  local list = parameters(fn)
+  if inner and list[1] == "..." then list = parameters(inner) end
+  local lines = { ("%s(%s)"):format(name, table.concat(list, ", ")) }
   if doc then lines[2] = indent(doc) end
   return with_example(lines, path)
 end
@@ -260,12 +277,26 @@ local function class_comment(class)
   return #block > 0 and table.concat(block, "\n") or nil
 end
 
+-- The comment at the top of the file of a function: what it says of a family of classes.
+local function first_comment(fn)
+  local source = debug.getinfo(fn, "S").source:match "^@(.*)$"
+  local f, block = source and io.open(source), {}
+  if not f then return nil end
+  for line in f:lines() do
+    local text = line:match "^%-%-%-?%s?(.*)$"
+    if not text then break end
+    block[#block + 1] = text
+  end
+  f:close()
+  return #block > 0 and table.concat(block, "\n") or nil
+end
+
 local function class_text(class, path)
   local init = class.init
   local list = type(init) == "function" and parameters(init) or {}
-  table.remove(list, 1)
+  if list[1] == "self" then table.remove(list, 1) end
   local lines = { ("tide.%s(%s)"):format(path or class.__name, table.concat(list, ", ")) }
-  local doc = class_comment(class) or (type(init) == "function" and comment_above(init))
+  local doc = class_comment(class) or (type(init) == "function" and (comment_above(init) or first_comment(init)))
   if doc then lines[2] = indent(doc) end
   return with_example(lines, path)
 end

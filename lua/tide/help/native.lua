@@ -17,13 +17,12 @@ return {
   compile = { "tide.compile(fn, {key?})", "A function that does what fn does. From the third call with the same shapes on, its operations run as one plan.\n" ..
     "What fn returns is kept; other tensors made inside are gone when it ends." },
   counters = { "tide.counters()", "A table of what the engine has done: calls, matched, launches, deopts, recordings, kernels, programs, allocs, refused." },
-  save = { "tide.save(path, {name = tensor, ...}, {metadata}?)", "Writes a safetensors file, whole or not at all. -> true, or nil, message, code" },
-  load = { "tide.load(path)", "Reads a safetensors file. -> {name = tensor}, {metadata}; or nil, message, code" },
   is_tensor = { "tide.is_tensor(x)", "Is x a tensor?" },
   program = { "tide.program(name, {grad?, inputs?})", "The program of an operation as text, or of its gradient; for inputs like those given." },
   memory = { "tide.memory()", "Bytes: live, cached, peak, idle (that only Lua's collector holds), and the number of tensors." },
   holders = { "tide.holders()", "The lines of the program whose tensors hold most memory, as text." },
   operations = { "tide.operations()", "The names of all operations." },
+  seconds = { "tide.seconds()", "Seconds of a clock that never jumps, from some moment in the past: subtract two readings to time work." },
   parts = { "tide.parts()", "The instruction set, threads and optional parts of this build, as text." },
   why = { "tide.why(x)", "Why x has a gradient or none, as text." },
   -- several operations under one name, as in PyTorch

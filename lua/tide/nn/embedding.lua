@@ -1,20 +1,37 @@
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
+local arguments = require "tide.nn.arguments"
 local init = require "tide.nn.initialise"
 
---- Rows of a table by number, counted from 0. ids int64 (...) -> (..., embedding_dim). options: padding_idx, dtype.
+--- Rows of a table by number, counted from 0. ids int64 (...) -> (..., embedding_dim). options: padding_idx (its row is 0 and
+-- gets no gradient), max_norm (longer rows are scaled down to it), norm_type (2), scale_grad_by_freq (false), dtype.
 local Embedding = Module:extend("Embedding")
+local read = arguments("Embedding", "num_embeddings embedding_dim padding_idx max_norm norm_type scale_grad_by_freq dtype", 2)
 
-function Embedding:init(num_embeddings, embedding_dim, options)
-  options = options or {}
-  self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, options.padding_idx
-  self.weight = tide.empty({ num_embeddings, embedding_dim }, { dtype = options.dtype }):requires_grad_(true)
+function Embedding:init(...)
+  local a = read(...)
+  self.num_embeddings, self.embedding_dim, self.padding_idx = a.num_embeddings, a.embedding_dim, a.padding_idx
+  local options = { padding_idx = a.padding_idx, max_norm = a.max_norm, norm_type = a.norm_type, scale_grad_by_freq = a.scale_grad_by_freq }
+  self._options = next(options) and options
+  self.weight = tide.empty({ a.num_embeddings, a.embedding_dim }, { dtype = a.dtype }):requires_grad_(true)
   init.normal_(self.weight)
   if self.padding_idx then tide.no_grad(function() self.weight[self.padding_idx + 1]:zero_() end) end
 end
 
+--- An embedding of a table that is there already, (rows, columns). options: freeze (true), and those of nn.Embedding.
+function Embedding.from_pretrained(weight, options)
+  local o = {}
+  for key, value in pairs(options or {}) do o[key] = value end
+  local frozen = o.freeze ~= false
+  o.freeze, o.dtype = nil, weight.dtype
+  local self = Embedding(weight.shape[1], weight.shape[2], o)
+  tide.no_grad(function() self.weight:copy_(weight) end)
+  self.weight:requires_grad_(not frozen)
+  return self
+end
+
 function Embedding:forward(ids)
-  if self.padding_idx then return tide.nn.functional.embedding(ids, self.weight, { padding_idx = self.padding_idx }) end
+  if self._options then return tide.nn.functional.embedding(ids, self.weight, self._options) end
   return tide.nn.functional.embedding(ids, self.weight)
 end
 

@@ -1,11 +1,18 @@
+--- Layers that only reshape.
 local Module = require("tide.nn.module").Module
+local arguments = require "tide.nn.arguments"
 
 --- Makes one dim of dims start_dim (2) to end_dim (-1).
 local Flatten = Module:extend("Flatten")
+local read_flatten = arguments("Flatten", "start_dim end_dim", 0, { start_dim = 2, end_dim = -1 })
 
-function Flatten:init(start_dim, end_dim) self.start_dim, self.end_dim = start_dim or 2, end_dim or -1 end
+function Flatten:init(...)
+  local a = read_flatten(...)
+  self.start_dim, self.end_dim = a.start_dim, a.end_dim
+end
 
 function Flatten:forward(x)
+  arguments.tensor("Flatten", "input", x)
   local shape, n = x.shape, #x.shape
   local first, last = self.start_dim, self.end_dim < 0 and n + 1 + self.end_dim or self.end_dim
   local out, size = {}, 1
@@ -16,4 +23,27 @@ function Flatten:forward(x)
   return x:reshape(out)
 end
 
-return Flatten
+--- Makes dims of sizes unflattened_size of one dim.
+local Unflatten = Module:extend("Unflatten")
+local read_unflatten = arguments("Unflatten", "dim unflattened_size:table", 2)
+
+function Unflatten:init(...)
+  local a = read_unflatten(...)
+  self.dim, self.unflattened_size = a.dim, a.unflattened_size
+end
+
+function Unflatten:forward(x)
+  arguments.tensor("Unflatten", "input", x)
+  local shape, n = x.shape, #x.shape
+  local at, out = self.dim < 0 and n + 1 + self.dim or self.dim, {}
+  for d = 1, n do
+    if d ~= at then out[#out + 1] = shape[d] else table.move(self.unflattened_size, 1, #self.unflattened_size, #out + 1, out) end
+  end
+  return x:reshape(out)
+end
+
+--- Returns its arguments.
+local Identity = Module:extend("Identity")
+function Identity.forward(_, ...) return ... end
+
+return { Flatten = Flatten, Unflatten = Unflatten, Identity = Identity }

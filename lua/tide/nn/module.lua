@@ -9,6 +9,7 @@ Module.__index = Module
 
 local is_tensor = tide.is_tensor
 
+--- Whether x is a layer or a model.
 local function is_module(x)
   local mt = type(x) == "table" and getmetatable(x)
   return mt and mt.__tide_module == true or false
@@ -23,7 +24,46 @@ function Module.__newindex(self, key, value)
   rawset(self, key, value)
 end
 
-function Module.__call(self, ...) return self:forward(...) end
+local function call_hooked(self, ...)
+  local args = table.pack(...)
+  for _, hook in ipairs(self._pre_hooks or {}) do
+    local changed = table.pack(hook.fn(self, args))
+    if changed.n > 0 and changed[1] ~= nil then args = type(changed[1]) == "table" and table.pack(table.unpack(changed[1])) or changed end
+  end
+  local results = table.pack(self:forward(table.unpack(args, 1, args.n)))
+  for _, hook in ipairs(self._hooks or {}) do
+    local changed = table.pack(hook.fn(self, args, table.unpack(results, 1, results.n)))
+    if changed.n > 0 and changed[1] ~= nil then results = changed end
+  end
+  return table.unpack(results, 1, results.n)
+end
+
+function Module.__call(self, ...)
+  if rawget(self, "_hooks") or rawget(self, "_pre_hooks") then return call_hooked(self, ...) end
+  return self:forward(...)
+end
+
+-- Lists are copied, so that a hook may remove itself while they are walked.
+local function add_hook(self, list, fn)
+  local hook, hooks = { fn = fn }, { table.unpack(rawget(self, list) or {}) }
+  hooks[#hooks + 1] = hook
+  rawset(self, list, hooks)
+  function hook.remove()
+    local rest = {}
+    for _, h in ipairs(rawget(self, list) or {}) do
+      if h ~= hook then rest[#rest + 1] = h end
+    end
+    rawset(self, list, #rest > 0 and rest or nil)
+  end
+  return hook
+end
+
+--- fn(module, args) is called before each forward, args a sequence; what it returns, if anything, takes the place of the
+-- arguments: one or more values, or one table of them. Returns a handle; handle:remove() takes the hook away.
+function Module:register_forward_pre_hook(fn) return add_hook(self, "_pre_hooks", fn) end
+
+--- fn(module, args, result, ...) is called after each forward; what it returns, if anything, takes the place of the results.
+function Module:register_forward_hook(fn) return add_hook(self, "_hooks", fn) end
 
 --- Makes a class: `local Block = nn.Module:extend("Block")`, then define Block:init(...) and Block:forward(x).
 -- Block(...) makes an instance.
@@ -73,12 +113,18 @@ local function walk_fields(x, visit)
   end
 end
 
+-- The name of what lies at `key`; numbers count from 0 in names, as PyTorch's do, so that saved models can be exchanged.
+local function name_at(path, key)
+  local name = type(key) == "number" and tostring(key - 1) or key
+  return path == "" and name or path .. "." .. name
+end
+
 -- Calls visit(path, value, owner, key) for every tensor and module inside `x`, a module or a plain table, in order.
 local function walk(x, path, visit, seen)
   if seen[x] then return end
   seen[x] = true
   walk_fields(x, function(key, value)
-    local at = path == "" and tostring(key) or path .. "." .. tostring(key)
+    local at = name_at(path, key)
     if is_module(value) then
       if not seen[value] then visit(at, value, x, key) end
       walk(value, at, visit, seen)
@@ -90,10 +136,11 @@ local function walk(x, path, visit, seen)
   end)
 end
 
-local function tensors(self, kind)
+-- A tensor that lies in several places is listed once, or as often if `all`.
+local function tensors(self, kind, all)
   local list, seen = {}, {}
   walk(self, "", function(path, value, owner, key)
-    if is_tensor(value) and is_module(owner) and owner._kind[key] == kind and not seen[value] then
+    if is_tensor(value) and is_module(owner) and owner._kind[key] == kind and (all or not seen[value]) then
       seen[value] = true
       list[#list + 1] = { path, value, owner, key }
     end
@@ -164,12 +211,13 @@ end
 
 --- Converts floating parameters and buffers to another dtype, in place of the old tensors: make optimizers afterwards.
 function Module:to(dtype)
+  local converted = {}
   for _, kind in ipairs { "parameter", "buffer" } do
-    for _, entry in ipairs(tensors(self, kind)) do
+    for _, entry in ipairs(tensors(self, kind, true)) do
       local _, tensor, owner, key = table.unpack(entry)
       if tensor.dtype:find("float") and tensor.dtype ~= dtype then
-        local needs = tensor.requires_grad
-        rawset(owner, key, tensor:detach():to(dtype):requires_grad_(needs))
+        converted[tensor] = converted[tensor] or tensor:detach():to(dtype):requires_grad_(tensor.requires_grad)
+        rawset(owner, key, converted[tensor])
       end
     end
   end
@@ -178,11 +226,12 @@ end
 function Module:float() return self:to("float32") end
 function Module:double() return self:to("float64") end
 
---- A plain table from names to tensors (sharing their data): parameters and buffers.
+--- A plain table from names to tensors (sharing their data): parameters and buffers, by PyTorch's names ("0.weight" is that
+-- of the first layer of an nn.Sequential).
 function Module:state_dict()
   local dict = {}
   for _, kind in ipairs { "parameter", "buffer" } do
-    for _, entry in ipairs(tensors(self, kind)) do dict[entry[1]] = entry[2]:detach() end
+    for _, entry in ipairs(tensors(self, kind, true)) do dict[entry[1]] = entry[2]:detach() end
   end
   return dict
 end
@@ -194,7 +243,7 @@ function Module:load_state_dict(dict, options)
   local missing, unexpected, known = {}, {}, {}
   tide.no_grad(function()
     for _, kind in ipairs { "parameter", "buffer" } do
-      for _, entry in ipairs(tensors(self, kind)) do
+      for _, entry in ipairs(tensors(self, kind, true)) do
         local name, tensor = entry[1], entry[2]
         known[name] = true
         local value = dict[name]
@@ -219,6 +268,25 @@ function Module:load_state_dict(dict, options)
   return { missing = missing, unexpected = unexpected }
 end
 
+--- A copy with parameters and buffers of its own; what was shared inside is shared inside the copy.
+function Module:clone()
+  local done = {}
+  local function copy(x)
+    if is_tensor(x) then
+      done[x] = done[x] or x:detach():clone():requires_grad_(x.requires_grad)
+      return done[x]
+    end
+    local mt = type(x) == "table" and getmetatable(x)
+    if type(x) ~= "table" or (mt and not is_module(x)) then return x end
+    if done[x] then return done[x] end
+    local new = {}
+    done[x] = new
+    for k, v in next, x do new[k] = copy(v) end
+    return setmetatable(new, mt)
+  end
+  return copy(self)
+end
+
 --- What stands between the parentheses when printed; layers override it.
 function Module.extra() return "" end
 
@@ -233,10 +301,12 @@ local function thousands(n)
   return (s:gsub("^,", ""))
 end
 
-local function render(self, indent, lines, label)
+local function render(self, indent, lines, seen, label)
   local name = getmetatable(self).__name
   local children = {}
   local function direct(x, path)
+    if seen[x] then return end -- once is enough, also where a table holds itself
+    seen[x] = true
     walk_fields(x, function(key, value)
       local at = path == "" and tostring(key) or path .. "." .. tostring(key)
       if is_module(value) then
@@ -250,12 +320,12 @@ local function render(self, indent, lines, label)
   local head = ("%s%s%s(%s)"):format(indent, label and label .. ": " or "", name, self:extra())
   local n = count(self)
   lines[#lines + 1] = n > 0 and ("%s  [%s]"):format(head, thousands(n)) or head
-  for _, c in ipairs(children) do render(c[2], indent .. "  ", lines, c[1]) end
+  for _, c in ipairs(children) do render(c[2], indent .. "  ", lines, seen, c[1]) end
 end
 
 function Module:__tostring()
   local lines = {}
-  render(self, "", lines)
+  render(self, "", lines, {})
   return table.concat(lines, "\n")
 end
 
@@ -268,7 +338,7 @@ local function path_of(chain)
     step = step or getmetatable(chain[i]).__name
     text = text .. "." .. step
   end
-  return (text:gsub("%.(%d+)", "[%1]"))
+  return (text:gsub("%.(%d+)", function(n) return ("[%d]"):format(n + 1) end)) -- as a script reaches it
 end
 
 return { Module = Module, is_module = is_module, path_of = path_of }

@@ -106,9 +106,9 @@ local function start(term)
 
   local function evaluate(chunk, quiet, timed)
     attempt(function()
-      local wall, cpu = tide._seconds(), os.clock()
+      local wall, cpu = tide.seconds(), os.clock()
       local results = table.pack(chunk())
-      wall, cpu = tide._seconds() - wall, os.clock() - cpu
+      wall, cpu = tide.seconds() - wall, os.clock() - cpu
       if results[1] ~= nil then _G._ = results[1] end
       if results.n > 0 and not quiet then say(show.results(results, (style.size(1)), colour)) end
       if timed then say(style.paint(("%.3f ms  (%.3f ms of processor time)"):format(wall * 1e3, cpu * 1e3), "dim", colour)) end

@@ -1,0 +1,78 @@
+--- Schedules made of schedules: one after the other, or all at once.
+local base = require "tide.optim.lr_scheduler.base"
+
+-- The schedules of a list, which must all be of one optimizer and step without a metric.
+local function parts(kind, list, optimizer)
+  if type(list) ~= "table" or #list == 0 then error(kind .. ": expected a list of schedules", 3) end
+  optimizer = optimizer or type(list[1]) == "table" and list[1].optimizer
+  for i, s in ipairs(list) do
+    if type(s) ~= "table" or not s.state_dict or s.optimizer ~= optimizer then
+      error(("%s: entry %d is not a schedule of the same optimizer"):format(kind, i), 3)
+    end
+    if s.kind == "ReduceLROnPlateau" then error(kind .. ": ReduceLROnPlateau needs a metric at each step", 3) end
+  end
+  return list, optimizer
+end
+
+local function class(kind)
+  local c = { kind = kind, __name = base.Scheduler.__name, __tostring = base.Scheduler.__tostring }
+  c.__index = c
+  function c:state_dict()
+    local dict = base.Scheduler.state_dict(self)
+    dict.schedulers = {}
+    for i, s in ipairs(self.schedulers) do dict.schedulers[i] = s:state_dict() end
+    return dict
+  end
+  function c:load_state_dict(dict)
+    if type(dict) ~= "table" or #(dict.schedulers or {}) ~= #self.schedulers then
+      error("load_state_dict: another number of schedules", 2)
+    end
+    for i, s in ipairs(self.schedulers) do s:load_state_dict(dict.schedulers[i]) end
+    base.Scheduler.load_state_dict(self, dict) -- last, for the rates in use
+  end
+  return setmetatable(c, base.Scheduler)
+end
+
+local Sequential, Chained = class "SequentialLR", class "ChainedScheduler"
+
+function Sequential:begin()
+  self.last_epoch = 0
+  for _, group in ipairs(self.optimizer.param_groups) do group.lr = group.initial_lr end
+  self.schedulers[1]:begin()
+end
+function Sequential:step(t)
+  self.last_epoch = t or self.last_epoch + 1
+  local k = 1
+  while self.milestones[k] and self.milestones[k] <= self.last_epoch do k = k + 1 end
+  local now = self.schedulers[k]
+  if self.milestones[k - 1] == self.last_epoch then now:step(0) else now:step() end
+end
+
+function Chained:begin()
+  self.last_epoch = 0
+  for _, s in ipairs(self.schedulers) do s:begin() end
+end
+function Chained:step()
+  self.last_epoch = self.last_epoch + 1
+  for _, s in ipairs(self.schedulers) do s:step() end
+end
+
+return {
+  --- SequentialLR(optimizer, schedulers, milestones): the first schedule until epoch milestones[1], then the second from
+  -- its epoch 0 on, and so on. Also with a table: {schedulers = ..., milestones = ...}.
+  SequentialLR = function(optimizer, schedulers, milestones)
+    if type(schedulers) == "table" and schedulers.schedulers then schedulers, milestones = schedulers.schedulers, schedulers.milestones end
+    local list = parts("SequentialLR", schedulers, optimizer)
+    if type(milestones) ~= "table" or #milestones ~= #list - 1 then
+      error(("SequentialLR: %d schedules need %d milestones"):format(#list, #list - 1), 2)
+    end
+    local self = setmetatable({ optimizer = optimizer, schedulers = list, milestones = milestones, base_lrs = {} }, Sequential)
+    self:begin()
+    return self
+  end,
+  --- ChainedScheduler(schedulers): all of them at each step; each goes on from the rate that the one before made.
+  ChainedScheduler = function(schedulers, optimizer)
+    local list, owner = parts("ChainedScheduler", schedulers, optimizer)
+    return setmetatable({ optimizer = owner, schedulers = list, last_epoch = 0, base_lrs = {} }, Chained)
+  end,
+}

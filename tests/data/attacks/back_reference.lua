@@ -1,0 +1,2 @@
+local s = ("a"):rep(1 << 16)
+return s:find "(.*)%1b"

@@ -1,0 +1,2 @@
+local s = ("("):rep(1 << 18)
+return s:find("%b()", 1)

@@ -1,0 +1,2 @@
+local function handler() error "again" end
+while true do xpcall(error, handler, "x") end

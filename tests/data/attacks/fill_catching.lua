@@ -1,0 +1,4 @@
+local root
+while true do
+  pcall(function() while true do root = { root } end end)
+end

@@ -1,0 +1,1 @@
+for _ = 1, math.huge do end

@@ -1,0 +1,1 @@
+return ("x"):rep(30000):match(("x*"):rep(20) .. "y")

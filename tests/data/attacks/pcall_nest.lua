@@ -1,0 +1,5 @@
+local function f()
+  pcall(f)
+  while true do pcall(f) end
+end
+f()

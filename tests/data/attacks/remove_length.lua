@@ -1,0 +1,1 @@
+table.remove(setmetatable({}, { __len = function() return 1 << 60 end }), 1)

@@ -1,0 +1,1 @@
+while true do tide.report("x", 0.5) end

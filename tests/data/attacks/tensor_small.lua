@@ -1,0 +1,2 @@
+local x = tide.rand(16)
+while true do x = x:exp():log() end
