@@ -103,6 +103,7 @@ void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
 void tide_lua_open_worker(lua_State *L, tide_lua *s);
 void tide_lua_open_bytes(lua_State *L, tide_lua *s);
+void tide_lua_open_image(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
 void tide_lua_open_program(lua_State *L, tide_lua *s);
 const tide_op *tide_lua_op(const char *name);                    /* by its name here or inside; NULL: none */

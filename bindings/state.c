@@ -322,6 +322,7 @@ int luaopen_tide_core(lua_State *L) {
     if (!s->host || !s->host->closed) {
         tide_lua_open_data(L, s);
         tide_lua_open_files(L, s);
+        tide_lua_open_image(L, s);
         tide_lua_open_disk(L, s);
         tide_lua_open_worker(L, s);
         tide_lua_open_bytes(L, s);

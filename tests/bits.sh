@@ -2,7 +2,7 @@
 # The same bits however it is run: sh tests/bits.sh BUILD_DIR
 # Hashes of every sample's results and gradients, on other numbers of threads, with small tiles, with other instruction
 # sets and compiled, are compared with those of one thread. The baseline emulates fma: it runs the small samples only.
-# Where threads are asked for, two at least must have shared tiles.
+# With small tiles two threads at least must have shared some; large ones may be done before another thread wakes.
 build=$1
 cd "$(dirname "$0")/.." || exit 1
 LUA_PATH="$PWD/lua/?.lua;$PWD/lua/?/init.lua;$PWD/tests/lua/?.lua;;"
@@ -25,7 +25,7 @@ hashes() { # hashes FILE VARIABLE=VALUE... COMMAND...
 compare() { # compare NAME VARIABLE=VALUE... lua5.4 tests/lua/bits.lua ARGUMENTS...
     name=$1
     shift
-    case $name in *threads | *tiles) least=2 ;; *) least=0 ;; esac
+    case $name in *tiles) least=2 ;; *) least=0 ;; esac
     for try in 1 2 3 4 5; do # on a busy machine one thread may have done all before another woke
         hashes other "$@"
         threads=$(sed -n 's/^threads //p' "$work/errors")

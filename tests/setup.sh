@@ -21,7 +21,7 @@ libclang-rt-dev clang:-fsanitize=fuzzer,address
 git command:git
 lua-check command:luacheck'
 # better with these; installed along with the others where the archive has them, never missed
-tide_optional='libdnnl-dev libedit-dev zlib1g-dev lua-filesystem'
+tide_optional='libdnnl-dev libedit-dev zlib1g-dev libpng-dev libjpeg-dev lua-filesystem'
 
 tide_present() {
     case $1 in

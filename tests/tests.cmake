@@ -83,6 +83,11 @@ if(TARGET tide)
   add_test(NAME memory COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/memory.sh ${CMAKE_BINARY_DIR})
 endif()
 
+# ---- small enough to carry along ----
+if(TARGET tide)
+  add_test(NAME size COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/size.sh ${CMAKE_BINARY_DIR})
+endif()
+
 # ---- random calls of the Lua API: errors, never a crash ----
 if(TARGET tide)
   add_test(NAME misuse COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/misuse.sh ${CMAKE_BINARY_DIR})

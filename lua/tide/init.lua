@@ -14,7 +14,6 @@ core.nn.functional = functional
 require "tide.files"
 require "tide.checkpoint"
 core.optim = require "tide.optim"
-core.nn.utils = core.nn.utils or {}
 for name, clip in pairs(require "tide.optim.clip") do
   core[name], core.nn.utils[name] = clip, clip
 end
@@ -22,7 +21,7 @@ core.data = require "tide.data"
 core.prune = require "tide.prune"
 
 -- Loaded when they are first used, so that a script starts without them. Completion reads __names.
-local later = { progress = "tide.progress", plot = "tide.plot", help = "tide.help", metrics = "tide.metrics" }
+local later = { progress = "tide.progress", plot = "tide.plot", image = "tide.image", help = "tide.help", metrics = "tide.metrics" }
 setmetatable(core, {
   __names = later,
   __index = function(_, key)

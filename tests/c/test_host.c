@@ -408,8 +408,10 @@ static void test_close_first(void **state) {
         tide_context *cx = open_with((tide_config){.alloc = counted, .threads = 2});
         tide_tensor *x = tide_ones(cx, A(ones, .size = LIST(8, 8)));
         tide_set_requires_grad(x, 1);
-        tide_backward(tide_keep(tide_sum(x, NULL)), NULL, 0);
-        tide_tensor *y = tide_exp(tide_transpose(x, A(transpose, 0, 1)));
+        tide_tensor *sum = tide_sum(x, NULL), *turned = tide_transpose(x, A(transpose, 0, 1));
+        tide_backward(sum, NULL, 0);
+        tide_tensor *y = tide_exp(turned);
+        tide_free(sum), tide_free(turned); /* no scope is open: they are ours */
         tide_context *other = open_with((tide_config){.alloc = counted, .threads = 1});
         tide_tensor *z = tide_share(other, y);
         assert_null(tide_error(cx, NULL));

@@ -254,6 +254,26 @@ describe("errors", function()
     local net = Net()
     assert.matches("inner sizes 4 and 5 differ (in Net.blocks[2][2])", fails(net, tide.ones(2, 4)), 1, true)
   end)
+  it("name the line, the operation and the shapes", function()
+    local line = debug.getinfo(1, "l").currentline + 1
+    local _, text = pcall(function() return (tide.matmul(tide.ones(2, 3), tide.ones(4, 5))) end)
+    assert.matches("test_binding.lua:" .. line .. ": [matmul] (2,3) x (4,5): inner sizes 3 and 4 differ", text, 1, true)
+  end)
+  it("come from misuse that random calls once found", function()
+    assert.same(6, tide.zeros(2, 3):ne(1, nil, nil):sum():item()) -- trailing nils are nothing
+    assert.matches("in place: the first argument must be a tensor", fails(tide.floor_divide_, 8, true))
+    assert.matches("out of range", fails(tide.index_select, tide.zeros(3, 2), 64, tide.zeros(3):long()))
+    assert.matches("too large", fails(function() return tide.ones(1, 1):expand(1 << 40, 1 << 40) end))
+    assert.matches("too many", fails(tide.arange, 2, math.mininteger, -1))
+    assert.same({ 1 }, tide.arange(4)[{ { 1, 4, math.maxinteger } }].shape)
+    local many = { 1 }
+    for _ = 1, 7 do
+      local outer = {}
+      for i = 1, 1024 do outer[i] = many end
+      many = outer
+    end
+    assert.matches("too many numbers", fails(tide.tensor, many))
+  end)
   it("leave nothing behind", function()
     fails(tide.add, tide.ones(2), tide.ones(3))
     assert.same({ 2, 2 }, list(tide.ones(2) + 1))
@@ -623,6 +643,17 @@ describe("the program", function()
       assert.same(1, code)
       assert.is_true(out:find("interrupted") ~= nil or out:find("cancel") ~= nil, out)
     end
+  end)
+  it("refuses finalizers that run after the context has gone", function()
+    local out, code = run(script, [[first = setmetatable({}, { __gc = function()
+        for _, name in ipairs { "memory", "counters", "holders", "ones", "parts", "_storages", "_draw_seed" } do
+          local ok, text = pcall(tide[name], 2)
+          print(ok, text)
+        end
+      end })
+      tide = require "tide"]])
+    assert.same(0, code)
+    assert.same(7, select(2, out:gsub("false\ttide: the Lua state is closing", "")))
   end)
   it("keeps a black box of the last operations and their lines when it is killed, also in compiled steps", function()
     local box, said = os.tmpname(), os.tmpname()

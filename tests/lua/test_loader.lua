@@ -184,7 +184,7 @@ describe("datasets", function()
     local path = spill "a,b,label\n1,2,0\n3,,1\n5,6,1\n"
     local set = data.CSVDataset(path, { target = "label" })
     assert.are.equal(2, #set)
-    assert.are.same({ "1 2 5 6|0 1" }, all(data.DataLoader(set, { batch_size = 2 })), "rows")
+    assert.are.same({ "1.0 2.0 5.0 6.0|0 1" }, all(data.DataLoader(set, { batch_size = 2 })), "rows")
     local loader <close> = data.DataLoader(set, { batch_size = 2, workers = 1 })
     assert.are.equal(1, #all(loader))
     os.remove(path)

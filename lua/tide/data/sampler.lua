@@ -4,12 +4,11 @@ local tide = require "tide.core"
 local M = {}
 
 -- f() with tide's generator seeded for it alone.
+local restore = { __close = function(was) tide._random_state(was[1], was[2]) end }
 local function seeded(seed, f)
-  local was, calls = tide._random_state()
+  local was <close> = setmetatable({ tide._random_state() }, restore)
   tide._random_state(seed, 0)
-  local ok, result = pcall(f)
-  tide._random_state(was, calls)
-  if not ok then error(result, 0) end
+  local result = f()
   return result
 end
 M.seeded = seeded

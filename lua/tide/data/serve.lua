@@ -4,7 +4,7 @@ local source = require "tide.data.source"
 
 return function(port, spec)
   local dataset = source.open(spec)
-  local together = spec.collate == false and false or source.callable(spec.collate or nil, "collate")
+  local together = source.callable(spec.collate, "collate")
   while true do
     local wanted, request = port:receive()
     if not wanted then return end

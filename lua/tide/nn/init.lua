@@ -3,7 +3,7 @@ local tide = require "tide.core"
 require "tide.nn.functional"
 local module = require "tide.nn.module"
 
-local nn = { Module = module.Module, is_module = module.is_module, _path = module.path_of, init = require "tide.nn.initialise", utils = tide.nn.utils }
+local nn = { Module = module.Module, is_module = module.is_module, _path = module.path_of, init = require "tide.nn.initialise", utils = {} }
 nn.utils.parametrize = require "tide.nn.parametrize"
 
 --- Marks a tensor as a parameter: it requires a gradient.
