@@ -152,7 +152,7 @@ describe("loader", function()
     assert.are.equal(1, seen)
     local strange <close> = data.DataLoader({ module = "noisy", data = { n = 4, function_at = 2 } }, { workers = 1,
       collate = function(s) return s end })
-    ok, message = pcall(all, strange)
+    ok, message = pcall(function() for _ in strange do seen = seen + 1 end end)
     assert(not ok and message:find("a function cannot be sent to another thread", 1, true), message)
   end)
   it("says what cannot be sent, and what a module lacks", function()
