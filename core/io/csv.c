@@ -1,7 +1,7 @@
 /* The text is cut into cells a block of rows at a time, and each column takes its cells of the block while they
  * are in the cache. A column's type only ever widens: nothing, bool or int64, float64, text. One that was wrong
- * about earlier rows takes all of them in a second pass, when its type is known; text columns are only filled
- * there, so that the text is not changed before. */
+ * about earlier rows takes all of them in a second pass, when its type is known. Quotes inside text cells are
+ * taken out at the very end, in place, so that the text can be read twice. */
 #include "io/csv_reader.h"
 #include "io/json.h"
 #include "io/number.h"
@@ -66,6 +66,13 @@ static int64_t expect(const reader *r, const char *begin, int64_t rows) {
     return (int64_t)(all * 1.02) + 16 < most ? (int64_t)(all * 1.02) + 16 : most;
 }
 
+static tide_status take_directly(reader *r, int64_t j) {
+    tide_csv_column *c = &r->csv->column[j];
+    c->length = tide_alloc(r->cx, (size_t)c->capacity * sizeof *c->length);
+    r->column[j].direct = c->length != NULL;
+    return c->length ? TIDE_OK : TIDE_EMEM;
+}
+
 static tide_status first_pass(reader *r) {
     char *begin = r->at, *base = NULL;
     tide_csv *csv = r->csv;
@@ -79,7 +86,9 @@ static tide_status first_pass(reader *r) {
         for (int64_t j = 0; j < csv->ncolumns && !e; j++) {
             if (r->column[j].skip) continue;
             e = tide_csv_reserve(r, &csv->column[j], room);
-            if (!e) e = tide_csv_take(r, j, base, csv->rows, n);
+            if (!e && !r->column[j].direct) e = tide_csv_take(r, j, base, csv->rows, n);
+            if (!e && csv->rows == 0 && r->column[j].kind == TEXT) e = take_directly(r, j);
+            if (!e && r->column[j].direct) e = tide_csv_take_text(r, j, base, csv->rows, n);
         }
         csv->rows += n;
     }
@@ -332,6 +341,7 @@ static tide_status parse(reader *r) {
         progress *g = &r->column[j];
         g->kind = g->wants;
         g->again = g->wants == TEXT;
+        g->direct = false;
         g->negative_zero = false;
     }
     r->filled = 0;
@@ -353,6 +363,7 @@ static tide_status parse(reader *r) {
             tide_release(r->cx, (char *)c.name, (size_t)c.name_length + 1);
             continue;
         }
+        if (c.type == 0) tide_csv_unescape_text(&c, r->csv->rows);
         void *p = tide_csv_values(&c);
         c.i = c.type == TIDE_I64 ? p : NULL;
         c.f = c.type == TIDE_F64 ? p : NULL;

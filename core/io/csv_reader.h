@@ -21,6 +21,7 @@ typedef struct {
     bool again;         /* its earlier rows were taken for something else */
     bool negative_zero; /* an int "-0": a float would show the sign */
     bool unnamed;
+    bool direct;   /* text from the first block on: taken in the first pass, its quotes unescaped after all */
     bool skip;     /* not asked for */
     uint8_t wants; /* the kind that the options say, or UNKNOWN */
 } progress;
@@ -75,9 +76,11 @@ tide_status tide_csv_plain(reader *r, const char *base, span cell, const char **
 
 void *tide_csv_values(const tide_csv_column *c);
 tide_status tide_csv_reserve(reader *r, tide_csv_column *c, int64_t rows);
-/* Take column j of a block of rows, the first of which is `row`; the second is for text, in the second pass. */
+/* Take column j of a block of rows, the first of which is `row`; the second is for text. Cells keep their
+ * quotes, marked by ESCAPED in their lengths, until tide_csv_unescape_text. */
 tide_status tide_csv_take(reader *r, int64_t j, const char *base, int64_t row, int64_t nrows);
 tide_status tide_csv_take_text(reader *r, int64_t j, char *base, int64_t row, int64_t nrows);
+void tide_csv_unescape_text(tide_csv_column *c, int64_t rows);
 /* Settles the types; says whether some columns must be read once more. */
 tide_status tide_csv_settle(reader *r, bool *again);
 

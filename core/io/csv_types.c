@@ -67,7 +67,16 @@ tide_status tide_csv_reserve(reader *r, tide_csv_column *c, int64_t rows) {
     if (want <= have) return TIDE_OK;
     int64_t *p = tide_alloc(r->cx, want * sizeof *p);
     uint8_t *missing = p && c->missing ? tide_alloc0(r->cx, want) : NULL;
-    if (!p || (c->missing && !missing)) return tide_release(r->cx, p, want * sizeof *p), TIDE_EMEM;
+    uint32_t *length = p && c->length ? tide_alloc(r->cx, want * sizeof *length) : NULL;
+    if (!p || (c->missing && !missing) || (c->length && !length)) {
+        tide_release(r->cx, p, want * sizeof *p);
+        tide_release(r->cx, missing, want);
+        tide_release(r->cx, length, want * sizeof *length);
+        return TIDE_EMEM;
+    }
+    if (length) memcpy(length, c->length, have * sizeof *length);
+    tide_release(r->cx, c->length, have * sizeof *length);
+    c->length = length;
     if (have) memcpy(p, c->i, have * sizeof *p);
     if (missing) memcpy(missing, c->missing, have);
     tide_release(r->cx, c->i, have * sizeof *p);
@@ -199,24 +208,30 @@ tide_status tide_csv_take(reader *r, int64_t j, const char *base, int64_t row, i
     return e;
 }
 
-/* The same of a text column, in the second pass. */
 tide_status tide_csv_take_text(reader *r, int64_t j, char *base, int64_t row, int64_t nrows) {
     tide_csv_column *c = &r->csv->column[j];
     const span *cell = r->cells + j;
     const char **text = (const char **)tide_csv_values(c);
     for (int64_t end = row + nrows; row < end; row++, cell += r->csv->ncolumns) {
-        char *p = base + cell->at;
-        uint32_t n = cell->length & ~ESCAPED;
-        if (cell->length & ESCAPED) n = tide_csv_unescape(p, n, p);
-        if (is_missing(r, p, n)) {
-            n = 0;
-            tide_status e = mark_missing(r, c, row);
-            if (e) return e;
+        const char *p;
+        uint32_t n;
+        tide_status e = tide_csv_plain(r, base, *cell, &p, &n);
+        text[row] = base + cell->at;
+        c->length[row] = cell->length;
+        if (!e && is_missing(r, p, n)) {
+            c->length[row] = 0;
+            e = mark_missing(r, c, row);
         }
-        text[row] = p;
-        c->length[row] = n;
+        if (e) return e;
     }
     return TIDE_OK;
+}
+
+void tide_csv_unescape_text(tide_csv_column *c, int64_t rows) {
+    const char **text = (const char **)tide_csv_values(c);
+    for (int64_t row = 0; row < rows; row++)
+        if (c->length[row] & ESCAPED)
+            c->length[row] = tide_csv_unescape(text[row], c->length[row] & ~ESCAPED, (char *)text[row]);
 }
 
 /* Settles the types; says whether some columns must be read once more. */
@@ -234,12 +249,12 @@ tide_status tide_csv_settle(reader *r, bool *again) {
             for (int64_t i = 0; i < r->csv->rows; i++) put_missing(c, FLOAT, i);
         } else if (g->kind == INT && c->missing) {
             e = to_float(r, c, g, r->csv->rows);
-        } else if (g->kind == TEXT) {
+        } else if (g->kind == TEXT && !g->direct) {
             c->length = tide_alloc(r->cx, (size_t)c->capacity * sizeof *c->length);
             if (!c->length) e = TIDE_EMEM;
         }
         c->type = type[g->kind];
-        *again |= g->again;
+        *again |= g->again && !g->direct;
     }
     return e;
 }
