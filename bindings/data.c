@@ -99,6 +99,18 @@ static void push_column(lua_State *L, tide_lua *s, const void *data, uint8_t dty
     tide_lua_fill(s, h, t);
 }
 
+/* The column's own array becomes the tensor's. */
+static void adopt_column(lua_State *L, tide_lua *s, tide_csv_column *c, int64_t rows) {
+    handle *h = tide_lua_box(L, s);
+    tide_meta m = {.shape = {rows}, .ndim = 1, .dtype = c->type};
+    tide_tensor *t = tide_tensor_adopt(s->cx, &m, c->type == TIDE_I64 ? (void *)c->i : (void *)c->f,
+                                       (size_t)c->capacity * sizeof(int64_t));
+    if (!t) tide_lua_raise(L, s);
+    c->i = NULL;
+    c->f = NULL;
+    tide_lua_fill(s, h, t);
+}
+
 /* Text as numbers, and the texts that they stand for in the field `levels` of the table on top. */
 static void push_text(lua_State *L, tide_lua *s, csv_box *b, const tide_csv_column *c, int64_t rows) {
     handle *h;
@@ -123,18 +135,16 @@ static void push_csv(lua_State *L, tide_lua *s, csv_box *b) {
     lua_pushinteger(L, c->rows);
     lua_setfield(L, -2, "rows");
     for (int i = 0; i < c->ncolumns; i++) {
-        const tide_csv_column *col = &c->column[i];
+        tide_csv_column *col = &c->column[i];
         lua_createtable(L, 0, 6);
         lua_pushlstring(L, col->name, col->name_length);
         lua_setfield(L, -2, "name");
         lua_pushstring(L, col->type ? tide_dtype_name((tide_dtype)col->type) : "string");
         lua_setfield(L, -2, "type");
-        if (col->type)
-            push_column(L, s,
-                        col->type == TIDE_I64   ? (const void *)col->i
-                        : col->type == TIDE_F64 ? (const void *)col->f
-                                                : (const void *)col->b,
-                        col->type, c->rows);
+        if (col->type == TIDE_BOOL)
+            push_column(L, s, col->b, TIDE_BOOL, c->rows);
+        else if (col->type)
+            adopt_column(L, s, col, c->rows);
         else
             push_text(L, s, b, col, c->rows);
         lua_setfield(L, -2, "values");

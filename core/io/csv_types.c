@@ -37,6 +37,37 @@ static bool parse_int(const char *p, uint32_t n, int64_t *out) {
     return tide_parse_int64(p, end, out);
 }
 
+/* The usual number: [-] up to 7 digits, a point, 1 to 8 digits. Its at most 15 digits and the power of ten are
+ * exact doubles, so one division rounds as it should. The 8 bytes that end with the fraction are looked at
+ * together; `begin` is as far back as may be read. */
+static inline bool short_float(const char *begin, const char *p, const char *end, double *out) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
+    bool negative = p < end && *p == '-';
+    const char *first = p += negative;
+    uint64_t w = 0, x;
+    while (p < end && (unsigned char)(*p - '0') < 10) w = w * 10 + (uint64_t)(*p++ - '0');
+    ptrdiff_t digits = end - p - 1;
+    if (p == first || p - first > 7 || p == end || *p != '.' || digits < 1 || digits > 8 || end - begin < 8)
+        return false;
+    memcpy(&x, end - 8, 8);
+    uint64_t others = digits == 8 ? 0 : ~(uint64_t)0 >> 8 * digits; /* bytes before the fraction: as if '0' */
+    x = (x & ~others) | (0x3030303030303030u & others);
+    if (((x & 0xF0F0F0F0F0F0F0F0u) | ((x + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) >> 4) !=
+        0x3333333333333333u)
+        return false;
+    x = (x & 0x0F0F0F0F0F0F0F0Fu) * (10 << 8 | 1) >> 8;
+    x = (x & 0x00FF00FF00FF00FFu) * (100 << 16 | 1) >> 16;
+    x = (x & 0x0000FFFF0000FFFFu) * ((uint64_t)10000 << 32 | 1) >> 32;
+    static const uint32_t scale[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    double d = (double)(w * scale[digits] + x) / tens[digits];
+    *out = negative ? -d : d;
+    return true;
+#else
+    return (void)begin, (void)p, (void)end, (void)out, false;
+#endif
+}
+
 static bool parse_float(const char *p, uint32_t n, double *out) {
     const char *end = p + n;
     trim(&p, &end);
@@ -174,9 +205,11 @@ static tide_status widen(reader *r, tide_csv_column *c, progress *g, const char 
 }
 
 /* The cell as a value of the type that the column has now; false if it is none. */
-static inline bool fits(tide_csv_column *c, progress *g, const char *p, uint32_t n, int64_t row) {
+static inline bool fits(tide_csv_column *c, progress *g, const char *begin, const char *p, uint32_t n,
+                        int64_t row) {
+    double *f = (double *)(void *)c->i + row;
     switch ((kind)g->kind) {
-    case FLOAT: return parse_float(p, n, (double *)tide_csv_values(c) + row);
+    case FLOAT: return short_float(begin, p, p + n, f) || parse_float(p, n, f);
     case BOOL: return parse_bool(p, n, (uint8_t *)tide_csv_values(c) + row);
     case INT:
         if (!parse_int(p, n, c->i + row)) return false;
@@ -198,7 +231,7 @@ tide_status tide_csv_take(reader *r, int64_t j, const char *base, int64_t row, i
         uint32_t n;
         e = tide_csv_plain(r, base, *cell, &p, &n);
         if (e) break;
-        if ((numbers && is_missing(r, p, n)) || !fits(c, g, p, n, row)) {
+        if ((numbers && is_missing(r, p, n)) || !fits(c, g, cell->length & ESCAPED ? p : r->text, p, n, row)) {
             e = widen(r, c, g, base + cell->at, p, n, row);
         } else if (numbers && g->kind == FLOAT && is_missing_number(r, ((double *)tide_csv_values(c))[row])) {
             put_missing(c, FLOAT, row);
