@@ -221,6 +221,7 @@ static tide_status make_columns(reader *r, bool header) {
 static void add_na(reader *r, const char *text) {
     uint32_t n = (uint32_t)strlen(text);
     r->na[r->nna++] = (word){text, n};
+    r->na_first[(unsigned char)*text] = true;
     r->na_lengths |= (uint64_t)1 << (n < 63 ? n : 63);
 }
 

@@ -45,6 +45,7 @@ typedef struct {
     double *na_number; /* those of them that are numbers; other spellings of them follow in the block */
     int64_t nna, nna_number, na_room;
     size_t na_bytes;
+    bool na_first[256];  /* how one begins */
     uint64_t na_lengths; /* bit n: one has n bytes; bit 63: or more */
 
     char *scratch; /* one unescaped cell */

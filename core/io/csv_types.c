@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static bool is_missing(const reader *r, const char *p, uint32_t n) {
-    if (!(r->na_lengths >> (n < 63 ? n : 63) & 1)) return false;
+    if (!(r->na_lengths >> (n < 63 ? n : 63) & 1) || !r->na_first[n ? (unsigned char)*p : 0]) return false;
     for (int64_t i = 0; i < r->nna; i++)
         if (r->na[i].length == n && !memcmp(r->na[i].text, p, n)) return true;
     return false;
