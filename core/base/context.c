@@ -17,9 +17,6 @@ static void *default_alloc(void *ud, void *p, size_t from, size_t to, size_t ali
     void *q = NULL;
     if (to >= HUGE && align < HUGE) align = HUGE;
     if (to && posix_memalign(&q, align < sizeof(void *) ? sizeof(void *) : align, to)) return NULL;
-#ifdef MADV_HUGEPAGE /* a fault for 2 MiB instead of 512; where the system leaves the choice to programs */
-    if (to >= 2 * HUGE) madvise(q, to / HUGE * HUGE, MADV_HUGEPAGE);
-#endif
     if (q && p) memcpy(q, p, from < to ? from : to);
     free(p);
     return q;
