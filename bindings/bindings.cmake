@@ -19,7 +19,7 @@ list(FILTER LUA_PART EXCLUDE REGEX "/prompt/")
 add_custom_command(OUTPUT ${GEN}/lua_part.c
   COMMAND ${LUA5_4} ${CMAKE_SOURCE_DIR}/bindings/embed.lua ${GEN}/lua_part.c ${CMAKE_SOURCE_DIR}/lua ${LUA_PART}
   DEPENDS ${LUA_PART} bindings/embed.lua COMMENT "the library's Lua part as C")
-add_library(engine OBJECT bindings/engine.c bindings/sandbox.c bindings/pattern.c bindings/listing.c ${GEN}/lua_part.c)
+add_library(engine OBJECT bindings/engine.c bindings/engine_run.c bindings/sandbox.c bindings/pattern.c bindings/listing.c ${GEN}/lua_part.c)
 target_include_directories(engine PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 target_compile_definitions(engine PRIVATE TIDE_BUILD)
 add_dependencies(engine generated)
@@ -50,12 +50,13 @@ if(EDIT_INCLUDE)
 else()
   message(STATUS "libedit: not found; the prompt reads plain lines")
 endif()
-add_executable(tide bindings/cli/tide.c bindings/cli/stop.c bindings/cli/line.c $<TARGET_OBJECTS:bindings> ${TIDE_OBJECTS})
-target_include_directories(tide PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 include(GNUInstallDirs)
+add_executable(tide bindings/cli/tide.c bindings/cli/stop.c bindings/cli/line.c) # libtide-lua lies beside it, or installed
+target_include_directories(tide PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
+set_target_properties(tide PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_compile_definitions(tide PRIVATE TIDE_LUA_DIR="${CMAKE_INSTALL_PREFIX}/share/lua/5.4"
   $<$<BOOL:${EDIT_INCLUDE}>:TIDE_HAVE_EDIT>)
-target_link_libraries(tide PRIVATE ${TIDE_LIBS} ${LUA_LINK_LIBRARIES})
+target_link_libraries(tide PRIVATE tide_lua_shared ${TIDE_LIBS} ${LUA_LINK_LIBRARIES})
 
 install(TARGETS tide_lua_shared tide_lua_static LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES bindings/engine.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} RENAME tide_engine.h)

@@ -1,4 +1,4 @@
-/* Lua for a C host: a state with Tide in it, protected calls, limits, slices. */
+/* Lua for a C host: a state with Tide in it, its memory, limits, protected calls. */
 #include "bindings/engine_parts.h"
 #include <errno.h>
 #include <lualib.h>
@@ -7,38 +7,14 @@
 #include <time.h>
 
 /* Instructions between two looks at the clock: few, since one may copy a string of megabytes. */
-enum { EACH = 50, LARGE = 16384, MOST = 64 };
+enum { EACH = 50, LARGE = 16384 };
 #define SANDBOX_LUA ((size_t)64 << 20)
 #define SANDBOX_TENSORS ((size_t)256 << 20)
 
-struct tide_engine {
-    lua_State *L, *running; /* running: the thread that runs now */
-    bool own, active;       /* active: a call is under way */
-    tide_engine_config config;
-    tide_config context;
-    tide_lua_host host;
-    tide_lua *s;
-    size_t used; /* bytes of an own state */
-    bool lifted; /* its cap is */
+static const char engine_key = 0;
+const char tide_engine_slice_key = 0, tide_engine_reload_key = 0;
 
-    double seconds; /* the limits, and where the present call stands */
-    uint64_t instructions, steps;
-    int64_t end; /* ns; 0: none */
-    bool stopped;
-    int grad; /* the mode when it began */
-    lua_Hook host_hook;
-    int host_mask, host_count;
-
-    lua_State *slice; /* NULL: nothing was started, or it has ended */
-    int nargs;        /* to begin with; -1: it has begun */
-    int64_t slice_end, chance, gap;
-
-    char error[4096];
-};
-
-static const char engine_key = 0, slice_key = 0, reload_key = 0;
-
-static int64_t now(void) {
+int64_t tide_engine_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -51,7 +27,7 @@ static void arm(lua_State *L, int count);
 /* From any thread: tensor operations ask between tiles. */
 static int late(void *ud) {
     const tide_engine *e = ud;
-    return e->end && e->active && now() >= e->end;
+    return e->end && e->active && tide_engine_now() >= e->end;
 }
 static bool over(tide_engine *e) {
     if (!e->active) return false;
@@ -125,7 +101,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
     if (over(e)) stop(L, e);
     if (lua_gethookcount(L) == 1) arm(L, EACH); /* a coroutine left from a call that was stopped */
     if (L != e->slice || !e->slice_end || !lua_isyieldable(L)) return;
-    int64_t t = now(), gap = t - e->chance; /* the longest lately, soon forgotten */
+    int64_t t = tide_engine_now(), gap = t - e->chance; /* the longest lately, soon forgotten */
     e->chance = t;
     e->gap = gap > e->gap ? gap : e->gap - (e->gap - gap) / 8;
     if (t + e->gap > e->slice_end) lua_yield(L, 0);
@@ -144,16 +120,16 @@ lua_State *tide_engine_running(tide_engine *e, lua_State *L) {
 
 /* ---- calls ---- */
 
-static tide_status fail(tide_engine *e, tide_status code, const char *text) {
+tide_status tide_engine_fail(tide_engine *e, tide_status code, const char *text) {
     snprintf(e->error, sizeof e->error, "%s", text);
     return code;
 }
 
-static void begin(tide_engine *e, lua_State *L) {
+void tide_engine_begin(tide_engine *e, lua_State *L) {
     e->active = true;
     e->stopped = false;
     e->steps = 0;
-    e->end = e->seconds > 0 ? now() + (int64_t)(e->seconds * 1e9) : 0;
+    e->end = e->seconds > 0 ? tide_engine_now() + (int64_t)(e->seconds * 1e9) : 0;
     e->running = L;
     e->grad = e->s ? e->s->cx->tape->enabled : 1;
     e->host_hook = lua_gethook(L);
@@ -162,7 +138,7 @@ static void begin(tide_engine *e, lua_State *L) {
     if (e->config.sandbox || e->end || e->instructions || e->context.cancelled || e->slice_end) arm(L, EACH);
 }
 
-static void finish(tide_engine *e, lua_State *L) {
+void tide_engine_finish(tide_engine *e, lua_State *L) {
     if (e->s && e->stopped) { /* coroutines may have left it otherwise */
         tide_step_abort(e->s->cx);
         tide_error(e->s->cx, NULL);
@@ -179,32 +155,32 @@ static void finish(tide_engine *e, lua_State *L) {
 }
 
 /* The error on top of L becomes the engine's. */
-static tide_status failed(tide_engine *e, lua_State *L, int status) {
+tide_status tide_engine_failed(tide_engine *e, lua_State *L, int status) {
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     if (text)
-        fail(e, TIDE_OK, text);
+        tide_engine_fail(e, TIDE_OK, text);
     else
         snprintf(e->error, sizeof e->error, "the error is a %s value", luaL_typename(L, -1));
     lua_pop(L, 1);
     bool cancelled = e->s && e->s->failed == TIDE_ECANCEL;
     if (e->stopped || cancelled) {
-        if (!text || status == LUA_ERRMEM) fail(e, TIDE_OK, "stopped: the time is up");
+        if (!text || status == LUA_ERRMEM) tide_engine_fail(e, TIDE_OK, "stopped: the time is up");
         return TIDE_ECANCEL;
     }
     return status == LUA_ERRMEM || (e->s && e->s->failed == TIDE_EMEM) ? TIDE_EMEM : TIDE_EARG;
 }
 
-static tide_status protected(tide_engine *e, lua_CFunction f, void *job) {
-    if (e->active) return fail(e, TIDE_EARG, "the engine is running a script");
+tide_status tide_engine_protected(tide_engine *e, lua_CFunction f, void *job) {
+    if (e->active) return tide_engine_fail(e, TIDE_EARG, "the engine is running a script");
     lua_State *L = e->L;
-    if (!lua_checkstack(L, 4)) return fail(e, TIDE_EMEM, "the Lua stack is full");
+    if (!lua_checkstack(L, 4)) return tide_engine_fail(e, TIDE_EMEM, "the Lua stack is full");
     if (e->s) e->s->failed = TIDE_OK;
-    begin(e, L);
+    tide_engine_begin(e, L);
     lua_pushcfunction(L, f);
     lua_pushlightuserdata(L, job);
     int status = lua_pcall(L, 1, 0, 0);
-    tide_status code = status ? failed(e, L, status) : TIDE_OK;
-    finish(e, L);
+    tide_status code = status ? tide_engine_failed(e, L, status) : TIDE_OK;
+    tide_engine_finish(e, L);
     return code;
 }
 
@@ -279,7 +255,7 @@ static int open_job(lua_State *L) {
         lua_setfield(L, -2, m->name);
     }
     push_required(L, "tide.reload");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &reload_key);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &tide_engine_reload_key);
     push_required(L, "tide");
     e->s = tide_lua_of(L);
     e->s->host = &e->host; /* it may have been open before */
@@ -328,10 +304,10 @@ tide_status tide_engine_open(const tide_engine_config *config, tide_engine **out
         if (e->own)
             code = TIDE_OK;
         else if (given.sandbox)
-            code = fail(e, TIDE_EARG, "a sandbox needs a state of the engine's own");
-        else if (!(code = protected(e, find_engine, &there)) && there)
-            code = fail(e, TIDE_EARG, "the state has an engine already");
-        if (!code) code = protected(e, open_job, e);
+            code = tide_engine_fail(e, TIDE_EARG, "a sandbox needs a state of the engine's own");
+        else if (!(code = tide_engine_protected(e, find_engine, &there)) && there)
+            code = tide_engine_fail(e, TIDE_EARG, "the state has an engine already");
+        if (!code) code = tide_engine_protected(e, open_job, e);
         if (code && why && n) snprintf(why, n, "%s", e->error);
     }
     if (!code) {
@@ -358,7 +334,7 @@ void tide_engine_close(tide_engine *e) {
         lua_setfield(L, LUA_REGISTRYINDEX, TIDE_HOST);
         if (e->slice) {
             lua_pushnil(L);
-            lua_rawsetp(L, LUA_REGISTRYINDEX, &slice_key);
+            lua_rawsetp(L, LUA_REGISTRYINDEX, &tide_engine_slice_key);
         }
     }
     tide_engine last = {.context = e->context};
@@ -375,230 +351,4 @@ size_t tide_engine_memory(tide_engine *e) { return e->used; }
 void tide_engine_limit(tide_engine *e, double seconds, uint64_t instructions) {
     e->seconds = seconds;
     e->instructions = instructions;
-}
-
-/* ---- running ---- */
-
-typedef struct {
-    tide_engine *e;
-    const char *text, *name; /* of a chunk; text NULL: a file */
-    size_t n;
-    const char *function; /* to call, or start */
-    tide_tensor *const *in;
-    tide_tensor **out;
-    int nin, nout;
-} job;
-
-static void push_chunk(lua_State *L, const job *j) {
-    int status;
-    if (j->text) {
-        const char *name = lua_pushfstring(L, "@%s", j->name ? j->name : "script");
-        status = luaL_loadbufferx(L, j->text, j->n, name, "t");
-        lua_remove(L, -2);
-    } else {
-        status = luaL_loadfilex(L, j->name, "t");
-    }
-    if (status) lua_error(L);
-}
-
-static int run_job(lua_State *L) {
-    push_chunk(L, lua_touserdata(L, 1));
-    lua_call(L, 0, 0);
-    return 0;
-}
-
-tide_status tide_engine_run(tide_engine *e, const char *text, size_t n, const char *name) {
-    return protected(e, run_job, &(job){.e = e, .text = text ? text : "", .n = n, .name = name});
-}
-
-static tide_status readable(tide_engine *e, const char *path) {
-    FILE *f = fopen(path, "r");
-    if (f) return fclose(f), TIDE_OK;
-    snprintf(e->error, sizeof e->error, "cannot open %s: %s", path, strerror(errno));
-    return TIDE_EIO;
-}
-
-tide_status tide_engine_run_file(tide_engine *e, const char *path) {
-    tide_status code = readable(e, path);
-    return code ? code : protected(e, run_job, &(job){.e = e, .name = path});
-}
-
-/* Pushes the function "a.b.c" and the inputs. */
-static void push_call(lua_State *L, const job *j) {
-    tide_lua *s = j->e->s;
-    luaL_checkstack(L, j->nin + 8, "too many inputs");
-    lua_pushglobaltable(L);
-    for (const char *at = j->function;;) {
-        size_t n = strcspn(at, ".");
-        lua_pushlstring(L, at, n);
-        lua_gettable(L, -2);
-        lua_remove(L, -2);
-        at += n;
-        if (!*at++) break;
-        if (lua_isnil(L, -1)) break;
-    }
-    if (lua_isnil(L, -1)) luaL_error(L, "no function '%s'", j->function);
-    for (int i = 0; i < j->nin; i++) {
-        if (!j->in[i]) {
-            lua_pushnil(L);
-            continue;
-        }
-        if (j->in[i]->cx != s->cx) luaL_error(L, "%s: input %d belongs to another context", j->function, i + 1);
-        handle *h = tide_lua_box(L, s);
-        tide_lua_fill(s, h, tide_keep(j->in[i]));
-    }
-}
-
-static tide_tensor *number(lua_State *L, tide_lua *s, int i) {
-    double f = lua_tonumber(L, i);
-    int64_t k = lua_tointeger(L, i);
-    bool integer = lua_isinteger(L, i);
-    tide_meta m = {.dtype = integer ? TIDE_I64 : TIDE_F64};
-    tide_tensor *t = tide_empty(s->cx, &m);
-    if (!t || tide_write(t, integer ? (void *)&k : (void *)&f, 8)) tide_lua_raise(L, s);
-    return t;
-}
-
-static int call_job(lua_State *L) {
-    const job *j = lua_touserdata(L, 1);
-    tide_lua *s = j->e->s;
-    push_call(L, j);
-    lua_call(L, j->nin, j->nout);
-    s->L = L;
-    for (int k = 0; k < j->nout; k++) {
-        int at = 2 + k;
-        if (lua_type(L, at) == LUA_TNUMBER) {
-            j->out[k] = number(L, s, at);
-        } else if (!lua_isnil(L, at)) {
-            tide_tensor *t = tide_lua_test(L, s, at);
-            if (!t)
-                return luaL_error(L, "%s: result %d is a %s, not a tensor", j->function, k + 1,
-                                  luaL_typename(L, at));
-            j->out[k] = tide_keep(t);
-        }
-    }
-    return 0;
-}
-
-tide_status tide_engine_call(tide_engine *e, const char *function, tide_tensor *const *in, int nin,
-                             tide_tensor **out, int nout) {
-    for (int k = 0; k < nout; k++) out[k] = NULL;
-    if (nin < 0 || nin > MOST || nout < 0 || nout > MOST)
-        return fail(e, TIDE_EARG, "at most 64 inputs and results");
-    tide_status code = protected(
-        e, call_job, &(job){.e = e, .function = function, .in = in, .nin = nin, .out = out, .nout = nout});
-    for (int k = 0; code && k < nout; k++) {
-        tide_free(out[k]);
-        out[k] = NULL;
-    }
-    return code;
-}
-
-/* ---- slices ---- */
-
-static void drop_slice(tide_engine *e) {
-    e->slice = NULL;
-    lua_pushnil(e->L);
-    lua_rawsetp(e->L, LUA_REGISTRYINDEX, &slice_key);
-}
-
-static int start_job(lua_State *L) {
-    const job *j = lua_touserdata(L, 1);
-    lua_State *co = lua_newthread(L);
-    push_call(L, j);
-    luaL_checkstack(co, j->nin + 2, "too many inputs");
-    lua_xmove(L, co, j->nin + 1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &slice_key);
-    j->e->slice = co;
-    j->e->nargs = j->nin;
-    return 0;
-}
-
-tide_status tide_engine_start(tide_engine *e, const char *function, tide_tensor *const *in, int nin) {
-    if (nin < 0 || nin > MOST) return fail(e, TIDE_EARG, "at most 64 inputs");
-    return protected(e, start_job, &(job){.e = e, .function = function, .in = in, .nin = nin});
-}
-
-tide_status tide_engine_slice(tide_engine *e, double ms, int *running) {
-    lua_State *co = e->slice;
-    int nargs = e->nargs < 0 ? 0 : e->nargs, n = 0;
-    tide_status code = TIDE_OK;
-    *running = 0;
-    if (e->active) return fail(e, TIDE_EARG, "the engine is running a script");
-    if (!co) return fail(e, TIDE_EARG, "nothing was started");
-    if (!lua_checkstack(e->L, 4)) return fail(e, TIDE_EMEM, "the Lua stack is full");
-    e->s->failed = TIDE_OK;
-    e->nargs = -1;
-    e->chance = now();
-    e->slice_end = e->chance + (int64_t)(ms * 1e6);
-    begin(e, co);
-    int status = lua_resume(co, e->L, nargs, &n);
-    if (status == LUA_YIELD) {
-        lua_pop(co, n);
-        *running = 1;
-    } else {
-        if (status) {
-            code = failed(e, co, status);
-            /* a thread that ended in a hook would run what it has to close without hooks: finish does what
-             * matters */
-            if (!e->stopped) lua_resetthread(co);
-        }
-        drop_slice(e);
-    }
-    e->slice_end = 0;
-    finish(e, co);
-    return code;
-}
-
-/* ---- reloading ---- */
-
-static void copy_fields(lua_State *L, int from, int to) {
-    lua_pushnil(L);
-    while (lua_next(L, from)) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, to);
-    }
-}
-
-static int reload_run(lua_State *L) { /* the job, the globals before */
-    push_chunk(L, lua_touserdata(L, 1));
-    lua_call(L, 0, 0);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &reload_key);
-    lua_pushvalue(L, 2);
-    lua_pushglobaltable(L);
-    lua_call(L, 2, 0);
-    return 0;
-}
-
-static int reload_job(lua_State *L) {
-    tide_engine *e = ((job *)lua_touserdata(L, 1))->e;
-    lua_pushglobaltable(L);
-    lua_newtable(L);
-    copy_fields(L, 2, 3);
-    lua_pushcfunction(L, reload_run);
-    lua_pushvalue(L, 1);
-    lua_pushvalue(L, 3);
-    if (lua_pcall(L, 2, 0, 0) == LUA_OK) return 0;
-    bool stopped = e->stopped; /* putting back is not the script's doing */
-    e->active = false;
-    e->lifted = true;
-    lua_pushnil(L);
-    while (lua_next(L, 2)) {
-        lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        lua_pushnil(L);
-        lua_rawset(L, 2);
-    }
-    copy_fields(L, 3, 2);
-    e->lifted = false;
-    e->active = true;
-    e->stopped = stopped;
-    lua_settop(L, 4);
-    return lua_error(L);
-}
-
-tide_status tide_engine_reload(tide_engine *e, const char *path) {
-    tide_status code = readable(e, path);
-    return code ? code : protected(e, reload_job, &(job){.e = e, .name = path});
 }

@@ -11,7 +11,43 @@ typedef struct {
 } tide_lua_module;
 extern const tide_lua_module tide_lua_modules[];
 
+struct tide_engine {
+    lua_State *L, *running; /* running: the thread that runs now */
+    bool own, active;       /* active: a call is under way */
+    tide_engine_config config;
+    tide_config context;
+    tide_lua_host host;
+    tide_lua *s;
+    size_t used; /* bytes of an own state */
+    bool lifted; /* its cap is */
+
+    double seconds; /* the limits, and where the present call stands */
+    uint64_t instructions, steps;
+    int64_t end; /* ns; 0: none */
+    bool stopped;
+    int grad; /* the mode when it began */
+    lua_Hook host_hook;
+    int host_mask, host_count;
+
+    lua_State *slice; /* NULL: nothing was started, or it has ended */
+    int nargs;        /* to begin with; -1: it has begun */
+    int64_t slice_end, chance, gap;
+
+    char error[4096];
+};
+
 /* ---- engine.c ---- */
+extern const char tide_engine_slice_key,
+    tide_engine_reload_key;    /* by their addresses: the coroutine, tide.reload */
+int64_t tide_engine_now(void); /* ns */
+tide_status tide_engine_fail(tide_engine *e, tide_status code, const char *text); /* code, with the text kept */
+/* A call on thread L begins: limits count from here, hooks are set. finish takes them away. */
+void tide_engine_begin(tide_engine *e, lua_State *L);
+void tide_engine_finish(tide_engine *e, lua_State *L);
+/* The error on top of L, of a Lua status, becomes the engine's; before finish. */
+tide_status tide_engine_failed(tide_engine *e, lua_State *L, int status);
+tide_status tide_engine_protected(tide_engine *e, lua_CFunction f,
+                                  void *job); /* f(job), as a call of its own */
 /* `steps` of a loop in C, each about as long as an instruction, are done or about to be: raises the error that
  * stops the script when it is time. */
 void tide_engine_tick(lua_State *L, tide_engine *e, uint64_t steps);

@@ -168,9 +168,29 @@ static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
     return 1;
 }
 
-static int optimizers(lua_State *L) { /* {name, ...} */
+static int optimizers(lua_State *L) { /* {{name, doc, options = {{name, default}, ...}}, ...} */
     lua_createtable(L, TIDE_NOPTIM, 0);
-    for (int k = 0; k < TIDE_NOPTIM; k++) lua_pushstring(L, tide_optim_rows[k].name), lua_rawseti(L, -2, k + 1);
+    for (int kind = 0; kind < TIDE_NOPTIM; kind++) {
+        const tide_optim_row *row = &tide_optim_rows[kind];
+        const tide_optim_config c = tide_optim_defaults((tide_optim_kind)kind);
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, row->name), lua_setfield(L, -2, "name");
+        lua_pushstring(L, tide_op_table[row->op].doc), lua_setfield(L, -2, "doc");
+        lua_newtable(L);
+        for (int k = 0, n = 0; k < TIDE_OPTIM_OPTIONS && row->option[k].field; k++) {
+            lua_createtable(L, 2, 0);
+            const char *name = push_option(L, row, &c, k);
+            if (!name) {
+                lua_pop(L, 1);
+                continue;
+            }
+            lua_rawseti(L, -2, 2);
+            lua_pushstring(L, name), lua_rawseti(L, -2, 1);
+            lua_rawseti(L, -2, ++n);
+        }
+        lua_setfield(L, -2, "options");
+        lua_rawseti(L, -2, kind + 1);
+    }
     return 1;
 }
 

@@ -120,6 +120,9 @@ static int gradient(lua_State *L, tide_lua *s, sample *x) {
     const tide_op *op = x->op;
     uint32_t want = 0;
     if (op->nograd) return tide_lua_error(L, s, "program", "%s has no gradient: %s", op->name, op->nograd);
+    if (op->vjp)
+        return tide_lua_error(L, s, "program", "%s has no gradient: none of its own, other operations give it",
+                              op->name);
     for (int i = 0; i < x->s.nin; i++)
         if (x->metas[i] && tide_dtype_is_float((tide_dtype)x->metas[i]->dtype)) want |= 1u << i;
     if (!want) return tide_lua_error(L, s, "program", "%s: no input is of floats", op->name);

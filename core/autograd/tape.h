@@ -67,12 +67,11 @@ tide_status tide_walk(tide_context *cx, tide_tensor *const *y, tide_tensor *cons
                       tide_tensor *const *x, int nx, unsigned flags, tide_tensor **gx);
 /* A function whose gradient the caller computes: outputs made without recording become results of a node over
  * in[]. backward gives owned gradients, or NULL for none; release is called when the node goes. */
-TIDE_API tide_status tide_custom_attach(tide_context *cx, tide_tensor **in, int nin, tide_tensor **out,
-                                        int nout,
-                                        tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy,
-                                                                tide_tensor **gx, int ngx),
-                                        void *ud, void (*release)(void *ud));
+tide_status tide_custom_attach(tide_context *cx, tide_tensor **in, int nin, tide_tensor **out, int nout,
+                               tide_status (*backward)(void *ud, tide_tensor *const *gy, int ngy,
+                                                       tide_tensor **gx, int ngx),
+                               void *ud, void (*release)(void *ud));
 /* Why t has no gradient, or what made it, in a sentence or a few lines. */
-TIDE_API size_t tide_why(tide_tensor *t, char *buffer, size_t n);
+size_t tide_why(tide_tensor *t, char *buffer, size_t n);
 
 #endif

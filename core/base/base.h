@@ -43,6 +43,9 @@ typedef void (*tide_tile_fn)(void *arg, int tile, void *scratch);
  * and the host's is restored. Tiles must not call tide_run_tiles, allocate, or fail. */
 tide_status tide_run_tiles(tide_context *cx, int ntiles, double work, size_t scratch, tide_tile_fn fn,
                            void *arg);
+/* For long tiles, from time to time, on any thread: true once the list was cancelled, which then fails; the
+ * tile may end. */
+bool tide_tile_cancelled(tide_context *cx);
 int tide_threads(const tide_context *cx);
 int tide_threads_ran(const tide_context *cx);  /* distinct threads that ran tiles of the last list */
 int tide_most_threads(const tide_context *cx); /* most of any list; 0: every list ran on its caller alone */

@@ -50,6 +50,7 @@ struct tide_context {
     void (*closing[8])(tide_context *);     /* called by tide_close, last registered first */
     int nclosing, nlasting;                 /* the first `nlasting` wait until nothing is in use any more */
     bool (*in_use)(const tide_context *cx); /* tensor/: tensors are alive; NULL: no */
+    bool whole;                             /* what runs now is finished, whoever cancels */
     bool closed;                            /* by its owner; the last tensor calls tide_close again */
     /* tensor/: the biggest holders of memory as lines, for the error that memory is out; may be NULL */
     void (*holders)(tide_context *cx, char *buffer, size_t n);
@@ -60,8 +61,8 @@ bool tide_forked(const tide_context *cx);                          /* this proce
 void tide_sites_free(tide_context *cx);                            /* status.c; tide_close calls it */
 
 static inline bool tide_cancelled(const tide_context *cx) { /* from any thread */
-    return (cx->config.cancelled && cx->config.cancelled(cx->config.ud)) ||
-           (cx->above.cancelled && cx->above.cancelled(cx->above.ud));
+    return !cx->whole && ((cx->config.cancelled && cx->config.cancelled(cx->config.ud)) ||
+                          (cx->above.cancelled && cx->above.cancelled(cx->above.ud)));
 }
 static inline bool tide_can_press(const tide_context *cx) { return cx->config.pressure || cx->above.pressure; }
 static inline void tide_press(tide_context *cx, size_t handle_only_bytes) {
@@ -82,11 +83,7 @@ tide_status tide_pool_open(tide_context *cx);
 void tide_pool_close(tide_context *cx);
 tide_status tide_blackbox_open(tide_context *cx); /* config.blackbox NULL: memory only */
 void tide_blackbox_close(tide_context *cx);       /* removes the file: a clean end leaves none */
-/* Prints the ring in `path`, oldest first, through `line`; returns the number of entries or -1 (not a ring
- * file). A line is "  1234  matmul (32,64) float32 (64,128) float32  train.lua:12  +0.480s", the time since the
- * start. */
-int tide_blackbox_read(const char *path, void (*line)(void *arg, const char *text), void *arg);
-/* The same of the context's own ring, which may be in memory only. */
+/* As tide_blackbox_read, of the context's own ring, which may be in memory only. */
 int tide_blackbox_dump(const tide_context *cx, void (*line)(void *arg, const char *text), void *arg);
 
 #endif

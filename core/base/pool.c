@@ -277,6 +277,8 @@ static tide_status grow_scratch(tide_pool *pool, int nbuffers, size_t size) {
     return TIDE_OK;
 }
 
+bool tide_tile_cancelled(tide_context *cx) { return cancelled(cx->pool); }
+
 static tide_status stopped(tide_context *cx) { return tide_fail(cx, TIDE_ECANCEL, "cancelled"); }
 
 static tide_status run_here(tide_pool *pool, int ntiles, size_t scratch, tide_tile_fn fn, void *arg) {
@@ -285,13 +287,11 @@ static tide_status run_here(tide_pool *pool, int ntiles, size_t scratch, tide_ti
     void *bytes = scratch ? pool->scratch[0].p : NULL;
     int i = 0;
     fp_state host = fp_enter();
-    for (; i < ntiles; i++) {
-        if (tide_cancelled(cx)) break;
-        fn(arg, i, bytes);
-    }
+    atomic_store_explicit(&pool->cancelled, false, memory_order_relaxed);
+    for (; i < ntiles && !cancelled(pool); i++) fn(arg, i, bytes);
     fp_leave(host);
     atomic_store_explicit(&pool->ran, i > 0, memory_order_relaxed);
-    return i < ntiles ? stopped(cx) : TIDE_OK;
+    return atomic_load_explicit(&pool->cancelled, memory_order_relaxed) ? stopped(cx) : TIDE_OK;
 }
 
 tide_status tide_run_tiles(tide_context *cx, int ntiles, double work, size_t scratch, tide_tile_fn fn,

@@ -137,10 +137,9 @@ static tide_status run(tide_context *cx, const tide_op *op, const tide_call *cal
 /* What writes into tensors that the caller has, an optimizer's step for one, is over after one pass: it is not
  * left half done. */
 static tide_status run_whole(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
-    int (*cancelled)(void *) = cx->config.cancelled;
-    cx->config.cancelled = NULL;
+    cx->whole = true;
     tide_status e = run(cx, op, call, ready);
-    cx->config.cancelled = cancelled;
+    cx->whole = false;
     if (op->flags & TIDE_F_MUTATES)
         for (uint32_t i = 0; i < call->nin; i++) {
             uint32_t bit = op->flags & TIDE_F_LIST ? i / (call->nin / op->group) : i;

@@ -7,15 +7,19 @@ local rows = {}
 local function add(r) rows[#rows + 1] = r end
 
 -- A step reads param, grad and the states, and writes all but grad. `optional` states come after the others: there is
--- one row for each choice, in binary order (the first optional state is bit 0), and one C function for all of them.
+-- one row for each choice, in binary order (the first optional state is bit 0), and one C function for all of them, which
+-- is told by the attribute that comes with the state.
 local function step(name, states, optional, numbers, doc)
   for choice = 0, (1 << #optional) - 1 do
-    local own, list = name, { "param: tensors", "grad: tensors" }
+    local own, list, flags = name, { "param: tensors", "grad: tensors" }, ""
     for _, s in ipairs(states) do list[#list + 1] = s .. ": tensors" end
     for k, s in ipairs(optional) do
-      if choice >> (k - 1) & 1 == 1 then own, list[#list + 1] = own .. "_" .. s, s .. ": tensors" end
+      local state, flag = table.unpack(s)
+      local here = choice >> (k - 1) & 1 == 1
+      if here then own, list[#list + 1] = own .. "_" .. state, state .. ": tensors" end
+      flags = ("%s, %s: bool = %s"):format(flags, flag, here)
     end
-    add { own, table.concat(list, ", ") .. ", *, lr: float!, maximize: bool" .. numbers, list = #list, writes = (1 << #list) - 1 & ~2,
+    add { own, table.concat(list, ", ") .. ", *, lr: float!, maximize: bool" .. numbers .. flags, list = #list, writes = (1 << #list) - 1 & ~2,
       outputs = #list - 1, program = choice == 0 or name .. "_program", internal = true, nograd = none, doc = doc }
   end
 end
@@ -24,9 +28,9 @@ local decay = ", weight_decay: float!, has_weight_decay: bool"
 local either = decay .. ", decoupled_weight_decay: bool, shrink: float!"
 local moments = ", rest_beta1: float!, beta2: float!, rest_beta2: float!, eps: float!"
 
-step("sgd", {}, { "momentum" }, decay .. ", momentum: float!, rest_dampening: float!, nesterov: bool, first: bool, has_momentum: bool",
+step("sgd", {}, { { "momentum", "has_momentum" } }, decay .. ", momentum: float!, rest_dampening: float!, nesterov: bool, first: bool",
   "Stochastic gradient descent; momentum after Sutskever et al. (2013), in PyTorch's form.")
-step("adam", { "mean", "square" }, { "largest" }, either .. moments .. ", amsgrad: bool, step_size: float!, root: float!",
+step("adam", { "mean", "square" }, { { "largest", "amsgrad" } }, either .. moments .. ", step_size: float!, root: float!",
   "Adam (Kingma and Ba, arXiv 1412.6980); decoupled: AdamW (Loshchilov and Hutter, arXiv 1711.05101); largest: amsgrad (Reddi et al., arXiv 1904.09237).")
 step("nadam", { "mean", "square" }, {}, either .. moments .. ", root: float!, grad_rate: float!, mean_rate: float!",
   "Adam with Nesterov momentum (Dozat 2016).")
@@ -36,7 +40,7 @@ step("adamax", { "mean", "largest" }, {}, decay .. ", rest_beta1: float!, beta2:
   "Adamax: Adam by the infinity norm (Kingma and Ba, arXiv 1412.6980, section 7.1).")
 step("adagrad", { "sum" }, {}, decay .. ", eps: float!, rate: float!", "Adagrad (Duchi et al. 2011).")
 step("adadelta", { "square", "change" }, {}, decay .. ", rho: float!, rest_rho: float!, eps: float!", "Adadelta (Zeiler, arXiv 1212.5701).")
-step("rmsprop", { "square" }, { "momentum", "mean" }, decay .. ", alpha: float!, rest_alpha: float!, eps: float!, momentum: float!, has_momentum: bool, centered: bool",
+step("rmsprop", { "square" }, { { "momentum", "has_momentum" }, { "mean", "centered" } }, decay .. ", alpha: float!, rest_alpha: float!, eps: float!, momentum: float!",
   "RMSprop (Tieleman and Hinton 2012); mean: centered (Graves, arXiv 1308.0850).")
 step("asgd", { "average" }, {}, decay .. ", keep: float!, eta: float!, mu: float!", "Averaged stochastic gradient descent (Polyak and Juditsky 1992).")
 step("rprop", { "previous", "size" }, {}, ", etaminus: float!, etaplus: float!, step_min: float!, step_max: float!",

@@ -1,5 +1,6 @@
 --- The goalkeeper of game.c: learns where shots arrive from those it has seen. Change this file while the game runs: it
 -- is loaded again, and keeps what it knows.
+-- luacheck: globals net optimizer keeper
 local tide = require "tide"
 local nn, F = tide.nn, tide.nn.functional
 

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +28,9 @@ static void *counted(void *ud, void *p, size_t from, size_t to, size_t align) {
     return q;
 }
 
-static double seconds(clockid_t clock) {
+static double seconds(void) {
     struct timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -337,7 +338,12 @@ static void test_reload(void **state) {
 
 /* ---- attacks ---- */
 
-static const double budget = 0.2;
+#ifdef __SANITIZE_ADDRESS__
+static const double budget = 0.2,
+                    most = 8 * 0.2; /* everything takes longer, between two looks at the clock as well */
+#else
+static const double budget = 0.2, most = 2 * 0.2;
+#endif
 
 static notes sink;
 static tide_engine *sandbox(void) {
@@ -357,8 +363,10 @@ static void healthy(tide_engine *e, const char *name) {
         "assert(tide.ones(2, 2):sum():item() == 4 and ('x'):rep(3) == 'xxx' and #table.pack(('a b'):find('(%a) "
         "(%a)')) == 4)";
     clear(e);
+    tide_engine_limit(e, 0, 0);
     if (tide_engine_run(e, text, strlen(text), "health"))
         fail_msg("%s: afterwards: %s", name, tide_engine_error(e));
+    tide_engine_limit(e, budget, 0);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
@@ -366,51 +374,71 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
 }
 static int is_script(const struct dirent *d) { return strstr(d->d_name, ".lua") != NULL; }
 
+/* One attack in an engine of its own: how long it took, and whether it was stopped. */
+static double attack(const char *name, bool *stopped) {
+    char path[1000];
+    snprintf(path, sizeof path, "%s/attacks/%s", TIDE_TEST_DATA, name);
+    long before = out;
+    tide_engine *e = sandbox();
+    healthy(e, name);
+    size_t start = tide_engine_memory(e);
+    double from = seconds();
+    tide_status code = tide_engine_run_file(e, path);
+    double took = seconds() - from;
+    *stopped = code == TIDE_ECANCEL;
+    const char *text = code ? tide_engine_error(e) : "";
+    if (getenv("TIDE_ATTACK")) printf("%s: %.3f s, status %d: %.300s\n", name, took, code, text);
+    if (strstr(text, "ESCAPED")) fail_msg("%s: %s", name, text);
+    healthy(e, name);
+    size_t end = tide_engine_memory(e);
+    if (end > start + (1 << 20)) fail_msg("%s: the state has %zu bytes, %zu before", name, end, start);
+    tide_engine_close(e);
+    if (out != before) fail_msg("%s: %ld bytes are left", name, (long)out - before);
+    return took;
+}
+
 static void test_attacks(void **state) {
     struct dirent **list;
-    const char *only = getenv("TIDE_ATTACK");
+    const char *only = getenv("TIDE_ATTACK"); /* a part of the name */
     int n = scandir(TIDE_TEST_DATA "/attacks", &list, is_script, by_name), ran = 0, stopped = 0;
     double worst = 0;
     char slowest[300] = "";
     assert_true(n >= 60);
     for (int i = 0; i < n; i++) {
-        char path[1000], name[300];
+        char name[300];
         snprintf(name, sizeof name, "%s", list[i]->d_name);
-        snprintf(path, sizeof path, "%s/attacks/%s", TIDE_TEST_DATA, name);
         free(list[i]);
         if (only && !strstr(name, only)) continue;
-        long before = out;
-        tide_engine *e = sandbox();
-        healthy(e, name);
-        size_t start = tide_engine_memory(e);
-        /* the processor's time: this machine may have others' work */
-        double from = seconds(CLOCK_PROCESS_CPUTIME_ID);
-        tide_status code = tide_engine_run_file(e, path);
-        double took = seconds(CLOCK_PROCESS_CPUTIME_ID) - from;
-        ran++;
-        stopped += code == TIDE_ECANCEL;
-        if (only) printf("%s: %.3f s, status %d: %.300s\n", name, took, code, code ? tide_engine_error(e) : "");
-        if (strstr(tide_engine_error(e), "ESCAPED")) fail_msg("%s: %s", name, tide_engine_error(e));
-        if (took > 2 * budget) fail_msg("%s: %.3f s, budget %.3f s", name, took, budget);
+        bool was;
+        double took = attack(name, &was);
+        /* a busy machine may keep us waiting, but hardly each time */
+        for (int again = 0; again < 6 && took > most; again++) took = attack(name, &was);
+        if (took > most) fail_msg("%s: %.3f s, budget %.3f s", name, took, budget);
         if (took > worst) worst = took, strcpy(slowest, name);
-        healthy(e, name);
-        size_t end = tide_engine_memory(e);
-        if (end > start + (1 << 20)) fail_msg("%s: the state has %zu bytes, %zu before", name, end, start);
-        tide_engine_close(e);
-        if (out != before) fail_msg("%s: %ld bytes are left", name, (long)out - before);
+        ran++;
+        stopped += was;
     }
     free(list);
-    printf("%d attacks, %d of them stopped; the longest took %.3f s of %.3f s: %s\n", ran, stopped, worst,
+    printf("%d attacks, %d of them stopped; the longest took %.3f s, budget %.3f s: %s\n", ran, stopped, worst,
            budget, slowest);
 }
 
 /* ---- engines come and go ---- */
 
+static int lines(const char *path) {
+    FILE *f = fopen(path, "r");
+    int n = 0;
+    for (int c; f && (c = getc(f)) != EOF;) n += c == '\n';
+    if (f) fclose(f);
+    return n;
+}
+
 static void test_open_close(void **state) {
     const char *wish = getenv("TIDE_TEST_ROUNDS");
-    int rounds = wish ? 10000 : 500;
+    int rounds = wish ? 10000 : 500, maps = 0;
     for (int i = 0; i < rounds; i++) {
         tide_context *cx;
+        if (i == 20) maps = lines("/proc/self/maps");
         assert_int_equal(tide_open(&context, &cx), TIDE_OK);
         float v[4] = {1, 2, 3, 4};
         tide_tensor *t = tide_empty(cx, &(tide_meta){.ndim = 1, .shape = {4}, .dtype = TIDE_F32});
@@ -425,6 +453,7 @@ static void test_open_close(void **state) {
         tide_engine_close(e);
         assert_int_equal(out, 0);
     }
+    assert_true(lines("/proc/self/maps") < maps + 20);
 }
 
 /* Every allocation of opening fails once: no engine, a reason, nothing left. */

@@ -52,6 +52,41 @@ describe("every optimizer", function()
     end)
   end
 
+  it("steps alike in a plan that clips, averages and follows a schedule", function()
+    local function make()
+      local model = tide.nn.Linear(4, 3)
+      tide.no_grad(function() for i, p in ipairs(model:parameters()) do p:fill_(0.1 * i) end end)
+      local opt = optim.NAdam(model:parameters(), { lr = 0.05 })
+      local ema = optim.EMA(model, { decay = 0.8 })
+      local function work(x)
+        opt:zero_grad()
+        local loss = (model(x):tanh() - 0.5):square():sum()
+        loss:backward()
+        tide.clip_grad_norm_(model, 0.5)
+        tide.clip_grad_value_(model, 0.1)
+        opt:step()
+        ema:update()
+        return loss:detach()
+      end
+      return { work = work, schedule = optim.lr_scheduler.OneCycleLR(opt, 0.1, 20), all = function()
+        local list = { table.unpack(model:parameters()) }
+        for _, t in ipairs(ema.averages) do list[#list + 1] = t end
+        return list
+      end }
+    end
+    local eager, plan = make(), make()
+    local compiled, recorded = tide.compile(plan.work), nil
+    for i = 1, 16 do
+      local x = tide.full({ 2, 4 }, 0.1 * i)
+      assert.are.equal(eager.work(x):item(), compiled(x):item())
+      assert.are.equal(samples.hash(eager.all()), samples.hash(plan.all()))
+      eager.schedule:step()
+      plan.schedule:step()
+      if i == 6 then recorded = tide.counters().recordings end
+    end
+    assert.are.equal(recorded, tide.counters().recordings)
+  end)
+
   it("makes one operation of a step, however many parameters", function()
     for _, variant in ipairs(optimizers.variants) do
       local params = {}
@@ -130,6 +165,24 @@ describe("every optimizer", function()
     opt:zero_grad { set_to_none = true }
     assert.is_nil(a.grad)
     assert.matches("needs a closure", fails(function() optim.LBFGS({ a }):step() end))
+  end)
+end)
+
+describe("help", function()
+  it("knows every optimizer and schedule", function()
+    for path, set in pairs { ["optim."] = optim, ["optim.lr_scheduler."] = optim.lr_scheduler } do
+      for name, fn in pairs(set) do
+        if type(fn) == "function" then
+          local text = tide.help(path .. name)
+          assert.matches("tide." .. path .. name .. "(", text, 1, true)
+          assert.is_true(#text > 2 * #name + 60, text)
+          assert.is_nil(text:find("attempt to", 1, true), text)
+        end
+      end
+    end
+    assert.matches("tide.optim.Adam(params, {lr = 0.001, weight_decay = 0, maximize = false, betas = {0.9, 0.999}", tide.help "optim.Adam", 1, true)
+    assert.matches("beta2 must lie in", tide.help "optim.Adam")
+    assert.matches("the rate times gamma every step_size epochs", tide.help "optim.lr_scheduler.StepLR")
   end)
 end)
 

@@ -7,6 +7,7 @@
 /* A tile of c: large enough to use packed b often, small enough for the cache and for many threads. */
 #define MOST_ROWS 504
 #define MOST_COLS 128
+#define LONGEST_SUM ((int64_t)TIDE_GEMM_KC << 8)
 #define LEAST_WORK 1e6       /* multiply-adds worth a tile of their own */
 #define LEAST_BATCH_WORK 2e5 /* what small products of a batch are gathered to */
 #define PACK_ROWS 192        /* from here on b is packed even where it could be read in place */
@@ -139,6 +140,23 @@ static void run_tile(void *arg, int tile, void *scratch) {
     }
 }
 
+/* Tiles of very long sums would not be stopped for minutes: slices of whole blocks, one after the other, which
+ * is the order in which a tile adds them up anyway. */
+static tide_status run_slices(tide_context *cx, const tide_gemm *g) {
+    const int64_t size = g->dtype == TIDE_F64 ? 8 : 4;
+    tide_status status = TIDE_OK;
+    for (int64_t p = 0; p < g->k && !status; p += LONGEST_SUM) {
+        tide_gemm part = *g;
+        part.k = g->k - p < LONGEST_SUM ? g->k - p : LONGEST_SUM;
+        part.a = (const char *)g->a + size * p * g->a_col;
+        part.b = (const char *)g->b + size * p * g->b_row;
+        part.accumulate = p > 0 || g->accumulate;
+        if (p + part.k < g->k) part.bias = NULL, part.activation = TIDE_ACT_NONE;
+        status = tide_gemm_run(cx, &part);
+    }
+    return status;
+}
+
 tide_status tide_gemm_run(tide_context *cx, const tide_gemm *g) {
     static const tide_gemm_kernel *const kernels[] = {
         [TIDE_ISA_BASELINE] = &tide_gemm_baseline,
@@ -151,6 +169,8 @@ tide_status tide_gemm_run(tide_context *cx, const tide_gemm *g) {
         return tide_fail(cx, TIDE_EARG, "matrix products are of float32, float64, float16 or bfloat16");
     if (!g->m || !g->n || !g->batch) return TIDE_OK;
     if (!g->k && g->accumulate && !g->bias && g->activation == TIDE_ACT_NONE) return TIDE_OK;
+
+    if (g->k > LONGEST_SUM && !is_narrow(g)) return run_slices(cx, g);
 
     /* A column is a row: the sums are the same, and their terms lie along vectors. */
     tide_gemm row;

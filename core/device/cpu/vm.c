@@ -32,6 +32,7 @@ typedef struct {
 
 /* What all tiles of a list share. */
 typedef struct {
+    tide_context *cx;
     const tide_vm *vm;
     const tide_vm_unit *unit;
     const tide_iter *iter;
@@ -452,9 +453,14 @@ static void finish_pass(vm_tile *x, int level) {
     }
 }
 
+enum { OFTEN = 16 }; /* chunks between two questions whether to stop */
+
 static void run_pass(vm_tile *x, int level) {
     if (!vm_has(x->plan, vm_pass(level))) return;
-    for (int64_t r = 0; r < x->shape->R; r += TIDE_CHUNK) pass_chunk(x, level, r / TIDE_CHUNK);
+    for (int64_t r = 0; r < x->shape->R; r += TIDE_CHUNK) {
+        if (r && r / TIDE_CHUNK % OFTEN == 0 && tide_tile_cancelled(x->run->cx)) return;
+        pass_chunk(x, level, r / TIDE_CHUNK);
+    }
     finish_pass(x, level);
 }
 
@@ -719,7 +725,7 @@ static tide_status run_list(tide_context *cx, vm_run *run) {
 tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter,
                         const uint64_t *slot) {
     tide_status e = TIDE_OK;
-    vm_run run = {.vm = vm, .slot = slot, .niter = niter};
+    vm_run run = {.cx = cx, .vm = vm, .slot = slot, .niter = niter};
     for (int u = 0; u < vm->nunit && !e; u++) {
         tide_vm_shape shape;
         run.unit = &vm->unit[u];

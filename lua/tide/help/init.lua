@@ -91,7 +91,8 @@ local function signature(op, path)
 end
 
 local function shapes(op)
-  if op.shapes then return op.shapes end
+  local known = require("tide.help.shapes")[op.name]
+  if known then return known end
   local tensors = 0
   for _, a in ipairs(op.args) do
     if a.type == "tensor" or a.type == "operand" then tensors = tensors + 1 end
@@ -196,8 +197,11 @@ end
 
 -- ---- Lua functions: the comment above the definition ----
 
+local defined = require "tide.defined"
+
 local function comment_above(fn)
-  local info = debug.getinfo(fn, "S")
+  local info = defined[fn] or debug.getinfo(fn, "S")
+  if info.text then return info.text end
   local path = info.source:match "^@(.*)$"
   local f = path and io.open(path)
   if not f then return nil end
@@ -251,7 +255,8 @@ local function lua_function(fn, path)
   local name = path and (path:find "^x:" and path or "tide." .. path) or "function"
   local list = parameters(fn)
   if inner and list[1] == "..." then list = parameters(inner) end
-  local lines = { ("%s(%s)"):format(name, table.concat(list, ", ")) }
+  local arguments = defined[fn] and defined[fn].signature or table.concat(list, ", ")
+  local lines = { ("%s(%s)"):format(name, arguments) }
   if doc then lines[2] = indent(doc) end
   return with_example(lines, path)
 end

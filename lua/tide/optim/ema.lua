@@ -56,6 +56,7 @@ function EMA:load_state_dict(dict)
   if type(dict) ~= "table" or #(dict.averages or {}) ~= #self.averages or #(dict.buffers or {}) ~= #self.kept then
     error("load_state_dict: the averages are of another model", 2)
   end
+  if math.type(dict.n_averaged) ~= "integer" then error("load_state_dict: n_averaged is missing", 2) end
   self.n_averaged = dict.n_averaged
   for i, t in ipairs(dict.averages) do self.averages[i]:copy_(t) end
   for i, t in ipairs(dict.buffers) do self.kept[i]:copy_(t) end

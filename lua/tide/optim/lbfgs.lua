@@ -209,6 +209,18 @@ local function clone(x)
   return out
 end
 
+local function positive(x) return type(x) == "number" and x > 0 end
+local function natural(x) return math.type(x) == "integer" and x >= 1 end
+local function tolerance(x) return type(x) == "number" and x >= 0 end
+-- option: default, test, what it must be
+local options = {
+  lr = { 1.0, positive, "positive" }, max_iter = { 20, natural, "a positive integer" }, max_eval = { nil, natural, "a positive integer" },
+  tolerance_grad = { 1e-7, tolerance, "0 or more" }, tolerance_change = { 1e-9, tolerance, "0 or more" },
+  history_size = { 100, natural, "a positive integer" },
+  line_search_fn = { nil, function(x) return x == "strong_wolfe" end, '"strong_wolfe"' },
+  maximize = { false, function(x) return type(x) == "boolean" end, "true or false" },
+}
+
 --- {groups = {{options}}, state = {{n_iter, func_evals, d, t, old_dirs, ...}}}: the state of all parameters together.
 function LBFGS:state_dict()
   local dict = { groups = { {} }, state = { {} } }
@@ -223,22 +235,14 @@ function LBFGS:load_state_dict(dict)
   if type(dict) ~= "table" or not (dict.groups and dict.groups[1] and dict.state and dict.state[1] and dict.state[1].n_iter) then
     error("load_state_dict: no state of LBFGS", 2)
   end
-  for k, v in pairs(dict.groups[1]) do self.param_groups[1][k] = v end
+  for k, v in pairs(dict.groups[1]) do
+    local o = options[k]
+    if not o or not o[2](v) then error(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v)), 2) end
+  end
+  for k in pairs(options) do self.param_groups[1][k] = dict.groups[1][k] end
   self.memory = {}
   for _, name in ipairs(saved) do self.memory[name] = clone(dict.state[1][name]) end
 end
-
-local function positive(x) return type(x) == "number" and x > 0 end
-local function natural(x) return math.type(x) == "integer" and x >= 1 end
-local function tolerance(x) return type(x) == "number" and x >= 0 end
--- option: default, test, what it must be
-local options = {
-  lr = { 1.0, positive, "positive" }, max_iter = { 20, natural, "a positive integer" }, max_eval = { nil, natural, "a positive integer" },
-  tolerance_grad = { 1e-7, tolerance, "0 or more" }, tolerance_change = { 1e-9, tolerance, "0 or more" },
-  history_size = { 100, natural, "a positive integer" },
-  line_search_fn = { nil, function(x) return x == "strong_wolfe" end, '"strong_wolfe"' },
-  maximize = { false, function(x) return type(x) == "boolean" end, "true or false" },
-}
 
 --- LBFGS(params, {lr = 1, max_iter = 20, max_eval = max_iter * 5 // 4, tolerance_grad = 1e-7, tolerance_change = 1e-9,
 -- history_size = 100, line_search_fn = nil or "strong_wolfe", maximize = false})

@@ -1,5 +1,6 @@
 --- What all optimizers share, and those whose step is one C operation over all parameters (core/optim/table.c).
 local tide = require "tide.core"
+local defined = require "tide.defined"
 
 local Optimizer = { __name = "tide.Optimizer" }
 Optimizer.__index = Optimizer
@@ -17,6 +18,7 @@ local group_meta = {
 
 --- Adds {params = {...}, option = value ...}; options that are not named are those of the constructor.
 function Optimizer:add_param_group(group)
+  if type(group) ~= "table" then error("add_param_group: expected a table {params = ...}", 2) end
   local params, options = group.params, {}
   if tide.is_tensor(params) then params = { params } end
   if type(params) ~= "table" then error("add_param_group: no params", 2) end
@@ -63,7 +65,10 @@ function Optimizer:zero_grad(set_to_none)
 end
 
 --- fn(optimizer) is called after each step: masks are kept so.
-function Optimizer:after_step(fn) self.hooks[#self.hooks + 1] = fn end
+function Optimizer:after_step(fn)
+  if type(fn) ~= "function" then error("after_step: expected a function, got " .. type(fn), 2) end
+  self.hooks[#self.hooks + 1] = fn
+end
 
 --- {groups = {{option = value}, ...}, state = {[number of the parameter] = {step = n, name = tensor or number}}}. The
 -- tensors are those in use: save or clone them before going on.
@@ -84,7 +89,7 @@ end
 --- Takes options and state over (copied); the following steps are those of the optimizer that was saved, bit for bit.
 -- Raises on another number of groups or parameters, options that are not this optimizer's, and states of other shapes.
 function Optimizer:load_state_dict(dict)
-  if type(dict) ~= "table" or type(dict.groups) ~= "table" then error("load_state_dict: no state of an optimizer", 2) end
+  if type(dict) ~= "table" or type(dict.groups) ~= "table" or type(dict.state) ~= "table" then error("load_state_dict: no state of an optimizer", 2) end
   if #dict.groups ~= #self.param_groups then
     error(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.groups, #self.param_groups), 2)
   end
@@ -107,8 +112,10 @@ function Optimizer:__tostring()
 end
 
 --- An optimizer's constructor: kind(params, options); params: a list of tensors, or of groups {params = ..., option = ...}.
-local function class(kind)
-  return function(params, options)
+-- row: {name, doc, options = {{name, default}, ...}}, as C has it.
+local function class(row)
+  local kind, signature = row.name, {}
+  local function new(params, options)
     local defaults = {}
     for k, v in pairs(options or {}) do defaults[k] = v end
     if type(params) ~= "table" then error(("%s: expected a list of parameters, got %s"):format(kind, type(params)), 2) end
@@ -118,10 +125,20 @@ local function class(kind)
     if tide.is_tensor(first) then
       self:add_param_group { params = params }
     else
-      for _, group in ipairs(params) do self:add_param_group(group) end
+      for i, group in ipairs(params) do
+        if type(group) ~= "table" then error(("%s: entry %d is neither a tensor nor a group"):format(kind, i), 2) end
+        self:add_param_group(group)
+      end
     end
     return self
   end
+  for i, option in ipairs(row.options) do
+    local name, value = table.unpack(option)
+    if type(value) == "table" then value = ("{%g, %g}"):format(table.unpack(value)) end
+    signature[i] = ("%s = %s"):format(name, type(value) == "number" and ("%g"):format(value) or tostring(value))
+  end
+  defined[new] = { signature = ("params, {%s}"):format(table.concat(signature, ", ")), text = row.doc }
+  return new
 end
 
 return { Optimizer = Optimizer, class = class }

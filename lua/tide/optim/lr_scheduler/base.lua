@@ -2,11 +2,14 @@
 --   next(self, lr, base, t, i)   the rate of group i at epoch t, from the rate `lr` in use and the base rate
 --   closed(self, base, t, i)     the same from the base rate alone, where `next` goes step from step
 -- `next` sees what other schedules made of the rate, so several may work on one optimizer (ChainedScheduler).
+local defined = require "tide.defined"
+
 local Scheduler = { __name = "tide.Scheduler" }
 Scheduler.__index = Scheduler
 
 --- Goes one epoch on and sets the rate of every group; step(t) jumps to epoch t.
 function Scheduler:step(t)
+  if t ~= nil and type(t) ~= "number" then error(self.kind .. ": step takes an epoch, a number", 2) end
   local jump = t ~= nil
   self.last_epoch = t or self.last_epoch + 1
   self:update(jump)
@@ -44,6 +47,14 @@ local function copy(x)
   return out
 end
 
+local function numbers(list)
+  if type(list) ~= "table" then return false end
+  for _, v in ipairs(list) do
+    if type(v) ~= "number" then return false end
+  end
+  return true
+end
+
 --- Numbers only (functions given to LambdaLR and others are not part of it): {last_epoch, base_lrs, last_lr, ...}
 function Scheduler:state_dict()
   local dict = { last_epoch = self.last_epoch, base_lrs = copy(self.base_lrs), last_lr = self:get_last_lr() }
@@ -54,7 +65,9 @@ end
 --- Goes on where `dict` was made; the rates of the groups are set as well.
 function Scheduler:load_state_dict(dict)
   local groups = self.optimizer.param_groups
-  if type(dict) ~= "table" or type(dict.last_epoch) ~= "number" then error("load_state_dict: no state of a schedule", 2) end
+  if type(dict) ~= "table" or type(dict.last_epoch) ~= "number" or not numbers(dict.base_lrs) or not numbers(dict.last_lr or {}) then
+    error("load_state_dict: no state of a schedule", 2)
+  end
   if dict.last_lr and #dict.last_lr ~= #groups then
     error(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.last_lr, #groups), 2)
   end
@@ -148,7 +161,7 @@ function M.define(kind, spec, class)
   class.kind, class.__index, class.__name, class.__tostring, class.names = kind, class, Scheduler.__name, Scheduler.__tostring, {}
   for i, s in ipairs(spec) do class.names[i] = s[1] end
   setmetatable(class, Scheduler)
-  return function(optimizer, ...)
+  local function new(optimizer, ...)
     if not is_optimizer(optimizer) then error(kind .. ": expected an optimizer, got " .. type(optimizer), 2) end
     local self = setmetatable(arguments(kind, spec, ...), class)
     self.optimizer, self.base_lrs = optimizer, {}
@@ -160,6 +173,9 @@ function M.define(kind, spec, class)
     self:begin()
     return self
   end
+  local place = debug.getinfo(2, "Sl")
+  defined[new] = { source = place.source, linedefined = place.currentline }
+  return new
 end
 
 return M

@@ -1,4 +1,5 @@
 --- ReduceLROnPlateau: the rate goes down when a metric has stopped improving.
+local tide = require "tide.core"
 local base = require "tide.optim.lr_scheduler.base"
 local number, natural = base.number, base.natural
 
@@ -15,7 +16,7 @@ end
 
 --- step(metric): a number or a tensor of one element.
 function Plateau:step(metric)
-  local x = type(metric) == "number" and metric or metric ~= nil and metric.item and metric:item()
+  local x = tide.is_tensor(metric) and metric:item() or metric
   if type(x) ~= "number" then error("ReduceLROnPlateau: step takes the metric, a number", 2) end
   self.last_epoch = self.last_epoch + 1
   if better(self, x) then
