@@ -159,7 +159,7 @@ describe("loader", function()
     local function refused(what, dataset, options)
       local ok, message = pcall(function()
         local loader <close> = data.DataLoader(dataset, options)
-        for _ in loader do break end
+        loader:iterate()()
       end)
       assert(not ok and tostring(message):find(what, 1, true), message)
     end
@@ -172,7 +172,7 @@ describe("loader", function()
   end)
   it("closes while a worker is busy", function()
     local loader = data.DataLoader({ module = "noisy", data = { n = 8, endless = 2 } }, { workers = 2 })
-    for _ in loader do break end
+    loader:iterate()()
     local start = os.time()
     loader:close()
     assert(os.time() - start < 5)
