@@ -37,7 +37,10 @@ static int save(lua_State *L) { /* _save_image(path, uint8 tensor of 3 dims, qua
     const char *path = luaL_checkstring(L, 1);
     tide_tensor *t = tide_lua_check(L, s, 2, "save");
     int quality = (int)luaL_checkinteger(L, 3);
-    luaL_argcheck(L, t->meta.ndim == 3 && t->meta.dtype == TIDE_U8, 2, "no image");
+    const int64_t *shape = t->meta.shape;
+    bool image = t->meta.ndim == 3 && t->meta.dtype == TIDE_U8 && shape[0] >= 1 && shape[0] <= 4 &&
+                 shape[1] >= 1 && shape[1] <= INT32_MAX && shape[2] >= 1 && shape[2] <= INT32_MAX;
+    luaL_argcheck(L, image && (!quality || shape[0] % 2), 2, "no image");
     if (tide_sync(t)) return tide_lua_raise(L, s);
     tide_tensor *c = tide_is_contiguous(t) ? tide_keep(t) : tide_call1(s->cx, TIDE_OP_CLONE, &t, 1, NULL);
     if (!c) return tide_lua_raise(L, s);

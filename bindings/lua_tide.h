@@ -101,6 +101,8 @@ void tide_lua_open_optim(lua_State *L, tide_lua *s);
 void tide_lua_open_data(lua_State *L, tide_lua *s);
 void tide_lua_open_files(lua_State *L, tide_lua *s);
 void tide_lua_open_disk(lua_State *L, tide_lua *s);
+void tide_lua_open_worker(lua_State *L, tide_lua *s);
+void tide_lua_open_bytes(lua_State *L, tide_lua *s);
 void tide_lua_open_image(lua_State *L, tide_lua *s);
 void tide_lua_open_inspect(lua_State *L, tide_lua *s);
 void tide_lua_open_program(lua_State *L, tide_lua *s);

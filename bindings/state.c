@@ -324,6 +324,8 @@ int luaopen_tide_core(lua_State *L) {
         tide_lua_open_files(L, s);
         tide_lua_open_image(L, s);
         tide_lua_open_disk(L, s);
+        tide_lua_open_worker(L, s);
+        tide_lua_open_bytes(L, s);
     }
     tide_lua_register(L, s, (luaL_Reg[]){{"_library", set_library}, {"_fail", fail}, {NULL, NULL}});
     lua_pushvalue(L, -2); /* known once complete: memory may have run out on the way */

@@ -1,4 +1,5 @@
--- How much of a network can go? Accuracy on unseen digits against sparsity, 0 to 95 %.    tide prune.lua [--seed N] [--epochs N]
+-- How much of a network can go? Accuracy on unseen digits against sparsity, 0 to 95 %.
+--   tide prune.lua [--seed N] [--epochs N] [--svg FILE: a picture of it]
 -- A trained network is pruned in four ways, each time from the same weights: the smallest weights of each layer, of all layers
 -- together, neighbours 2:4, and whole neurons, after which the layers really are smaller.
 local tide = require "tide"
@@ -6,10 +7,11 @@ local nn, optim, data, prune, metrics = tide.nn, tide.optim, tide.data, tide.pru
 local F = nn.functional
 
 local clock = os.clock()
-local seed, epochs = 1, 20
+local seed, epochs, picture = 1, 20, nil
 for i = 1, #arg do
   if arg[i] == "--seed" then seed = assert(math.tointeger(tonumber(arg[i + 1])), "--seed takes an integer") end
   if arg[i] == "--epochs" then epochs = assert(math.tointeger(tonumber(arg[i + 1])), "--epochs takes an integer") end
+  if arg[i] == "--svg" then picture = assert(arg[i + 1], "--svg takes a file") end
 end
 tide.manual_seed(seed)
 local here = arg[0]:match("^(.*)/") or "."
@@ -82,6 +84,15 @@ for i, s in ipairs(levels) do
 end
 local two_four = pruned(0.5, { structure = "2:4" })
 print(("2:4 (50%%)  %10.4f"):format(two_four))
+
+if picture then
+  local percent = {}
+  for i, s in ipairs(levels) do percent[i] = 100 * s end
+  local figure = tide.plot.line { { x = percent, y = results.each, label = "each layer" }, { x = percent, y = results.together, label = "all layers" },
+    { x = percent, y = results.neurons, label = "neurons" }, title = "accuracy against sparsity", xlabel = "sparsity, %", ylabel = "accuracy" }
+  print(figure)
+  assert(figure:save(picture))
+end
 
 print(("RESULT prune accuracy=%.4f each90=%.4f all90=%.4f neurons90=%.4f two_four=%.4f seconds=%.1f"):format(start, results.each[6], results.together[6],
   results.neurons[6], two_four, os.clock() - clock))

@@ -4,7 +4,7 @@
 cd "$(dirname "$0")/.." || exit 1
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- json csv safetensors npy zip pickle gguf
+[ $# -gt 0 ] || set -- json csv safetensors npy zip pickle gguf image
 dir=build-fuzz
 mkdir -p $dir || exit 1
 seeds() {
@@ -14,10 +14,16 @@ seeds() {
     safetensors) echo tests/data/safetensors ;;
     npy) echo tests/data/npy ;;
     gguf) echo tests/data/gguf ;;
+    image) echo tests/data/images ;;
     zip) echo tests/data/npz tests/data/pth ;;
     esac
 }
-zlib=$(printf '#include <zlib.h>\n' | clang -E -x c - >/dev/null 2>&1 && echo "-DTIDE_HAVE_ZLIB -lz")
+# linked, so that loading them for each input takes no time
+parts=$(for part in ZLIB:zlib.h:z PNG:png.h:png JPEG:jpeglib.h:jpeg; do
+    header=${part#*:}
+    printf '#include <stdio.h>\n#include <%s>\n' "${header%:*}" | clang -E -x c - >/dev/null 2>&1 &&
+        echo "-DTIDE_HAVE_${part%%:*} -l${part##*:}"
+done)
 
 fuzz() { # READER: builds and runs it; what it said last is in $dir/READER.log
     mkdir -p "$dir/$1-found" || return 1
@@ -25,7 +31,7 @@ fuzz() { # READER: builds and runs it; what it said last is in $dir/READER.log
     # shellcheck disable=SC2086 # words
     clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unused-parameter -std=gnu11 \
         -Itests/fuzz -Icore -Icore/include "tests/fuzz/$1.c" tests/fuzz/base.c core/io/*.c \
-        -Wl,--wrap=tide_map_open,--wrap=tide_map_close -o "$dir/$1" -lm -ldl $zlib >"$dir/$1.log" 2>&1 || return 1
+        -Wl,--wrap=tide_map_open,--wrap=tide_map_close -o "$dir/$1" -Wl,--no-as-needed -lm -ldl $parts >"$dir/$1.log" 2>&1 || return 1
     # shellcheck disable=SC2046 # words
     "$dir/$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -max_len=$room -print_final_stats=1 \
         -artifact_prefix="$dir/$1-" "$dir/$1-found" $(ls -d "tests/fuzz/corpus/$1" 2>/dev/null) $(seeds "$1") >"$dir/$1.log" 2>&1

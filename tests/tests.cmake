@@ -104,7 +104,8 @@ endif()
 # ---- CUDA texts: compiled by the real NVRTC where it is, run by an emulator, compared with the CPU ----
 find_program(GXX g++)
 if(GXX AND CMOCKA_FOUND)
-  set(PRELUDE core/program/math.h core/base/random.h core/device/cuda/space.h core/device/cuda/kernel.h)
+  set(PRELUDE core/program/math_bits.h core/program/math_exp.h core/program/math_circular.h core/program/math.h
+    core/base/random.h core/device/cuda/space.h core/device/cuda/kernel.h)
   list(TRANSFORM PRELUDE PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE PRELUDE_FILES)
   add_custom_command(OUTPUT ${GEN}/cuda_prelude.c
     COMMAND ${LUA5_4} ${CMAKE_SOURCE_DIR}/core/device/cuda/embed.lua ${GEN}/cuda_prelude.c tide_cuda_prelude_text ${PRELUDE_FILES}

@@ -16,12 +16,12 @@
 
 enum { MOST_SCANS = 200, PIECE = 16384 }; /* a progressive file of many scans takes time without end */
 
-#define EACH_FUNCTION(X)                                                                         \
-    X(std_error)                                                                                 \
-    X(CreateDecompress)                                                                          \
-    X(CreateCompress) X(destroy) X(mem_src) X(read_header) X(start_decompress) X(read_scanlines) \
-        X(finish_decompress) X(set_defaults) X(set_quality) X(start_compress) X(write_scanlines) \
-            X(finish_compress)
+/* clang-format off */
+#define EACH_FUNCTION(X) \
+    X(std_error) X(CreateDecompress) X(CreateCompress) X(destroy) X(mem_src) X(read_header) \
+    X(start_decompress) X(read_scanlines) X(finish_decompress) X(set_defaults) X(set_quality) \
+    X(start_compress) X(write_scanlines) X(finish_compress)
+/* clang-format on */
 
 typedef struct {
     void *handle;
@@ -54,6 +54,7 @@ typedef struct {
     } u;
     jmp_buf leave;
     char message[JMSG_LENGTH_MAX];
+    bool whole; /* done to its end */
     bool refused;
     unsigned char *row;
     size_t nrow;
@@ -183,6 +184,7 @@ static void work(job *j) {
         write_image(j);
     else
         read_image(j);
+    j->whole = true;
 }
 
 static tide_status run(job *j, const char *name) {
@@ -193,7 +195,8 @@ static tide_status run(job *j, const char *name) {
     j->lib.destroy(&j->u.any);
     tide_release(cx, j->row, j->nrow);
     dlclose(j->lib.handle);
-    if (tide_pending(cx) || !*j->message) return tide_pending(cx);
+    if (j->whole) return TIDE_OK;
+    if (!*j->message) return tide_pending(cx); /* no room */
     return tide_fail(cx, j->refused ? TIDE_EUNSUP : TIDE_EFORMAT, "%s: JPEG: %s", name, j->message);
 }
 

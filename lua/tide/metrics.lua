@@ -197,6 +197,7 @@ end
 -- the classes, each against the others.
 define("roc_auc", function(scores, targets)
   if scores.ndim == targets.ndim + 1 then
+    if scores.ndim ~= 2 then fail("roc_auc", "scores (batch, classes) wanted, not %s", shape(scores)) end
     local sum, n = 0, scores.shape[2]
     for k = 1, n do sum = sum + M.auc(M.roc_curve(scores:select(2, k), targets:eq(k - 1))) end
     return sum / n

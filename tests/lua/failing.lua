@@ -1,5 +1,5 @@
--- What test_failures.c runs while allocations fail: an MLP trained, evaluated and summed up in a few bytes of text; and
--- a gradient written in Lua, in a scope.
+-- What test_failures.c runs while allocations fail: an MLP trained, evaluated and summed up in a few bytes of text; a
+-- gradient written in Lua, in a scope; and files.
 local tide = require "tide"
 local nn, F = tide.nn, tide.nn.functional
 
@@ -33,6 +33,15 @@ return function()
   tide.scope(function() cube(w * 2):sum():backward() end)
   text[#text + 1] = tostring(w.grad)
   for name, t in pairs(model:state_dict()) do text[#text + 1] = name .. table.concat(t.shape, "x") end
+  -- files: what is read, and a file that is replaced
+  local pth = assert(tide.load "tests/data/pth/tensor.pth")
+  local gguf, about = assert(tide.load "tests/data/gguf/ok-plain.gguf")
+  local npz = assert(tide.load "tests/data/npz/stored.npz")
+  local path = os.getenv "TIDE_SCRATCH" .. "/x.npz"
+  assert(tide.save(path, { a = pth, b = gguf.f32:t() }))
+  local back = assert(tide.load(path))
+  text[#text + 1] = ("%s %s %s"):format(back.a, back.b, back.a:sum():item())
+  text[#text + 1] = ("%s %d %s"):format(about["general.name"], #about["m.strings"], npz.b)
   table.sort(text)
   return table.concat(text, "\n")
 end

@@ -99,6 +99,7 @@ describe("the prompt", function()
     local p = begin()
     assert.same("tensor([[1., 2.],\n        [3., 5.]])\nfloat32 (2,2) cpu  min 1  max 5  mean 2.75", p:say "tide.tensor{{1, 2}, {3, 5}}")
     assert.same("tensor([ true, false])\nbool (2) cpu  true 1 of 2", p:say "tide.tensor{true, false}")
+    assert.matches("float32 %(3,4%) cpu  min %-1%.2  max 3%.4  mean 0%.1$", p:say "tide.tensor{{-1.2, 3.4, -1, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}")
     assert.matches("float32 (3) cpu  min 1  max 2  mean 1.5  nan 1 of 3", p:say "tide.tensor{1, 0/0, 2}", 1, true)
     assert.matches("int64 (2,0) cpu", p:say "tide.zeros({2, 0}, {dtype = 'int64'})", 1, true)
     local big = p:say "tide.zeros(300, 400)"
@@ -106,6 +107,28 @@ describe("the prompt", function()
     assert.matches("float32 (300,400) cpu  min 0  max 0  mean 0", big, 1, true)
     assert.is_true(select(2, big:gsub("\n", "")) < 12)
     assert.same("", p:say "tide.ones(3);")
+    p:finish()
+  end)
+
+  it("draws", function()
+    local p = begin { columns = 40 }
+    local drawn = p:say "tide.plot.line{1, 2, height = 4}"
+    assert.same(40, utf8.len(drawn:match "[^\n]*└[^\n]*"))
+    assert.matches("⣀", drawn, 1, true)
+    assert.same("", p:say "curve = tide.plot.line{1, 2};")
+    assert.same("true", p:say("curve:save('" .. home .. "/curve.svg')"))
+    assert.matches("^<svg .*</svg>\n$", read(home .. "/curve.svg"))
+    p:finish()
+  end)
+
+  it("completes through the user's metatables, and runs none of the user's functions", function()
+    local p = begin()
+    p:say "ran = 0 Base = {area_of = function() return 7 end}; Base.__index = Base; Shape = setmetatable({}, Base); Shape.__index = Shape; shape = setmetatable({}, Shape)"
+    assert.same("7", p:say("shape:area" .. TAB .. "()"))
+    p:say "trap = setmetatable({}, {__index = function() ran = ran + 1 return {} end})"
+    p.t:send("trap.some.th" .. TAB .. INTR)
+    p:expect(PROMPT)
+    assert.same("0", p:say "ran")
     p:finish()
   end)
 
@@ -190,6 +213,28 @@ describe("the prompt", function()
     assert.matches("Ctrl-C stops", p:say "help()", 1, true)
     assert.matches("no help for 'nonsense'", p:say "?nonsense")
     p:finish()
+  end)
+
+  it("helps with examples that work, and errors that come", function()
+    local tide, n = require "tide", 0
+    for name, e in pairs(require "tide.help.examples") do
+      for k = 1, 2 do
+        local env = setmetatable({ tide = tide }, { __index = _G })
+        local chunk = e[k] and (load("return " .. e[k], "=example", "t", env) or assert(load(e[k], "=example", "t", env)))
+        if chunk then assert.same(k == 1, (pcall(chunk)), name) end
+        n = n + 1
+      end
+    end
+    assert.is_true(n > 100)
+    local help = require "tide.help"
+    for name in pairs(require "tide.help.shapes") do
+      local op = assert(tide._describe(name), name)
+      assert.matches("\n  %-> shape", help.about("tide." .. op.lua, _G))
+    end
+    for _, name in ipairs { "plot.line", "plot.histogram", "plot.heatmap", "image.load", "image.save" } do
+      local text = help.about("tide." .. name, _G)
+      for _, part in ipairs { "tide." .. name .. "(", "Returns", "Errors: " } do assert.matches(part, text, 1, true) end
+    end
   end)
 
   it("lists live tensors with the lines that made them", function()
@@ -329,6 +374,32 @@ describe("without a terminal", function()
     assert.same("3\n", (run(("echo 'local a = 1 print(a + 2)' | %s"):format(program))))
     assert.same("tensor([1., 1.])\n", (run(("echo 'print(tide.ones(2))' | %s -"):format(program))))
     assert.same(1, select(2, run(("echo 'error()' | %s"):format(program))))
+  end)
+  it("says what it is made of", function()
+    local text, code = run(program .. " --version")
+    assert.is_nil(code and code ~= 0 or nil)
+    for _, part in ipairs { "^Tide %d+%.%d+%.%d+  Lua 5%.4%.%d+  built with %S+ %d", "\ninstruction set: %l+", "\nthreads: %d", "\noneDNN: ", "\nzlib: ", "\nlibpng: ",
+      "\nlibjpeg%-turbo: ", "\nCUDA: ", "\nlibedit: " } do
+      assert.matches(part, text)
+    end
+    assert.same(text, (run(program .. " -v")))
+    assert.matches("^usage: tide %[options%] %[script %[args%]%]\n", (run(program .. " --help")))
+  end)
+  it("ends with the statuses that lua ends with", function()
+    write(home .. ".lua", "print(select('#', ...), ..., arg[0] ~= nil) return 3")
+    for _, arguments in ipairs { "-e 'os.exit(3)'", "-e 'os.exit(true)'", "-e 'os.exit(false)'", "-e 'error(1)'", "-e 'x = = 1'", "-e 'error{}'", "/nonexistent.lua", "-q",
+      "-l nosuch", "-e ''", home .. ".lua a b", "- < /dev/null", "-e 'local x <close> = setmetatable({}, {__close = function() print(1) end}) os.exit(4, true)'" } do
+      local out, code = run(program .. " " .. arguments .. " 2>/dev/null; echo $?")
+      local out2 = run("lua5.4 " .. arguments .. " 2>/dev/null; echo $?")
+      assert.same(out2, out, arguments)
+      assert.same(0, code or 0)
+    end
+    os.remove(home .. ".lua")
+  end)
+  it("a figure in a pipe has no escapes and 80 columns", function()
+    local text = run(program .. " -e 'print(tide.plot.line{1, 2})'")
+    assert.is_nil(text:find(ESC, 1, true))
+    assert.same(80, utf8.len(text:match "[^\n]*└[^\n]*"))
   end)
   it("-i is plain: no prompts, no escapes", function()
     assert.same("2\n6\n", (run(("printf '1+1\\n_*3\\n' | %s -i"):format(program))))

@@ -281,9 +281,20 @@ end)
 
 describe("the example", function()
   it("prunes a network of digits in four ways", function()
-    local pipe = assert(io.popen(("%s %s/examples/prune.lua --epochs 6"):format(os.getenv "TIDE", os.getenv "TIDE_ROOT")))
+    local name = os.tmpname()
+    local picture = name .. ".svg"
+    local plots = pcall(require, "tide.plot")
+    local pipe = assert(io.popen(("%s %s/examples/prune.lua --epochs 6 %s"):format(os.getenv "TIDE", os.getenv "TIDE_ROOT", plots and "--svg " .. picture or "")))
     local text = pipe:read "a"
     pipe:close()
+    if plots then
+      local file <close> = assert(io.open(picture))
+      local svg = file:read "a"
+      assert.matches("^<svg", svg)
+      assert.matches("neurons", svg, 1, true)
+    end
+    os.remove(name)
+    os.remove(picture)
     local start, each, all = text:match "RESULT prune accuracy=([%d.]+) each90=([%d.]+) all90=([%d.]+)"
     assert(start, text)
     assert.is_true(tonumber(start) > 0.95 and tonumber(each) > 0.8 and tonumber(all) > 0.8, text)

@@ -4,8 +4,8 @@ local M = {
   csv = require("tide.data.table").csv,
   DataLoader = require "tide.data.loader",
 }
-for _, part in ipairs { "tide.data.scaler", "tide.data.encode", "tide.data.split" } do
+for _, part in ipairs { "tide.data.datasets", "tide.data.sampler", "tide.data.scaler", "tide.data.encode", "tide.data.split" } do
   for name, value in pairs(require(part)) do M[name] = value end
 end
-M.rows = nil
+M.rows, M.seeded = nil, nil
 return M

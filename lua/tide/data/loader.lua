@@ -1,32 +1,98 @@
---- Batches of tensors that belong together row by row:
+--- Batches of a dataset:
 --   for xb, yb in tide.data.DataLoader({x, y}, {batch_size = 32, shuffle = true}) do ... end
--- options: batch_size (1), shuffle (false), drop_last (false), seed (drawn from the context at first use; each pass
--- shuffles anew from it). state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there.
+-- The dataset is a tensor or a sequence of tensors that belong together row by row; a sequence of samples; a table with
+-- get(self, i) and #; or {module = name, data = plain data}, where require(name)(data) gives one of these. A sample that is a
+-- sequence gives as many values a batch; any other gives one.
+-- options: batch_size (1), shuffle (false), sampler (tide.data.*Sampler, instead of shuffle), drop_last (false), collate (a
+-- function from a list of samples to a batch, or the name of a module that returns one), seed (drawn from the context; each
+-- pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make batches ahead; what they need
+-- is sent as plain data, so datasets with functions in them must be given by module name. prefetch (2): batches ahead, a
+-- worker. Batches do not depend on the number of workers. An error in a worker is raised here with the worker's traceback.
+-- state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
+-- so does the collector.
 local tide = require "tide.core"
+local samplers = require "tide.data.sampler"
+local source = require "tide.data.source"
 
 local DataLoader = { __name = "tide.data.DataLoader" }
 DataLoader.__index = DataLoader
 
 function DataLoader:__len()
-  local n = self.rows / self.batch_size
-  return math.tointeger(self.drop_last and math.floor(n) or math.ceil(n))
+  local n, size = #self.sampler, self.batch_size
+  return self.drop_last and n // size or (n + size - 1) // size
 end
+
+-- ---- workers ----
+
+local function start(self)
+  local spec = { module = self.spec.module, data = self.spec.data, collate = self.collate }
+  if type(self.collate) == "function" then spec.collate = false end -- it stays here, and gets the samples
+  self.crew = {}
+  for i = 1, self.workers do self.crew[i] = tide._worker("tide.data.serve", spec) end
+end
+
+local function ask(self, index, k)
+  local at = (k - 1) * self.batch_size
+  local rows = index:narrow(1, at + 1, math.min(self.batch_size, index:numel() - at))
+  self.asked = self.asked + 1
+  self.crew[(k - 1) % self.workers + 1]:send { self.asked, rows, self:batch_seed(k) }
+  return self.asked
+end
+
+local function receive(self, k, id)
+  local place = (k - 1) % self.workers + 1
+  while true do
+    local ok, reply = self.crew[place]:receive()
+    if not ok then
+      self:close()
+      error(("DataLoader: worker %d: %s"):format(place, reply or "ended"), 0)
+    end
+    if reply[1] == id then -- else of a pass that was left
+      if reply[3] then error(("DataLoader: worker %d: %s"):format(place, reply[3]), 0) end
+      if type(self.collate) == "function" and not self.whole_batches then return self.collate(reply[2]) end
+      return reply[2]
+    end
+  end
+end
+
+--- Ends the workers and waits for them; a later pass starts new ones.
+function DataLoader:close()
+  for _, worker in ipairs(self.crew or {}) do worker:close() end
+  self.crew = nil
+end
+DataLoader.__close = DataLoader.close
+
+-- ---- passes ----
+
+function DataLoader:batch_seed(k) return (self.seed * 1000003 + self.passes) * 1000003 + k end
 
 --- An iterator over one pass, or over the rest of the one that load_state_dict left off in.
 function DataLoader:iterate()
   if not self.resumed then self.passes, self.at = self.passes + 1, 0 end
   self.resumed = false
-  local index = self.shuffle and tide._permutation(self.rows, self.seed * 1000003 + self.passes)
-  local rows, size = self.rows, self.batch_size
+  local index, last, pass = self.sampler:order(self.seed, self.passes), #self, self.passes
+  local together = source.callable(self.collate, "collate")
+  local ids, asked = {}, self.at
+  if self.workers > 0 and not self.crew then start(self) end
   return function()
-    local at = self.at
-    if at >= rows or (self.drop_last and at + size > rows) then return nil end
-    local n = math.min(size, rows - at)
-    local batch = {}
-    local places = index and index:narrow(1, at + 1, n)
-    for i, t in ipairs(self.tensors) do batch[i] = places and t:index_select(1, places) or t:narrow(1, at + 1, n) end
-    self.at = at + n
-    return table.unpack(batch)
+    local k = self.at + 1
+    if k > last or pass ~= self.passes then return nil end
+    local batch
+    if self.workers > 0 then
+      while asked < math.min(last, k - 1 + self.workers * self.prefetch) do
+        asked = asked + 1
+        ids[asked] = ask(self, index, asked)
+      end
+      batch = receive(self, k, ids[k])
+      ids[k] = nil
+    else
+      local at = self.at * self.batch_size
+      local rows = index:narrow(1, at + 1, math.min(self.batch_size, index:numel() - at))
+      batch = source.batch(self.dataset, rows, self:batch_seed(k), together)
+    end
+    self.at = k
+    if type(batch) == "table" and #batch > 0 then return table.unpack(batch) end
+    return batch
   end
 end
 
@@ -34,6 +100,7 @@ function DataLoader:state_dict() return { seed = self.seed, passes = self.passes
 function DataLoader:load_state_dict(dict)
   self.seed, self.passes, self.at = dict.seed, dict.passes, dict.at
   self.resumed = dict.passes > 0
+  return self
 end
 
 -- In a generic for the loader itself is the iterator function: the control value is nil at the start of a pass.
@@ -42,16 +109,45 @@ function DataLoader:__call(_, control)
   return self.current()
 end
 
-return function(tensors, options)
-  options = options or {}
-  if tide.is_tensor(tensors) then tensors = { tensors } end
-  if #tensors == 0 then error("DataLoader: no tensors", 2) end
-  local rows = tensors[1].shape[1]
-  for i, t in ipairs(tensors) do
-    if t.shape[1] ~= rows then error(("DataLoader: tensor %d has %d rows, the first %d"):format(i, t.shape[1], rows), 2) end
+-- ---- making one ----
+
+local known = { batch_size = true, shuffle = true, sampler = true, drop_last = true, collate = true, seed = true, workers = true,
+  prefetch = true }
+
+local function positive(options, name, default, least)
+  local n = options[name]
+  if n == nil then return default end
+  if math.type(n) ~= "integer" or n < least then
+    error(("DataLoader: %s must be %s integer"):format(name, least > 0 and "a positive" or "a non-negative"), 3)
   end
-  local size = options.batch_size or 1
-  if math.type(size) ~= "integer" or size < 1 then error("DataLoader: batch_size must be a positive integer", 2) end
-  return setmetatable({ tensors = tensors, rows = rows, batch_size = size, shuffle = options.shuffle or false,
-    drop_last = options.drop_last or false, seed = options.seed or tide._draw_seed(), passes = 0, at = 0 }, DataLoader)
+  return n
+end
+
+return function(dataset, options)
+  options = options or {}
+  for key in pairs(options) do
+    if not known[key] then error(("DataLoader: no option '%s'"):format(tostring(key)), 2) end
+  end
+  local spec
+  if tide.is_tensor(dataset) then dataset = { dataset } end
+  if type(dataset) ~= "table" then error("DataLoader: expected tensors or a dataset, got a " .. type(dataset), 2) end
+  if type(dataset.module) == "string" and not getmetatable(dataset) then
+    spec = dataset
+    dataset = source.open(spec)
+  elseif source.is_tensors(dataset) then
+    dataset = require("tide.data.datasets").TensorDataset(table.unpack(dataset))
+  elseif not getmetatable(dataset) and not dataset.get and not dataset.batch then
+    if #dataset == 0 then error("DataLoader: an empty dataset, without tensors or samples", 2) end
+    spec = { module = "tide.data.datasets", data = { kind = "List", args = { dataset } } }
+  end
+  local workers = positive(options, "workers", 0, 0)
+  spec = spec or dataset.spec
+  if workers > 0 and not spec then
+    error("DataLoader: workers need the dataset as {module = name, data = plain data}", 2)
+  end
+  if options.sampler and options.shuffle then error("DataLoader: shuffle or sampler, not both", 2) end
+  local sampler = options.sampler or samplers[options.shuffle and "RandomSampler" or "SequentialSampler"](#dataset)
+  return setmetatable({ dataset = dataset, spec = spec, whole_batches = dataset.batch ~= nil, batch_size = positive(options, "batch_size", 1, 1),
+    sampler = sampler, drop_last = options.drop_last or false, collate = options.collate, workers = workers,
+    prefetch = positive(options, "prefetch", 2, 1), seed = options.seed or tide._draw_seed(), passes = 0, at = 0, asked = 0 }, DataLoader)
 end

@@ -95,6 +95,7 @@ local function arguments(name, names, needed, defaults)
   local function read(...)
     local given, a = table.pack(...), {}
     local n = given.n
+    while n > 0 and given[n] == nil do n = n - 1 end
     if is_options(given[n], n > needed) then
       for k, v in pairs(given[n]) do
         if not allowed[k] then tide._fail(("[%s] there is no option '%s'"):format(name, tostring(k))) end

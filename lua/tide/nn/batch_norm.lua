@@ -34,7 +34,7 @@ end
 -- The share of this batch in the running statistics; counts it.
 local function share(self)
   if not (self.training and self.num_batches_tracked) then return self.momentum or 0.0 end
-  tide.no_grad(function() self.num_batches_tracked:add_(1) end)
+  self.num_batches_tracked:add_(1)
   return self.momentum or 1.0 / self.num_batches_tracked:item()
 end
 

@@ -1,7 +1,9 @@
 --- Convolutions over lines, images and volumes, and their transposes.
---   nn.Conv2d(in_channels, out_channels, kernel_size, {stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, dtype})
+--   nn.Conv2d(in_channels, out_channels, kernel_size, {stride = 1, padding = 0, dilation = 1, groups = 1, bias = true,
+--     padding_mode = "zeros", dtype})
 --   nn.ConvTranspose2d(..., {stride = 1, padding = 0, output_padding = 0, groups = 1, bias = true, dilation = 1, dtype})
--- Sizes are a number or one for each direction; padding may be "same" or "valid" (not transposed). Input (batch, in_channels,
+-- Sizes are a number or one for each direction; padding may be "same" or "valid" (not transposed), padding_mode
+-- "reflect", "replicate" or "circular". Input (batch, in_channels,
 -- size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 -- out_channels / groups, kernel ...).
 local tide = require "tide.core"
@@ -19,9 +21,27 @@ end
 local function class(name, n, transposed)
   local Conv = Module:extend(name)
   local fn = (transposed and "conv_transpose%dd" or "conv%dd"):format(n)
-  local keys = transposed and "stride padding output_padding groups bias dilation dtype" or "stride padding:sizes|string dilation groups bias dtype"
+  local keys = transposed and "stride padding output_padding groups bias dilation dtype" or "stride padding:sizes|string dilation groups bias padding_mode:string dtype"
   local read = arguments(name, "in_channels out_channels kernel_size " .. keys, 3,
     { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, output_padding = transposed and 0 or nil })
+
+  -- the padding that another mode than zeros does beforehand
+  local function around(self, padding, mode)
+    local pad, dilation = {}, each(self._options.dilation, n)
+    for i = n, 1, -1 do -- the last dim first
+      local before, after
+      if padding == "same" then
+        before = dilation[i] * (self.kernel_size[i] - 1) // 2
+        after = dilation[i] * (self.kernel_size[i] - 1) - before
+      else
+        before = padding ~= "valid" and each(padding, n)[i] or 0
+        after = before
+      end
+      pad[#pad + 1], pad[#pad + 2] = before, after
+    end
+    self._options.padding = 0
+    return function(x) return tide.nn.functional.pad(x, pad, { mode = mode }) end
+  end
 
   function Conv:init(...)
     local a = read(...)
@@ -35,6 +55,7 @@ local function class(name, n, transposed)
       local value = a[key]
       if value ~= nil then self._options[key] = n == 1 and type(value) == "table" and value[1] or value end
     end
+    if a.padding_mode and a.padding_mode ~= "zeros" then self._around = around(self, a.padding, a.padding_mode) end
     local shape = transposed and { into, out // a.groups } or { out, into // a.groups }
     self.weight = tide.empty({ shape[1], shape[2], table.unpack(k) }, { dtype = a.dtype }):requires_grad_(true)
     if a.bias then self.bias = tide.empty({ out }, { dtype = a.dtype }):requires_grad_(true) end
@@ -58,6 +79,7 @@ local function class(name, n, transposed)
       tide._fail(("[%s] output_size: %s"):format(name, transposed and "a table of sizes wanted" or "there is none"))
     end
     local options = self._options
+    if self._around then x = self._around(x) end
     if output_size then
       options = { output_padding = more(self, x, output_size) }
       for key, value in pairs(self._options) do options[key] = options[key] or value end

@@ -37,4 +37,28 @@ end
 
 function Embedding:extra() return ("%d, %d"):format(self.num_embeddings, self.embedding_dim) end
 
-return Embedding
+--- The mean, sum or maximum of rows, bag by bag: nn.functional.embedding_bag of its weight. bag(input, offsets, {per_sample_weights}).
+-- options: mode ("mean", "sum", "max"), padding_idx, max_norm, norm_type, scale_grad_by_freq, include_last_offset, dtype.
+local EmbeddingBag = Module:extend("EmbeddingBag")
+local read_bag = arguments("EmbeddingBag",
+  "num_embeddings embedding_dim max_norm norm_type scale_grad_by_freq mode:string include_last_offset:boolean padding_idx dtype", 2)
+local read_call = arguments("EmbeddingBag", "input offsets:tensor per_sample_weights:tensor", 1)
+
+function EmbeddingBag:init(...)
+  local a = read_bag(...)
+  self.num_embeddings, self.embedding_dim, self.padding_idx = a.num_embeddings, a.embedding_dim, a.padding_idx
+  self._options = { max_norm = a.max_norm, norm_type = a.norm_type, scale_grad_by_freq = a.scale_grad_by_freq, mode = a.mode,
+    include_last_offset = a.include_last_offset, padding_idx = a.padding_idx }
+  self.weight = tide.empty({ a.num_embeddings, a.embedding_dim }, { dtype = a.dtype }):requires_grad_(true)
+  init.normal_(self.weight)
+  if self.padding_idx then tide.no_grad(function() self.weight[self.padding_idx + 1]:zero_() end) end
+end
+function EmbeddingBag:forward(...)
+  local a, options = read_call(...), {}
+  for key, value in pairs(self._options) do options[key] = value end
+  options.per_sample_weights = a.per_sample_weights
+  return tide.nn.functional.embedding_bag(a.input, self.weight, a.offsets, options)
+end
+EmbeddingBag.extra = Embedding.extra
+
+return { Embedding = Embedding, EmbeddingBag = EmbeddingBag }

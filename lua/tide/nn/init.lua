@@ -12,11 +12,11 @@ function nn.Parameter(tensor, requires_grad)
 end
 
 for name, file in pairs {
-  Linear = "linear", Embedding = "embedding", MultiheadAttention = "attention", Sequential = "sequential", ModuleList = "module_list",
+  Linear = "linear", MultiheadAttention = "attention", Sequential = "sequential", ModuleList = "module_list",
 } do
   nn[name] = require("tide.nn." .. file)
 end
-for _, file in ipairs { "conv", "pool", "batch_norm", "layer_norm", "dropout", "flatten", "rnn", "transformer", "activation", "loss" } do
+for _, file in ipairs { "embedding", "conv", "pool", "batch_norm", "layer_norm", "dropout", "flatten", "pad", "rnn", "transformer", "activation", "loss" } do
   for name, class in pairs(require("tide.nn." .. file)) do nn[name] = class end
 end
 

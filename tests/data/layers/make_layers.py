@@ -101,6 +101,17 @@ case("PoissonNLLLoss", [], [x(), u], full=True); case("GaussianNLLLoss", [], [x(
 case("HingeEmbeddingLoss", [], [x(), R(4, 3).sign()], fixed=[1], margin=0.5); case("CosineEmbeddingLoss", [], [x(), x(), sign], fixed=[2], margin=0.1)
 case("MarginRankingLoss", [], [R(4), R(4), sign], fixed=[2], margin=0.2); case("TripletMarginLoss", [], [x(), x(), x()], swap=True)
 case("CosineSimilarity", [], [x(), x()]); case("PairwiseDistance", [], [x(), x()], p=1.0)
+case("MultiMarginLoss", [], [x(), c], p=2, margin=0.5); case("MultiLabelMarginLoss", [], [x(), torch.tensor([[0, 2, -1], [1, -1, 0], [-1, 0, 1], [2, 1, 0]])])
+case("MultiLabelSoftMarginLoss", [], [x(), u])
+case("EmbeddingBag", [10, 3], [ids]); case("EmbeddingBag", [10, 3], [ids.reshape(-1), torch.tensor([0, 2, 2])], mode="max", padding_idx=4)
+case("EmbeddingBag", [10, 3], [ids], {"per_sample_weights": torch.rand(2, 3)}, mode="sum")
+for n, size in ((1, [7]), (2, [6, 7]), (3, [4, 5, 4])):
+    y = R(2, 4, *size)
+    case(f"ConstantPad{n}d", [list(range(2 * n)), 1.5], [y]); case(f"ZeroPad{n}d", [1], [y])
+    for mode in ("Reflection", "Replication", "Circular"): case(f"{mode}Pad{n}d", [2], [y])
+    for mode in ("reflect", "replicate", "circular"): case(f"Conv{n}d", [4, 3, 3], [y], padding=1, stride=2, padding_mode=mode)
+    case(f"Conv{n}d", [4, 3, 2], [y], padding="same", padding_mode="circular")
+case("PixelShuffle", [2], [R(2, 8, 2, 3)]); case("PixelUnshuffle", [2], [R(2, 2, 4, 6)])
 case("Flatten", [], [R(2, 3, 4)]); case("Identity", [], [R(2, 3)])
 
 save_file(tensors, os.path.join(HERE, "layers.safetensors"))

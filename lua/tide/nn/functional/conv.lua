@@ -1,20 +1,25 @@
 --- Convolutions: names of paddings, and volumes, which are made of images: the places of the kernel's depth become channels.
 local tide = require "tide.core"
-local define = require "tide.nn.functional.define"
+local arguments, define = require "tide.nn.arguments", require "tide.nn.functional.define"
 local F, fail = tide.nn.functional, tide._fail
 
--- padding = "same" or "valid", besides numbers
+-- padding = "same" or "valid", besides numbers. Calls as the operation itself takes them go straight there.
 for n = 1, 2 do
   local name = ("conv%dd"):format(n)
-  local conv = F[name]
+  local conv, read = F[name], arguments(name, "input weight bias:tensor stride padding:sizes|string dilation groups", 2)
   --- Cross-correlation of (batch, channels, rows, columns), or of (batch, channels, length), also without batch, with weight (out,
   -- channels / groups, rows, columns). padding: numbers, "same" (the size stays; the odd one of padding comes last) or "valid".
-  define(name, "input weight bias:tensor stride padding:sizes|string dilation groups", {}, function(a)
+  local function fn(a)
     local o = { stride = a.stride, padding = a.padding, dilation = a.dilation, groups = a.groups }
     if type(a.padding) == "string" then o.pad, o.padding = a.padding, nil end
-    if next(o) == nil then return conv(a.input, a.weight, a.bias) end
-    return conv(a.input, a.weight, a.bias, o)
-  end, 2)
+    return conv(a.input, a.weight, a.bias, next(o) and o)
+  end
+  F[name] = function(x, w, b, o, ...)
+    if (b == nil or tide.is_tensor(b)) and (o == nil or (type(o) == "table" and type(o.padding) ~= "string")) and select("#", ...) == 0 then
+      return conv(x, w, b, o)
+    end
+    return fn(read(x, w, b, o, ...))
+  end
 end
 
 local function triple(x, name)

@@ -1,6 +1,6 @@
 --- Pools over lines and volumes, made of those over images; adaptive pools.
 local tide = require "tide.core"
-local define = require "tide.nn.functional.define"
+local arguments, define = require "tide.nn.arguments", require "tide.nn.functional.define"
 local F, fail = tide.nn.functional, tide._fail
 
 local function want_dims(name, x, low)
@@ -32,14 +32,17 @@ local max_lists, avg_lists = { stride = 1, padding = 0, dilation = 1 }, { stride
 
 local values_only, with_indices = F.max_pool2d, F.max_pool2d_with_indices
 F.max_pool2d_with_indices = nil
+local read = arguments("max_pool2d", "input kernel_size stride padding dilation ceil_mode return_indices", 2)
 --- The largest element of each window of (batch, channels, rows, columns), or without batch; NaN wins, and the first of equals gets
 -- the gradient. stride: kernel_size by default. return_indices: also where it was, its position in the plane counted from 0.
-define("max_pool2d", "input kernel_size stride padding dilation ceil_mode return_indices", {}, function(a)
+local function fn(a)
   local o = { stride = a.stride, padding = a.padding, dilation = a.dilation, ceil_mode = a.ceil_mode }
-  local apply = a.return_indices and with_indices or values_only
-  if next(o) == nil then return apply(a.input, a.kernel_size) end
-  return apply(a.input, a.kernel_size, o)
-end, 2)
+  return (a.return_indices and with_indices or values_only)(a.input, a.kernel_size, next(o) and o)
+end
+function F.max_pool2d(x, kernel_size, o, ...)
+  if (o == nil or (type(o) == "table" and o.return_indices == nil)) and select("#", ...) == 0 then return values_only(x, kernel_size, o) end
+  return fn(read(x, kernel_size, o, ...))
+end
 
 -- ---- lines: images of one row ----
 

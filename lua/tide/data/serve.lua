@@ -1,0 +1,15 @@
+--- What runs in a loader's worker: batches of rows as they are asked for, until the loader closes.
+require "tide"
+local source = require "tide.data.source"
+
+return function(port, spec)
+  local dataset = source.open(spec)
+  local together = source.callable(spec.collate, "collate")
+  while true do
+    local wanted, request = port:receive()
+    if not wanted then return end
+    local id, rows, seed = table.unpack(request)
+    local ok, message = xpcall(function() port:send { id, source.batch(dataset, rows, seed, together) } end, debug.traceback)
+    if not ok then port:send { id, nil, message } end
+  end
+end

@@ -1,0 +1,47 @@
+--- What a loader and its workers do alike: open a dataset by a module's name and plain data, and make a batch of it.
+local tide = require "tide.core"
+local collate = require "tide.data.collate"
+local seeded = require("tide.data.sampler").seeded
+local M = {}
+
+--- The function, or the one that the module of this name returns.
+function M.callable(f, what)
+  if type(f) ~= "string" then return f end
+  local loaded = require(f)
+  if type(loaded) ~= "function" then error(("%s: the module '%s' returned a %s, not a function"):format(what, f, type(loaded)), 0) end
+  return loaded
+end
+
+--- spec: {module = name, data = plain data}; the module returns a function (or a table that can be called) of the data that
+-- gives the dataset.
+function M.open(spec)
+  local dataset = require(spec.module)(spec.data)
+  if type(dataset) ~= "table" then error(("the module '%s' made a %s, not a dataset"):format(spec.module, type(dataset)), 0) end
+  return dataset
+end
+
+--- The batch of these rows (int64, counted from 0): dataset:batch(rows) if there is one, else dataset:get(i) (i from 1) of
+-- each, put together by `together`. Random numbers are seeded by `seed`, so that who makes a batch does not matter.
+function M.batch(dataset, rows, seed, together)
+  return seeded(seed, function()
+    if dataset.batch then return dataset:batch(rows) end
+    local samples = {}
+    for i, row in ipairs(rows:tolist()) do
+      samples[i] = dataset.get and dataset:get(row + 1)
+      if not dataset.get then samples[i] = dataset[row + 1] end
+      if samples[i] == nil then error(("the dataset has no sample %d"):format(row + 1), 0) end
+    end
+    if together == false then return samples end
+    return (together or collate)(samples)
+  end)
+end
+
+function M.is_tensors(x)
+  if type(x) ~= "table" or #x == 0 or getmetatable(x) then return false end
+  for _, t in ipairs(x) do
+    if not tide.is_tensor(t) then return false end
+  end
+  return true
+end
+
+return M
