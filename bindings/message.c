@@ -94,8 +94,10 @@ static void put(lua_State *L, tide_lua *s, tide_message *m, int i, int depth, co
     }
     default: {
         tide_tensor *t = tide_lua_test(L, s, i);
-        if (!t) tide_lua_error(L, s, who, "a %s cannot be sent to another thread", luaL_typename(L, i));
-        fits = put_tensor(L, s, m, t);
+        if (t)
+            fits = put_tensor(L, s, m, t);
+        else
+            tide_lua_error(L, s, who, "a %s cannot be sent to another thread", luaL_typename(L, i));
     }
     }
     if (!fits) tide_lua_error(L, s, who, "out of memory");
