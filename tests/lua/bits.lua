@@ -31,9 +31,11 @@ if not small then
   for i, row in ipairs(samples.large) do report(("%s/large%d"):format(row[1], i), row[1], row[2]) end
 end
 for _, variant in ipairs(optimizers.variants) do
-  local problem = optimizers.problem(variant[1], variant[2], not small)
-  local work = compiled and tide.compile(problem.work) or nil
-  for i = 1, 7 do problem.step(i, work) end
-  print(("%s %s"):format(optimizers.label(variant), problem.hash()))
+  for _, large in ipairs(small and { false } or { false, true }) do
+    local problem = optimizers.problem(variant[1], variant[2], large)
+    local work = compiled and tide.compile(problem.work) or nil
+    for i = 1, 7 do problem.step(i, work) end
+    print(("%s%s %s"):format(optimizers.label(variant), large and "/large" or "", problem.hash()))
+  end
 end
 io.stderr:write("threads ", tide.counters().threads, "\n")
