@@ -48,14 +48,13 @@ static void *allocate(void *ud, void *p, size_t from, size_t to) {
     if (!p) from = 0;
     size_t limit = e->config.lua_limit;
     if (to > from && limit && !e->lifted) {
-        if (e->used + (to - from) > limit) return NULL;
-        if (to >= LARGE) {
-            if (e->config.sandbox && to > limit / 4) return NULL;
-            if (over(e)) {
-                arm(e->running, 1);
-                return NULL;
-            }
+        bool full = e->used + (to - from) > limit || (e->config.sandbox && to > limit / 4);
+        if ((full || to >= LARGE) &&
+            over(e)) { /* each refusal costs a collection: the next instruction stops */
+            arm(e->running, 1);
+            full = true;
         }
+        if (full) return NULL;
     }
     void *q = from_host(e, p, from, to);
     if (to && !q) return to <= from ? p : NULL; /* Lua relies on shrinking */
@@ -100,10 +99,15 @@ static void hook(lua_State *L, lua_Debug *ar) {
     e->steps += lua_gethookcount(L) == 1 ? 1 : EACH;
     if (over(e)) stop(L, e);
     if (lua_gethookcount(L) == 1) arm(L, EACH); /* a coroutine left from a call that was stopped */
-    if (L != e->slice || !e->slice_end || !lua_isyieldable(L)) return;
-    int64_t t = tide_engine_now(), gap = t - e->chance; /* the longest lately, soon forgotten */
+    if (L != e->slice || !e->slice_end) return;
+    int64_t t = tide_engine_now(), gap = t - e->chance;
+    if (!lua_isyieldable(
+            L)) { /* lots may always end within a step: from time to time the next place is sought */
+        if (gap > e->slice_length / 8) arm(L, 1);
+        return;
+    }
     e->chance = t;
-    e->gap = gap > e->gap ? gap : e->gap - (e->gap - gap) / 8;
+    e->gap = gap > e->gap ? gap : e->gap - (e->gap - gap) / 8; /* the longest lately, soon forgotten */
     if (t + e->gap > e->slice_end) lua_yield(L, 0);
 }
 

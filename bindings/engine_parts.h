@@ -31,7 +31,8 @@ struct tide_engine {
 
     lua_State *slice; /* NULL: nothing was started, or it has ended */
     int nargs;        /* to begin with; -1: it has begun */
-    int64_t slice_end, chance, gap;
+    int64_t slice_end, slice_length, chance,
+        gap; /* ns; chance: when it last could give way; gap: between two */
 
     char error[4096];
 };

@@ -158,7 +158,8 @@ tide_status tide_engine_slice(tide_engine *e, double ms, int *running) {
     e->s->failed = TIDE_OK;
     e->nargs = -1;
     e->chance = tide_engine_now();
-    e->slice_end = e->chance + (int64_t)(ms * 1e6);
+    e->slice_length = (int64_t)(ms * 1e6);
+    e->slice_end = e->chance + e->slice_length;
     tide_engine_begin(e, co);
     int status = lua_resume(co, e->L, nargs, &n);
     if (status == LUA_YIELD) {

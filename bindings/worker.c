@@ -127,20 +127,12 @@ static void hook(lua_State *L, lua_Debug *ar) {
     if (host->cancelled(host->ud)) luaL_error(L, "the worker was closed");
 }
 
-static int make_port(lua_State *L) { /* an upvalue-carrying function, as every function of the binding */
-    tide_lua *s = STATE(L);
+static void push_port(lua_State *L, tide_lua *s, worker *w) {
     worker **p = lua_newuserdatauv(L, sizeof *p, 0);
-    *p = lua_touserdata(L, 1);
+    *p = w;
     tide_lua_class(
         L, s, "tide.Port",
         (luaL_Reg[]){{"send", port_send}, {"receive", port_receive}, {"stopped", port_stopped}, {NULL, NULL}});
-    return 1;
-}
-
-static int take_start(lua_State *L) { /* package.path, package.cpath, module, data */
-    worker *w = lua_touserdata(L, 1);
-    for (int i = 0; i < 4; i++) tide_message_take(L, STATE(L), w->start);
-    return 4;
 }
 
 static int body(lua_State *L) {
@@ -156,9 +148,8 @@ static int body(lua_State *L) {
     lua_getglobal(L, "require");
     lua_pushliteral(L, "tide.core");
     lua_call(L, 1, 1); /* 2: the core */
-    lua_getfield(L, 2, "_worker_start");
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 4); /* 3 path, 4 cpath, 5 module, 6 data */
+    tide_lua *s = tide_lua_of(L);
+    for (int i = 0; i < 4; i++) tide_message_take(L, s, w->start); /* 3 path, 4 cpath, 5 module, 6 data */
     lua_getglobal(L, "package");
     lua_pushvalue(L, 3);
     lua_setfield(L, -2, "path");
@@ -170,9 +161,7 @@ static int body(lua_State *L) {
     if (!lua_isfunction(L, -1))
         return luaL_error(L, "worker: the module '%s' returned a %s, not a function", lua_tostring(L, 5),
                           luaL_typename(L, -1));
-    lua_getfield(L, 2, "_worker_port");
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 1);
+    push_port(L, s, w);
     lua_pushvalue(L, 6);
     lua_call(L, 2, 0);
     return 0;
@@ -323,8 +312,5 @@ static int new_worker(lua_State *L) {
 }
 
 void tide_lua_open_worker(lua_State *L, tide_lua *s) {
-    tide_lua_register(
-        L, s,
-        (luaL_Reg[]){
-            {"_worker", new_worker}, {"_worker_start", take_start}, {"_worker_port", make_port}, {NULL, NULL}});
+    tide_lua_register(L, s, (luaL_Reg[]){{"_worker", new_worker}, {NULL, NULL}});
 }

@@ -83,11 +83,7 @@ tide_status tide_pool_open(tide_context *cx);
 void tide_pool_close(tide_context *cx);
 tide_status tide_blackbox_open(tide_context *cx); /* config.blackbox NULL: memory only */
 void tide_blackbox_close(tide_context *cx);       /* removes the file: a clean end leaves none */
-/* Prints the ring in `path`, oldest first, through `line`; returns the number of entries or -1 (not a ring
- * file). A line is "  1234  matmul (32,64) float32 (64,128) float32  train.lua:12  +0.480s", the time since the
- * start. */
-int tide_blackbox_read(const char *path, void (*line)(void *arg, const char *text), void *arg);
-/* The same of the context's own ring, which may be in memory only. */
+/* As tide_blackbox_read, of the context's own ring, which may be in memory only. */
 int tide_blackbox_dump(const tide_context *cx, void (*line)(void *arg, const char *text), void *arg);
 
 #endif

@@ -116,6 +116,10 @@ TIDE_API uint32_t tide_intern_site(tide_context *cx, const char *file, int line)
 TIDE_API void tide_site(tide_context *cx, uint32_t site); /* where the caller's program stands now */
 TIDE_API void tide_manual_seed(tide_context *cx, uint64_t seed);
 TIDE_API const char *tide_parts(tide_context *cx); /* one line an optional part: found or not */
+/* The last operations of a process that ended badly: gives the lines of the ring file `path`, oldest first, to
+ * `line`, and returns how many, or -1 if it is no ring file. A line is
+ * "  1234  matmul (32,64) float32 (64,128) float32  train.lua:12  +0.480s", the time since the start. */
+TIDE_API int tide_blackbox_read(const char *path, void (*line)(void *arg, const char *text), void *arg);
 
 /* ---- tensors
  * ---------------------------------------------------------------------------------------------------- */

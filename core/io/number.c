@@ -45,11 +45,45 @@ static double power_of_two(int n) { /* -1022 <= n <= 1023 */
     return d;
 }
 
-static uint64_t power_of_five(int n) {
-    uint64_t p = 1, base = 5;
-    for (; n; n >>= 1, base *= base)
-        if (n & 1) p *= base;
-    return p;
+static const uint64_t fives[EXACT + 1] = {1u,
+                                          5u,
+                                          25u,
+                                          125u,
+                                          625u,
+                                          3125u,
+                                          15625u,
+                                          78125u,
+                                          390625u,
+                                          1953125u,
+                                          9765625u,
+                                          48828125u,
+                                          244140625u,
+                                          1220703125u,
+                                          6103515625ull,
+                                          30517578125ull,
+                                          152587890625ull,
+                                          762939453125ull,
+                                          3814697265625ull,
+                                          19073486328125ull,
+                                          95367431640625ull,
+                                          476837158203125ull,
+                                          2384185791015625ull,
+                                          11920928955078125ull,
+                                          59604644775390625ull,
+                                          298023223876953125ull,
+                                          1490116119384765625ull,
+                                          7450580596923828125ull}; /* 5^n */
+
+/* n / d, which fits 64 bits. */
+static inline uint64_t divide(u128 n, uint64_t d, uint64_t *rest) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    uint64_t q; /* one instruction; the compiler would call a function for any quotient */
+    __asm__("divq %4" : "=a"(q), "=d"(*rest) : "a"((uint64_t)n), "d"((uint64_t)(n >> 64)), "r"(d) : "cc");
+    return q;
+#else
+    *rest = (uint64_t)(n % d);
+    return (uint64_t)(n / d);
+#endif
 }
 
 /* w * 10^e for w > 0 and |e| <= EXACT. The value is brought to 63 or 64 bits with a sticky last one, so the
@@ -60,15 +94,15 @@ static double from_decimal(uint64_t w, int e) {
     if (w <= (uint64_t)1 << 53 && e >= -22 && e <= 22)
         return e < 0 ? (double)w / tens[-e] : (double)w * tens[e];
     if (e < 0) {
-        uint64_t d = power_of_five(-e);
+        uint64_t d = fives[-e], rest;
         int up_w = __builtin_clzll(w), up_d = __builtin_clzll(d);
         d <<= up_d;
         u128 n = (u128)(w << up_w) << 63;
-        uint64_t q = (uint64_t)(n / d);
-        q |= n != (u128)q * d;
+        uint64_t q = divide(n, d, &rest);
+        q |= rest != 0;
         return (double)q * power_of_two(up_d - up_w - 63 + e);
     }
-    u128 n = (u128)w * power_of_five(e);
+    u128 n = (u128)w * fives[e];
     uint64_t high = (uint64_t)(n >> 64);
     if (!high) return (double)(uint64_t)n * power_of_two(e);
     int up = __builtin_clzll(high);

@@ -153,6 +153,20 @@ tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m) {
     return t;
 }
 
+tide_tensor *tide_tensor_adopt(tide_context *cx, const tide_meta *m, void *data, size_t nbytes) {
+    tide_tensor *t = tide_tensor_struct(cx, m);
+    tide_storage *s = t ? storage(cx, nbytes) : NULL;
+    if (!s) {
+        tide_free(t);
+        return NULL;
+    }
+    s->data = data;
+    s->owned = true;
+    t->storage = s;
+    tide_storage_pin(s);
+    return t;
+}
+
 tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t *stride, int64_t offset) {
     tide_tensor *t = tide_tensor_struct(of->cx, m);
     if (!t) return NULL;

@@ -100,6 +100,8 @@ tide_status tide_tensors_open(tide_context *cx); /* idempotent */
 
 /* Strides in elements. All give one pinned reference to the caller, or NULL with the error pending. */
 tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m); /* contiguous, uninitialised */
+/* In a block of nbytes from tide_alloc, as large as needed or larger; NULL leaves it to the caller. */
+tide_tensor *tide_tensor_adopt(tide_context *cx, const tide_meta *m, void *data, size_t nbytes);
 tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t *stride, int64_t offset);
 tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m); /* without storage yet */
 

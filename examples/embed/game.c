@@ -1,6 +1,7 @@
 /* A game that shows sixty pictures a second, and a goalkeeper that learns meanwhile: a Lua script trains a
- * network within three milliseconds of each frame. The longest frame is printed. cc game.c $(pkg-config
- * --cflags --libs tide-lua) -lm -o game && ./game keeper.lua [frames [fast]] */
+ * network within three milliseconds of each frame. The longest frame is printed.
+ *
+ *   cc game.c $(pkg-config --cflags --libs tide-lua) -lm -o game && ./game keeper.lua [frames [fast]] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,8 +111,8 @@ int main(int argc, char **argv) {
         }
         double took = now() - begin;
         sum += took;
-        if (took > longest && f >= frames / 10)
-            longest = took; /* the first frames build programs: a loading screen */
+        if (took > longest) longest = took;
+        over += took > frame;
         if (!fast && took < frame) nanosleep(&(struct timespec){0, (long)((frame - took) * 1e9)}, NULL);
     }
     tide_tensor *n;

@@ -1,5 +1,6 @@
 /* A program that has a Lua state of its own, with its own functions, and adds Tide to it.
- *   cc host-state.c $(pkg-config --cflags --libs tide-lua) -o host-state && ./host-state */
+ *
+ *   cc host-state.c $(pkg-config --cflags --libs tide-lua) -lm -o host-state && ./host-state */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <math.h>

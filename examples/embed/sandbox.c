@@ -1,4 +1,5 @@
 /* Scripts that nobody trusts: whatever they do, the host goes on.
+ *
  *   cc sandbox.c $(pkg-config --cflags --libs tide-lua) -o sandbox && ./sandbox [script.lua ...] */
 #include <stdio.h>
 #include <string.h>

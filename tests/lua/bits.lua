@@ -30,8 +30,8 @@ end
 if not small then
   for i, row in ipairs(samples.large) do report(("%s/large%d"):format(row[1], i), row[1], row[2]) end
 end
-for _, variant in ipairs(optimizers.variants) do
-  for _, large in ipairs(small and { false } or { false, true }) do
+for _, large in ipairs(small and { false } or { false, true }) do
+  for _, variant in ipairs(optimizers.variants) do
     local problem = optimizers.problem(variant[1], variant[2], large)
     local work = compiled and tide.compile(problem.work) or nil
     for i = 1, 7 do problem.step(i, work) end

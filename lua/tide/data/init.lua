@@ -1,6 +1,7 @@
 --- Data: CSV files to tables of columns, cleaning, splitting, scaling, batches.
 local M = {
   Table = require "tide.data.table",
+  table = require("tide.data.table").of,
   csv = require("tide.data.table").csv,
   DataLoader = require "tide.data.loader",
 }

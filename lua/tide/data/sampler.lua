@@ -6,7 +6,7 @@ local M = {}
 -- f() with tide's generator seeded for it alone.
 local restore = { __close = function(was) tide._random_state(was[1], was[2]) end }
 local function seeded(seed, f)
-  local was <close> = setmetatable({ tide._random_state() }, restore)
+  local _ <close> = setmetatable({ tide._random_state() }, restore)
   tide._random_state(seed, 0)
   local result = f()
   return result

@@ -1,54 +1,100 @@
---- A table of named columns, as a CSV file has them. A column is a tensor (int64, float64, bool) or a sequence of
--- strings; missing cells are marked beside it. Tables are not changed: every method gives a new one.
+--- A table of named columns, as a CSV file has them (tide.data.column). Tables are not changed: every method gives a new one.
+-- Rows count from 1.
 local tide = require "tide.core"
 local split = require "tide.data.split"
+local columns = require "tide.data.column"
+local group = require "tide.data.group"
 
 local Table = { __name = "tide.data.Table" }
 Table.__index = Table
 
-local Column = { __name = "tide.data.Column" }
-Column.__index = Column
-
---- The column's values as a tensor. options: dtype (float32). Strings and missing cells raise.
-function Column:tensor(options)
-  local dtype = options and options.dtype or "float32"
-  if self.type == "string" then error(("column '%s' holds strings"):format(self.name), 2) end
-  if self.missing then error(("column '%s' has missing cells: dropna() first"):format(self.name), 2) end
-  return self.values:to(dtype)
-end
-
-function Column:__len() return self.rows end
-
---- The values as a Lua sequence; missing cells are false.
-function Column:tolist()
-  local list = self.type == "string" and { table.unpack(self.values) } or self.values:tolist()
-  if self.missing then
-    for i, m in ipairs(self.missing:tolist()) do
-      if m then list[i] = false end
-    end
-  end
-  return list
-end
-
-local function new(columns, rows)
-  local self = setmetatable({ columns = columns, rows = rows, by_name = {} }, Table)
-  for _, c in ipairs(columns) do self.by_name[c.name] = c end
+local function new(list, rows)
+  local self = setmetatable({ columns = list, rows = rows, by_name = {} }, Table)
+  for _, c in ipairs(list) do self.by_name[c.name] = c end
   return self
 end
 
---- Reads a CSV file with pandas' rules for quoting, missing values and types.
--- options: sep (","), header (true), na_values, keep_default_na (true), skip_initial_space (false).
--- Returns a table, or nil, message, code.
-function Table.csv(path, options)
-  local raw, message, code = tide._csv(path, options or {})
-  if not raw then return nil, message, code end
-  local columns = {}
+--- tide.data.table{{name, values}, ...}: values is a sequence (false: missing) or a 1-d tensor.
+function Table.of(list)
+  local made, names = {}, {}
+  for i, pair in ipairs(list) do
+    made[i] = columns.of(pair[1], pair[2])
+    if type(pair[1]) ~= "string" or names[pair[1]] then error(("table: column %d needs a name of its own"):format(i), 2) end
+    names[pair[1]] = true
+    if made[i].rows ~= made[1].rows then error(("table: column '%s' has %d rows, the first %d"):format(pair[1], made[i].rows, made[1].rows), 2) end
+  end
+  return new(made, made[1] and made[1].rows or 0)
+end
+
+-- ---- CSV ----
+
+local known = { sep = true, header = true, na_values = true, keep_default_na = true, skip_initial_space = true, columns = true,
+  dtypes = true, limit = true, chunk_rows = true }
+
+local function count(options, name)
+  local n = options[name]
+  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then error(("csv: %s must be a positive integer"):format(name), 4) end
+end
+
+-- The options as the core takes them.
+local function prepared(options)
+  local raw = { typed = {}, types = {} }
+  for key, value in pairs(options) do
+    if not known[key] then error(("csv: no option '%s'"):format(tostring(key)), 3) end
+    raw[key] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
+  end
+  count(options, "limit")
+  count(options, "chunk_rows")
+  local kinds = { float32 = "float64", int32 = "int64" }
+  for name, dtype in pairs(options.dtypes or {}) do
+    local kind = kinds[dtype] or dtype
+    if kind ~= "float64" and kind ~= "int64" and kind ~= "bool" and kind ~= "string" then
+      error(("csv: column '%s' cannot be '%s': int64, float64, bool or string"):format(name, dtype), 3)
+    end
+    raw.typed[#raw.typed + 1], raw.types[#raw.types + 1] = name, kind
+  end
+  return raw
+end
+
+local function from_raw(raw)
   for i, c in ipairs(raw) do
     c.rows = raw.rows
-    columns[i] = setmetatable(c, Column)
+    raw[i] = setmetatable(c, columns.Column)
   end
-  return new(columns, raw.rows)
+  return new(raw, raw.rows)
 end
+
+--- Reads a CSV file with pandas' rules for quoting, missing values and types.
+-- options: sep (","), header (true), na_values, keep_default_na (true), skip_initial_space (false); columns: only these, in the
+-- file's order; dtypes {name = "int64" | "float64" | "bool" | "string"}: not inferred, and a cell that is something else is an
+-- error; limit: rows at most. Returns a table, or nil, message, code.
+-- With chunk_rows = n: an iterator of tables of n rows, whose types are inferred for each alone; only one of them is in memory.
+-- It raises when a later part cannot be read.
+function Table.csv(path, options)
+  options = options or {}
+  local wanted = prepared(options)
+  if not options.chunk_rows then
+    local raw, message, code = tide._csv(path, wanted)
+    if not raw then return nil, message, code end
+    return from_raw(raw)
+  end
+  local file, message, code = tide._csv_open(path, wanted)
+  if not file then return nil, message, code end
+  local left = options.limit or math.maxinteger
+  return function()
+    if left == 0 then return nil end
+    local raw, why = tide._csv_next(file, math.min(options.chunk_rows, left))
+    if raw == nil then error(why, 2) end
+    if not raw then
+      left = 0
+      return nil
+    end
+    left = left - raw.rows
+    return from_raw(raw)
+  end
+end
+
+-- ---- rows and columns ----
 
 function Table:__len() return self.rows end
 
@@ -62,45 +108,33 @@ function Table:column(name)
   return self.by_name[name] or error(("no column '%s'; there are: %s"):format(name, table.concat(self:names(), ", ")), 2)
 end
 
+--- Row i as {name = value}; missing cells are absent.
+function Table:row(i)
+  if math.type(i) ~= "integer" or i < 1 or i > self.rows then error(("row %s of a table of %d"):format(i, self.rows), 2) end
+  local row = {}
+  for _, c in ipairs(self.columns) do
+    if not (c.missing and c.missing[i]:item()) then
+      local v = c.values[i]:item()
+      if c.type == "string" then v = c.levels[v + 1] end
+      row[c.name] = v
+    end
+  end
+  return row
+end
+
 --- The rows of an int64 tensor of row numbers, counted from 0.
 function Table:take(index)
-  local columns, list = {}, nil
-  for i, c in ipairs(self.columns) do
-    local d = { name = c.name, type = c.type, rows = index:numel() }
-    if c.type == "string" then
-      list = list or index:tolist()
-      d.values = {}
-      for k, row in ipairs(list) do d.values[k] = c.values[row + 1] end
-    else
-      d.values = c.values:index_select(1, index)
-    end
-    if c.missing then
-      d.missing = c.missing:index_select(1, index)
-      if d.missing:sum():item() == 0 then d.missing = nil end
-    end
-    columns[i] = setmetatable(d, Column)
-  end
-  return new(columns, index:numel())
+  local list = {}
+  for i, c in ipairs(self.columns) do list[i] = c:take(index) end
+  return new(list, index:numel())
 end
 
---- Without the rows that have a missing cell, in any column or in options.subset.
-function Table:dropna(options)
-  local bad
-  for _, c in ipairs(self.columns) do
-    local wanted = not (options and options.subset)
-    for _, name in ipairs(options and options.subset or {}) do wanted = wanted or name == c.name end
-    if wanted and c.missing then bad = bad and (bad | c.missing) or c.missing end
-  end
-  if not bad then return self end
-  return self:take(tide.nonzero(~bad):reshape({ -1 }))
-end
-
-local function chosen(self, keep)
-  local columns = {}
-  for _, c in ipairs(self.columns) do
-    if keep(c) then columns[#columns + 1] = c end
-  end
-  return new(columns, self.rows)
+local function range(self, first, n) return self:take(tide.arange(n) + first) end
+--- The first or the last n (5) rows.
+function Table:head(n) return range(self, 0, math.min(n or 5, self.rows)) end
+function Table:tail(n)
+  n = math.min(n or 5, self.rows)
+  return range(self, self.rows - n, n)
 end
 
 local function set(self, names)
@@ -112,14 +146,120 @@ local function set(self, names)
   return s
 end
 
-function Table:drop(names)
-  local s = set(self, names)
-  return chosen(self, function(c) return not s[c.name] end)
+local function keep(self, mask) return self:take(tide.nonzero(mask):reshape({ -1 })) end
+
+--- Without the rows that have a missing cell, in any column or in options.subset.
+function Table:dropna(options)
+  local subset, bad = options and options.subset and set(self, options.subset), nil
+  for _, c in ipairs(self.columns) do
+    if c.missing and (not subset or subset[c.name]) then bad = bad and (bad | c.missing) or c.missing end
+  end
+  if not bad then return self end
+  return keep(self, ~bad)
 end
+
+--- Missing cells replaced: by one value in the columns that can hold it, or {name = value}.
+function Table:fillna(value)
+  local list = {}
+  if type(value) == "table" then
+    for name in pairs(value) do self:column(name) end
+  end
+  local holds = { number = { int64 = true, float64 = true }, string = { string = true }, boolean = { bool = true } }
+  for i, c in ipairs(self.columns) do
+    if type(value) == "table" then
+      list[i] = value[c.name] == nil and c or c:fillna(value[c.name])
+    else
+      list[i] = (holds[type(value)] or {})[c.type] and c:fillna(value) or c
+    end
+  end
+  return new(list, self.rows)
+end
+
+--- Without these columns.
+function Table:drop(names)
+  local s, list = set(self, names), {}
+  for _, c in ipairs(self.columns) do
+    if not s[c.name] then list[#list + 1] = c end
+  end
+  return new(list, self.rows)
+end
+--- These columns, in this order.
 function Table:select(names)
-  local columns = {}
-  for i, name in ipairs(names) do columns[i] = self:column(name) end
-  return new(columns, self.rows)
+  local list = {}
+  for i, name in ipairs(names) do list[i] = self:column(name) end
+  return new(list, self.rows)
+end
+
+--- With the column `name` added, or in the place of the one of that name.
+function Table:with(name, values)
+  local c, list, put = columns.of(name, values), {}, false
+  if #self.columns > 0 and c.rows ~= self.rows then error(("with: %d values for %d rows"):format(c.rows, self.rows), 2) end
+  for i, old in ipairs(self.columns) do
+    list[i] = old.name == name and c or old
+    put = put or old.name == name
+  end
+  if not put then list[#list + 1] = c end
+  return new(list, c.rows)
+end
+
+-- Calls f(row, i) for every row, as row(i) gives them.
+local function each(self, f)
+  local lists = {}
+  for i, c in ipairs(self.columns) do lists[i] = c:tolist() end
+  for i = 1, self.rows do
+    local row = {}
+    for k, c in ipairs(self.columns) do
+      local v = lists[k][i]
+      if v ~= false or c.type == "bool" and not (c.missing and c.missing[i]:item()) then row[c.name] = v end
+    end
+    f(row, i)
+  end
+end
+
+--- The rows for which `which` holds: a bool tensor, or a function of a row ({name = value}; slower).
+function Table:filter(which)
+  if tide.is_tensor(which) then
+    if which.dtype ~= "bool" or which.ndim ~= 1 or which.shape[1] ~= self.rows then
+      error(("filter: expected a bool tensor of %d rows"):format(self.rows), 2)
+    end
+    return keep(self, which)
+  end
+  local rows = {}
+  each(self, function(row, i) if which(row) then rows[#rows + 1] = i - 1 end end)
+  return self:take(columns.tensor(rows, "int64"))
+end
+
+--- map(name, f): the column with every cell v that is not missing replaced by f(v), or, where f is a tensor function, write
+-- t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a row, with columns
+-- in the order of their names.
+function Table:map(name, f)
+  if type(name) == "string" then
+    local c = self:column(name)
+    local list, gone = c:tolist(), c.missing and c.missing:tolist() or {}
+    for i, v in ipairs(list) do
+      if not gone[i] then list[i] = f(v) end
+      if list[i] == nil then list[i] = false end
+    end
+    return self:with(name, list)
+  end
+  local lists, names = {}, {}
+  each(self, function(row, i)
+    for key, v in pairs(name(row)) do
+      if not lists[key] then
+        lists[key] = {}
+        names[#names + 1] = key
+      end
+      lists[key][i] = v
+    end
+  end)
+  table.sort(names)
+  for i, key in ipairs(names) do
+    for r = 1, self.rows do
+      if lists[key][r] == nil then lists[key][r] = false end
+    end
+    names[i] = { key, lists[key] }
+  end
+  return Table.of(names)
 end
 
 --- All columns as one tensor (rows, columns). options: dtype (float32).
@@ -138,16 +278,181 @@ function Table:split(fraction, options)
   return self:take(first), self:take(second)
 end
 
+--- The rows in the order of a column or of several, the first of which counts most; equal rows stay in their order, missing
+-- cells come last. options: descending (false, or a list with one for each column).
+function Table:sort(names, options)
+  names = type(names) == "table" and names or { names }
+  local down, order = options and options.descending or false, nil
+  for i = #names, 1, -1 do
+    local c = self:column(names[i])
+    local descending = type(down) == "table" and down[i] or down == true
+    local keys = c:keys()
+    if order then keys = keys:index_select(1, order) end
+    local step = keys:argsort(1, { stable = true, descending = descending })
+    order = order and order:index_select(1, step) or step
+    if c.missing then order = order:index_select(1, c.missing:index_select(1, order):to("int64"):argsort(1, { stable = true })) end
+  end
+  return order and self:take(order) or self
+end
+
+-- ---- groups ----
+
+local Groups = { __name = "tide.data.Groups" }
+Groups.__index = Groups
+
+--- groupby(names): rows with equal cells in these columns belong together; rows where one is missing belong to none.
+function Table:groupby(names)
+  names = type(names) == "table" and names or { names }
+  if #names == 0 then error("groupby: no columns", 2) end
+  for _, name in ipairs(names) do self:column(name) end
+  local whole = self:dropna({ subset = names })
+  local ids, n = group.number_rows(whole:select(names).columns)
+  return setmetatable({ table = whole, names = names, ids = ids, n = n }, Groups)
+end
+
+function Groups:__len() return self.n end
+
+--- A row a group, in the order of the keys: the keys and then each {name, how[, as]} of the list (or {name = how}, in the order
+-- of the names). how: "count" (cells that are not missing), "size", "sum", "mean", "std", "var" (both with count - 1), "min",
+-- "max", "median", "first", "last", "nunique". The result is called `as`, or as the column.
+function Groups:agg(list)
+  if #list == 0 then
+    local pairs_ = {}
+    for name, how in pairs(list) do pairs_[#pairs_ + 1] = { name, how } end
+    table.sort(pairs_, function(a, b) return a[1] < b[1] end)
+    list = pairs_
+  end
+  local firsts, out = group.firsts(self.ids, self.n), {}
+  for i, name in ipairs(self.names) do out[i] = self.table:column(name):take(firsts) end
+  for _, item in ipairs(list) do
+    local c, how = self.table:column(item[1]), group.aggregates[item[2]]
+    if not how then error(("agg: '%s' is no aggregate"):format(tostring(item[2])), 2) end
+    local ok, result = pcall(how, item[3] or c.name, c, self.ids, self.n)
+    if not ok then error(result, 2) end
+    out[#out + 1] = result
+  end
+  return new(out, self.n)
+end
+
+--- count, mean, std, min, quartiles and max of the columns of numbers, a row each, as pandas.
+function Table:describe()
+  local out = { columns.of("statistic", { "count", "mean", "std", "min", "25%", "50%", "75%", "max" }) }
+  local ids = tide.zeros({ self.rows }, { dtype = "int64" })
+  for _, c in ipairs(self.columns) do
+    if c.type == "int64" or c.type == "float64" then
+      local parts = {}
+      for i, how in ipairs { "count", "mean", "std", "min", 0.25, 0.5, 0.75, "max" } do
+        local r = type(how) == "number" and group.quantile(c.name, c, ids, 1, how) or group.aggregates[how](c.name, c, ids, 1)
+        parts[i] = r.values:to("float64")
+      end
+      out[#out + 1] = columns.new(c.name, "float64", tide.cat(parts, 1))
+    end
+  end
+  return new(out, 8)
+end
+
+-- ---- joins ----
+
+--- join(other, on, options): the rows of both whose cells in the column `on` (or in all of a list) are equal, in the order of
+-- this table, then of the other; missing cells equal each other, as in pandas. options: how: "inner", "left" (rows of this
+-- table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
+function Table:join(other, on, options)
+  on = type(on) == "table" and on or { on }
+  local how = options and options.how or "inner"
+  if how == "right" then
+    local suffixes = options.suffixes or { "_x", "_y" }
+    local j = other:join(self, on, { how = "left", suffixes = { suffixes[2], suffixes[1] } })
+    return j
+  end
+  if how ~= "inner" and how ~= "left" then error(("join: how is inner, left or right, not %s"):format(tostring(how)), 2) end
+  local both, key = {}, {}
+  for i, name in ipairs(on) do
+    local a, b = self:column(name), other:column(name)
+    key[name] = true
+    if (a.type == "string") ~= (b.type == "string") then error(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type), 2) end
+    both[i] = columns.concat(a, b)
+  end
+  local ids, n = group.number_rows(both)
+  local rows, partners = group.pairs(ids:narrow(1, 1, self.rows), ids:narrow(1, self.rows + 1, other.rows), n and n + 1 or 0, how == "left")
+  local absent = partners:lt(0)
+  local suffixes, out = options and options.suffixes or { "_x", "_y" }, {}
+  local function add(c, clash, suffix)
+    if clash then c.name = c.name .. suffix end
+    out[#out + 1] = c
+  end
+  for _, c in ipairs(self.columns) do add(c:take(rows), not key[c.name] and other.by_name[c.name], suffixes[1]) end
+  for _, c in ipairs(other.columns) do
+    if not key[c.name] then add(c:take(partners, absent), self.by_name[c.name], suffixes[2]) end
+  end
+  return new(out, rows:numel())
+end
+
+-- ---- as text ----
+
+local function decimals(list) -- as few as show the numbers to 6 decimals
+  local most = 1
+  for _, v in ipairs(list) do
+    if v and v == v and math.abs(v) < 1e15 then
+      local text = ("%.6f"):format(v):gsub("0+$", "")
+      most = math.max(most, #text - text:find(".", 1, true))
+    end
+  end
+  return most
+end
+
+local function cells(c)
+  local list = c:tolist()
+  local gone, text = c.missing and c.missing:tolist() or {}, {}
+  local digits = c.type == "float64" and decimals(list)
+  for i, v in ipairs(list) do
+    if gone[i] then
+      text[i] = "NaN"
+    elseif not digits then
+      text[i] = tostring(v):gsub("[\n\t\r]", " ")
+      if utf8.len(text[i]) and utf8.len(text[i]) > 40 then text[i] = text[i]:sub(1, utf8.offset(text[i], 38) - 1) .. "..." end
+    elseif math.abs(v) >= 1e15 then
+      text[i] = ("%.6e"):format(v)
+    else
+      text[i] = (v ~= v or math.abs(v) == math.huge) and tostring(v) or ("%%.%df"):format(digits):format(v)
+    end
+  end
+  return text
+end
+
+local function width(text) return utf8.len(text) or #text end
+
+--- As pandas prints it: the first and last five rows of a long table, as many columns as 100 characters hold.
 function Table:__tostring()
-  local kinds = {}
-  for i, c in ipairs(self.columns) do
-    if i > 8 then
-      kinds[i] = ("... %d more"):format(#self.columns - 8)
+  if #self.columns == 0 then return ("Empty table: %d rows"):format(self.rows) end
+  local long = self.rows > 20
+  local shown = long and self:take(tide.cat({ tide.arange(5), tide.arange(5) + (self.rows - 5) }, 1)) or self
+  local index = { "" }
+  for i = 1, shown.rows do index[i + 1] = tostring(long and i > 5 and self.rows - 10 + i or i) end
+  local blocks, used, left = { index }, width(index[#index]) + 1, 0
+  for i, c in ipairs(shown.columns) do
+    local block, wide = cells(c), width(c.name)
+    table.insert(block, 1, c.name)
+    for _, text in ipairs(block) do wide = math.max(wide, width(text)) end
+    if used + wide + 2 > 100 and i > 1 then
+      left = #shown.columns - i + 1
       break
     end
-    kinds[i] = ("%s: %s%s"):format(c.name, c.type, c.missing and " (some missing)" or "")
+    used = used + wide + 2
+    blocks[#blocks + 1] = block
   end
-  return ("table of %d rows, %d columns {%s}"):format(self.rows, #self.columns, table.concat(kinds, ", "))
+  local lines = {}
+  for k, block in ipairs(blocks) do
+    local wide = 0
+    for _, text in ipairs(block) do wide = math.max(wide, width(text)) end
+    for i = 1, shown.rows + 1 do
+      local pad = (" "):rep(wide - width(block[i]))
+      lines[i] = k == 1 and block[i] .. pad or lines[i] .. "  " .. pad .. block[i]
+    end
+  end
+  for i = 1, #lines do lines[i] = left > 0 and lines[i] .. (i == 1 and "  ..." or "  ...") or lines[i] end
+  if long then table.insert(lines, 7, ".." .. (" "):rep(math.max(0, used - 4)) .. "..") end
+  if long or left > 0 then lines[#lines + 1] = ("\n[%d rows x %d columns]"):format(self.rows, #self.columns) end
+  return table.concat(lines, "\n")
 end
 
 return Table
