@@ -1,10 +1,7 @@
 /* Activations: one expression each. A branch that is not taken gets a harmless argument, so that its derivative
  * stays finite. */
-#include "op/op.h"
+#include "op/row.h"
 
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
 #define VALUE(v) p_like(p, x[0], v)
 
 PROGRAM(leaky_relu) {

@@ -1,18 +1,9 @@
 /* Tensors from nothing: programs over their own indices. */
 #include "op/front.h"
+#include "op/row.h"
 #include "base/random.h"
 #include <inttypes.h>
 #include <math.h>
-
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name)                    \
-    tide_status name(tide_shapes *s); \
-    tide_status name(tide_shapes *s)
-#define COMPOSE(name)                                              \
-    tide_status name##_compose(tide_context *cx, tide_call *call); \
-    tide_status name##_compose(tide_context *cx, tide_call *call)
 
 static tide_status sized(tide_shapes *s, const tide_shape *size, int64_t dtype) {
     if (size->n < 0) return tide_fail(s->cx, TIDE_EARG, "no shape is given");

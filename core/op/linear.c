@@ -1,19 +1,7 @@
 /* Matrix products: shapes and gradients here, the work in device/cpu/gemm.c; integers by plain loops. */
-#include "op/op.h"
+#include "op/row.h"
 #include "device/cpu/gemm.h"
 #include <inttypes.h>
-
-#define RULE(name)                    \
-    tide_status name(tide_shapes *s); \
-    tide_status name(tide_shapes *s)
-#define KERNEL(name)                                                    \
-    tide_status name##_kernel(tide_context *cx, const tide_call *call); \
-    tide_status name##_kernel(tide_context *cx, const tide_call *call)
-#define VJP(name)                                                                                          \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx);                                                              \
-    tide_status name##_vjp(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need, \
-                           tide_tensor **gx)
 
 static tide_status mismatch(tide_context *cx, const tide_meta *a, const tide_meta *b, int64_t i, int64_t j) {
     char s[TIDE_SHAPE_TEXT], t[TIDE_SHAPE_TEXT];

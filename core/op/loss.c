@@ -1,15 +1,5 @@
 /* Losses: one program each, from the numbers that come in to the one that comes out. */
-#include "op/op.h"
-
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name)                    \
-    tide_status name(tide_shapes *s); \
-    tide_status name(tide_shapes *s)
-#define SPACE(name)                                                  \
-    tide_status name##_space(const tide_shapes *s, tide_space *out); \
-    tide_status name##_space(const tide_shapes *s, tide_space *out)
+#include "op/row.h"
 
 /* ---- cross_entropy: K = everything but the classes, R = the classes ---- */
 

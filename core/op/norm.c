@@ -1,16 +1,6 @@
 /* Normalisations. Means and reciprocal deviations are hidden outputs: the gradient reads them. */
-#include "op/op.h"
+#include "op/row.h"
 #include <float.h>
-
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
-#define RULE(name)                    \
-    tide_status name(tide_shapes *s); \
-    tide_status name(tide_shapes *s)
-#define SPACE(name)                                                  \
-    tide_status name##_space(const tide_shapes *s, tide_space *out); \
-    tide_status name##_space(const tide_shapes *s, tide_space *out)
 
 /* Statistics are kept in the type that they are computed in. */
 static uint8_t statistics(uint8_t dtype) { return dtype == TIDE_F64 ? TIDE_F64 : TIDE_F32; }

@@ -1,9 +1,5 @@
 /* Gates of recurrent cells, elementwise over (batch, hidden). */
-#include "op/op.h"
-
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
+#include "op/row.h"
 
 tide_status cell_infer(tide_shapes *s);
 tide_status cell_infer(tide_shapes *s) {

@@ -3,8 +3,8 @@
 
 _Static_assert(offsetof(tide_sum_attr, dim) == 0 && offsetof(tide_softmax_attr, dim) == 0, "dim comes first");
 
-SPACE(reduce_space) { return space_reduce(s, s->attr, false, out); }
-SPACE(soft_space) { return space_reduce(s, s->attr, true, out); }
+SPACE(reduce) { return space_reduce(s, s->attr, false, out); }
+SPACE(soft) { return space_reduce(s, s->attr, true, out); }
 
 static tide_status out_meta(tide_shapes *s, bool keepdim) {
     return meta_reduce(s->cx, s->in[0], s->attr, keepdim, &s->out[0]);

@@ -18,9 +18,9 @@
     tide_status name(tide_shapes *s); \
     tide_status name(tide_shapes *s)
 /* which dims a program runs over, and where its arguments vary */
-#define SPACE(name)                                          \
-    tide_status name(const tide_shapes *s, tide_space *out); \
-    tide_status name(const tide_shapes *s, tide_space *out)
+#define SPACE(name)                                                  \
+    tide_status name##_space(const tide_shapes *s, tide_space *out); \
+    tide_status name##_space(const tide_shapes *s, tide_space *out)
 #define VIEW(name)                                                                    \
     tide_status name##_view(tide_context *cx, const tide_call *call, tide_seen *out); \
     tide_status name##_view(tide_context *cx, const tide_call *call, tide_seen *out)

@@ -1,10 +1,7 @@
 /* Optimizer steps: the same formulas, in the same order of roundings, as PyTorch's. A row of update.lua is one
  * function here; its optional states follow the others in x and y. */
-#include "op/op.h"
+#include "op/row.h"
 
-#define PROGRAM(name)                                                                    \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
 /* What every step begins with: its attributes, and the gradient as the parameter's type. */
 #define STEP(op)                                     \
     const tide_##op##_attr *a = attr;                \
