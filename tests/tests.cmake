@@ -129,3 +129,9 @@ if(GXX AND CMOCKA_FOUND)
 else()
   message(STATUS "g++: not found; the CUDA texts are not run in the emulator")
 endif()
+
+# ---- documentation: what the sources yield, and every block of code in it runs ----
+if(TARGET tide)
+  add_test(NAME docs COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/docs/run.sh ${CMAKE_BINARY_DIR})
+  set_tests_properties(docs PROPERTIES ENVIRONMENT "TIDE_PRELOAD=${ASAN}")
+endif()

@@ -1,0 +1,33 @@
+#!/bin/sh
+# The reference and the stubs are those that the sources yield; every Lua block of the documentation runs and prints what
+# it says:  sh tests/docs/run.sh BUILD_DIR.   To make them again: lua5.4 tests/docs/generate.lua . .  (LUA_PATH, LUA_CPATH)
+root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
+LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;;"
+LUA_CPATH="$1/tide_module/?.so;;"
+TIDE_BLACKBOX=off
+export LUA_PATH LUA_CPATH TIDE_BLACKBOX
+if [ -n "$TIDE_PRELOAD" ]; then # a sanitizer's library, for plain lua5.4 with an instrumented module
+    LD_PRELOAD=$TIDE_PRELOAD
+    ASAN_OPTIONS=detect_leaks=0
+    export LD_PRELOAD ASAN_OPTIONS
+fi
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/docs/reference" "$work/types" "$work/run"
+good=0
+bad=0
+if lua5.4 "$root/tests/docs/generate.lua" "$root" "$work"; then
+    for part in docs/reference types; do
+        if diff -r "$root/$part" "$work/$part"; then good=$((good + 1)); else bad=$((bad + 1)); fi
+    done
+else
+    bad=1
+fi
+cd "$work/run" || exit 1 # files that the blocks write lie there
+find "$root/README.md" "$root/docs" -name '*.md' ! -path '*/reference/*' | sort >../list
+blocks=$(xargs lua5.4 "$root/tests/docs/blocks.lua" <../list) || true
+printf '%s\n' "$blocks" | sed '$d'
+set -- $(printf '%s\n' "$blocks" | tail -n 1) # N passed, N failed
+case "$2" in passed,) good=$((good + $1)) bad=$((bad + $3)) ;; *) bad=$((bad + 1)) ;; esac
+echo "$good passed, $bad failed"
+[ $bad -eq 0 ]
