@@ -5,7 +5,8 @@ local f <close> = assert(io.open(arg[1]))
 for code in ("\n" .. f:read "a"):gmatch "\n```c\n(.-)\n```" do
   if code:find "int main" then
     n = n + 1
-    local c <close>, text <close> = assert(io.open(arg[2] .. "/" .. n .. ".c", "w")), assert(io.open(arg[2] .. "/" .. n .. ".txt", "w"))
+    local c <close> = assert(io.open(arg[2] .. "/" .. n .. ".c", "w"))
+    local text <close> = assert(io.open(arg[2] .. "/" .. n .. ".txt", "w"))
     c:write(code, "\n")
     for line in code:gmatch "//> ([^\n]*)" do text:write(line, "\n") end
   end
