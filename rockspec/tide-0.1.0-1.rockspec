@@ -10,6 +10,10 @@ description = {
 supported_platforms = { "linux" }
 dependencies = { "lua >= 5.4, < 5.5", "luafilesystem >= 1.8" }
 build = {
-  type = "cmake",
-  variables = { CMAKE_INSTALL_PREFIX = "$(PREFIX)" },
+  type = "make",
+  build_target = "rock",
+  build_variables = { BUILD = "build-rock" },
+  install_target = "rock-install",
+  install_variables = { BUILD = "build-rock", LUADIR = "$(LUADIR)", LIBDIR = "$(LIBDIR)" },
 }
+test = { type = "command", command = "lua5.4 -e 'assert(require(\"tide\").ones(2):sum():item() == 2)'" }
