@@ -28,8 +28,15 @@ cd "$work/run" || exit 1 # files that the blocks write lie there
 find "$root/README.md" "$root/docs" -name '*.md' ! -path '*/reference/*' | sort >../list
 blocks=$(xargs lua5.4 "$root/tests/docs/blocks.lua" <../list) || true
 printf '%s\n' "$blocks" | sed '$d'
-set -- $(printf '%s\n' "$blocks" | tail -n 1) # N passed, N failed
-case "$2" in passed,) good=$((good + $1)) bad=$((bad + $3)) ;; *) bad=$((bad + 1)) ;; esac
+last=$(printf '%s\n' "$blocks" | tail -n 1) # N passed, N failed
+case "$last" in
+*" passed, "*" failed")
+    failed=${last#*, }
+    good=$((good + ${last%% *}))
+    bad=$((bad + ${failed%% *}))
+    ;;
+*) bad=$((bad + 1)) ;;
+esac
 if [ -z "$TIDE_PRELOAD" ]; then # C programs, as a host would build them
     mkdir ../include
     cp "$root/core/include/tide.h" "$build/gen/tide_ops.h" ../include
