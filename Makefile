@@ -25,10 +25,19 @@ soak: ## the long runs: accuracy of every function, fuzzing
 install: all ## install under PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
+rock: ## the Lua module alone, as luarocks builds it (rockspec/)
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS)
+	@cmake --build $(BUILD) --target tide_core_lua -j $$(nproc)
+
+rock-install: # called by luarocks with its LUADIR and LIBDIR
+	@mkdir -p "$(LUADIR)" "$(LIBDIR)/tide"
+	@cp $(BUILD)/tide_module/tide/core.so "$(LIBDIR)/tide/"
+	@cp -R lua/tide "$(LUADIR)/"
+
 clean: ## remove what was built
-	@rm -rf build build-asan build-fuzz
+	@rm -rf build build-rock build-asan build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[a-z ]*## \(.*\)/  make \1\t\2/p' Makefile
 
-.PHONY: all test demo bench check soak install clean help
+.PHONY: all test demo bench check soak install rock rock-install clean help

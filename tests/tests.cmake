@@ -129,3 +129,17 @@ if(GXX AND CMOCKA_FOUND)
 else()
   message(STATUS "g++: not found; the CUDA texts are not run in the emulator")
 endif()
+
+# ---- documentation: what the sources yield, and every block of code in it runs ----
+if(TARGET tide)
+  add_test(NAME docs COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/docs/run.sh ${CMAKE_BINARY_DIR})
+  set_tests_properties(docs PROPERTIES ENVIRONMENT "TIDE_PRELOAD=${ASAN}")
+endif()
+
+# ---- the rock ----
+find_program(LUAROCKS luarocks)
+if(LUAROCKS AND TARGET tide AND NOT TIDE_SANITIZE)
+  add_test(NAME rock COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/rock.sh ${CMAKE_BINARY_DIR})
+elseif(NOT LUAROCKS)
+  message(STATUS "luarocks: not found; the rock is not tried")
+endif()

@@ -1,15 +1,4 @@
---- Batches of a dataset:
---   for xb, yb in tide.data.DataLoader({x, y}, {batch_size = 32, shuffle = true}) do ... end
--- The dataset is a tensor or a sequence of tensors that belong together row by row; a sequence of samples; a table with
--- get(self, i) and #; or {module = name, data = plain data}, where require(name)(data) gives one of these. A sample that is a
--- sequence gives as many values a batch; any other gives one.
--- options: batch_size (1), shuffle (false), sampler (tide.data.*Sampler, instead of shuffle), drop_last (false), collate (a
--- function from a list of samples to a batch, or the name of a module that returns one), seed (drawn from the context; each
--- pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make batches ahead; what they need
--- is sent as plain data, so datasets with functions in them must be given by module name. prefetch (2): batches ahead, a
--- worker. Batches do not depend on the number of workers. An error in a worker is raised here with the worker's traceback.
--- state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
--- so does the collector.
+-- tide.data.DataLoader: passes over batches; background workers (tide.data.serve) make them ahead.
 local tide = require "tide.core"
 local samplers = require "tide.data.sampler"
 local source = require "tide.data.source"
@@ -123,6 +112,18 @@ local function positive(options, name, default, least)
   return n
 end
 
+--- Batches of a dataset:
+--   for xb, yb in tide.data.DataLoader({x, y}, {batch_size = 32, shuffle = true}) do ... end
+-- The dataset is a tensor or a sequence of tensors that belong together row by row; a sequence of samples; a table with
+-- get(self, i) and #; or {module = name, data = plain data}, where require(name)(data) gives one of these. A sample that is a
+-- sequence gives as many values a batch; any other gives one.
+-- options: batch_size (1), shuffle (false), sampler (tide.data.*Sampler, instead of shuffle), drop_last (false), collate (a
+-- function from a list of samples to a batch, or the name of a module that returns one), seed (drawn from the context; each
+-- pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make batches ahead; what they need
+-- is sent as plain data, so datasets with functions in them must be given by module name. prefetch (2): batches ahead, a
+-- worker. Batches do not depend on the number of workers. An error in a worker is raised here with the worker's traceback.
+-- state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
+-- so does the collector.
 return function(dataset, options)
   options = options or {}
   for key in pairs(options) do

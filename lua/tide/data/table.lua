@@ -98,12 +98,14 @@ end
 
 function Table:__len() return self.rows end
 
+--- The names of the columns in their order.
 function Table:names()
   local list = {}
   for i, c in ipairs(self.columns) do list[i] = c.name end
   return list
 end
 
+--- The column of that name: a list with its type; an error names the columns that are there.
 function Table:column(name)
   return self.by_name[name] or error(("no column '%s'; there are: %s"):format(name, table.concat(self:names(), ", ")), 2)
 end
@@ -132,6 +134,7 @@ end
 local function range(self, first, n) return self:take(tide.arange(n) + first) end
 --- The first or the last n (5) rows.
 function Table:head(n) return range(self, 0, math.min(n or 5, self.rows)) end
+--- The last n rows (5).
 function Table:tail(n)
   n = math.min(n or 5, self.rows)
   return range(self, self.rows - n, n)

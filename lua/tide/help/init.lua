@@ -263,23 +263,25 @@ end
 
 -- The lines before `local NAME = ...` in the file of a class's init.
 local function class_comment(class)
-  local fn = rawget(class, "init") or rawget(class, "forward")
+  local fn = rawget(class, "init") or rawget(class, "forward") or getmetatable(class).__call
+  local name = class.__name:match "[%w_]+$"
   local source = fn and debug.getinfo(fn, "S").source:match "^@(.*)$"
   local f = source and io.open(source)
   if not f then return nil end
-  local block = {}
+  local block, found = {}, false
   for line in f:lines() do
     local text = line:match "^%-%-%-?%s?(.*)$"
     if text then
       block[#block + 1] = text
-    elseif line:find("^local [%w_]+ = .*[\"']" .. class.__name .. "[\"']") then
+    elseif line:find("^local [%w_]+ = .*[\"']" .. name .. "[\"']") or line:find("class%([\"']" .. name .. "[\"']") then
+      found = true
       break
     else
       block = {}
     end
   end
   f:close()
-  return #block > 0 and table.concat(block, "\n") or nil
+  return found and #block > 0 and table.concat(block, "\n") or nil
 end
 
 -- The comment at the top of the file of a function: what it says of a family of classes.
@@ -301,7 +303,13 @@ local function class_text(class, path)
   local list = type(init) == "function" and parameters(init) or {}
   if list[1] == "self" then table.remove(list, 1) end
   local lines = { ("tide.%s(%s)"):format(path or class.__name, table.concat(list, ", ")) }
-  local doc = class_comment(class) or (type(init) == "function" and (comment_above(init) or first_comment(init)))
+  local make = type(init) == "function" and init or getmetatable(class).__call
+  local doc = class_comment(class) or (make == init and comment_above(init)) or first_comment(make)
+  local arguments, rest = (doc or ""):match("^" .. class.__name:match "[%w_]+$" .. "(%b())%s*:?%s*(.*)$") -- "Name(x, y): what it is"
+  if not arguments then arguments, rest = (doc or ""):match("^" .. class.__name:match "[%w_]+$" .. "(%b{})%s*:?%s*(.*)$") end
+  if arguments then
+    lines[1], doc = ("tide.%s%s"):format(path or class.__name, arguments), rest
+  end
   if doc then lines[2] = indent(doc) end
   return with_example(lines, path)
 end
@@ -334,7 +342,7 @@ local function of_value(x)
   local op = type(x) == "function" and tide._describe(x)
   known_paths = known_paths or paths()
   local path = (type(x) == "function" or type(x) == "table") and known_paths[x] or nil
-  local native = path and require("tide.help.native")[path]
+  local native = path and (require("tide.help.native")[path] or require("tide.help.native")[path:match "^x:(.*)"])
   if native then return with_example({ native[1], indent(native[2]) }, path) end
   if op then return operation(op) end
   if type(x) == "function" then
@@ -364,6 +372,9 @@ local function of_name(name)
   if op and op.lua then return operation(op) end
   return nil
 end
+
+--- The short paths of the library's functions and classes: value -> "nn.Linear"; methods of tensors: "x:size".
+function M.paths() return paths() end
 
 --- Help on what a person wrote behind `?`: a name of the library, or an expression of `env`.
 function M.about(text, env)

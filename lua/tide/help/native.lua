@@ -41,4 +41,13 @@ return {
   ["x:is_contiguous"] = { "x:is_contiguous()", "Do the elements lie in row-major order without gaps?" },
   ["x:requires_grad_"] = { "x:requires_grad_(on?)", "Says that gradients of x are wanted (on: true by default). Leaves of floating dtypes only. -> x" },
   ["x:zero_"] = { "x:zero_()", "Sets all elements to 0. -> x" },
+  ["x:bfloat16"] = { "x:bfloat16()", "x as bfloat16, or itself if it is that already." },
+  ["x:bool"] = { "x:bool()", "x as bool: is an element other than 0?, or itself if it is that already." },
+  ["x:double"] = { "x:double()", "x as float64, or itself if it is that already." },
+  ["x:float"] = { "x:float()", "x as float32, or itself if it is that already." },
+  ["x:half"] = { "x:half()", "x as float16, or itself if it is that already." },
+  ["x:int"] = { "x:int()", "x as int32, or itself if it is that already." },
+  ["x:long"] = { "x:long()", "x as int64, or itself if it is that already." },
+  ["x:detach"] = { "x:detach()", "The same elements (shared memory) without a history for gradients." },
+  help = { "tide.help(x)", "Help on a value of the library, or on a name, as text." },
 }

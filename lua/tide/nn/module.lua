@@ -80,9 +80,12 @@ function Module:extend(name)
   })
 end
 
+--- Called by Class(...) with its arguments; makes parameters and layers. Defined by each class.
 function Module.init() end
+--- What model(x) calls. Defined by each class.
 function Module.forward(self) error(("%s has no forward"):format(getmetatable(self).__name), 2) end
 
+--- A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
 function Module:register_parameter(name, tensor)
   self[name] = tensor
   self._kind[name] = "parameter"
@@ -158,6 +161,7 @@ end
 
 --- for name, tensor in model:named_parameters() do ... end
 function Module:named_parameters() return iterate(tensors(self, "parameter")) end
+--- for name, tensor in model:named_buffers() do ... end: state that is not trained.
 function Module:named_buffers() return iterate(tensors(self, "buffer")) end
 
 --- for name, module in model:named_modules() do ... end; the module itself first, named "".
@@ -174,12 +178,14 @@ function Module:parameters()
   return list
 end
 
+--- The buffers as a sequence, each once.
 function Module:buffers()
   local list = {}
   for _, tensor in self:named_buffers() do list[#list + 1] = tensor end
   return list
 end
 
+--- The modules inside as a sequence, the module itself first.
 function Module:modules()
   local list = {}
   for _, module in self:named_modules() do list[#list + 1] = module end
@@ -193,17 +199,21 @@ function Module:apply(fn)
   return self
 end
 
+--- Training behaviour (dropout, batch statistics) for all modules inside; false: off. -> the module
 function Module:train(mode)
   if mode == nil then mode = true end
   for _, module in self:named_modules() do module.training = mode end
   return self
 end
+--- The same as train(false). -> the module
 function Module:eval() return self:train(false) end
 
+--- Forgets the gradients of all parameters.
 function Module:zero_grad()
   for _, p in ipairs(self:parameters()) do p.grad = nil end
 end
 
+--- Trains all parameters, or with false freezes them. -> the module
 function Module:requires_grad_(on)
   for _, p in ipairs(self:parameters()) do p:requires_grad_(on == nil or on) end
   return self
@@ -223,7 +233,9 @@ function Module:to(dtype)
   end
   return self
 end
+--- The same as to("float32").
 function Module:float() return self:to("float32") end
+--- The same as to("float64").
 function Module:double() return self:to("float64") end
 
 --- A plain table from names to tensors (sharing their data): parameters and buffers, by PyTorch's names ("0.weight" is that
