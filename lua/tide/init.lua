@@ -13,15 +13,13 @@ core.nn = require "tide.nn"
 core.nn.functional = functional
 require "tide.files"
 require "tide.checkpoint"
-core.optim = require "tide.optim"
 for name, clip in pairs(require "tide.optim.clip") do
   core[name], core.nn.utils[name] = clip, clip
 end
-core.data = require "tide.data"
-core.prune = require "tide.prune"
 
 -- Loaded when they are first used, so that a script starts without them. Completion reads __names.
-local later = { progress = "tide.progress", plot = "tide.plot", image = "tide.image", help = "tide.help", metrics = "tide.metrics" }
+local later = {}
+for name in ("optim data prune metrics progress plot image help"):gmatch "%S+" do later[name] = "tide." .. name end
 setmetatable(core, {
   __names = later,
   __index = function(_, key)

@@ -36,6 +36,7 @@ end
 
 return function(stoppable)
   local library, views = {}, {}
+  for name in names:gmatch "%S+" do local _ = tide[name] end -- loaded now, where they are loaded at their first use
   for name, module in pairs(package.loaded) do
     if name:find "^tide" then gather(library, module) end
   end

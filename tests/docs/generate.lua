@@ -4,7 +4,7 @@
 local root, out = arg[1], arg[2]
 local tide = require "tide"
 local help = tide.help
-for _, name in ipairs { "plot", "image", "metrics", "progress" } do assert(tide[name]) end -- loaded when first used
+for _, name in ipairs { "optim", "data", "prune", "plot", "image", "metrics", "progress" } do assert(tide[name]) end -- loaded when first used
 
 local function sorted(t)
   local keys = {}

@@ -4,7 +4,6 @@ local M = {
   -- operations whose arguments must fit together
   full = { "tide.full({2, 3}, 7)" },
   empty = { "tide.empty(2, 3).shape[2]", "tide.empty(-1)" },
-  empty_like = { "tide.empty_like(tide.ones(2, 3)).shape[2]" },
   arange = { "tide.arange(1, 10, 3)", "tide.arange(1, 10, 0)" },
   where = { "tide.where(tide.tensor{true, false}, tide.tensor{1, 2}, 0)" },
   masked_fill = { "tide.masked_fill(tide.tensor{1, 2}, tide.tensor{true, false}, 9)" },
