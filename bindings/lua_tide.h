@@ -39,6 +39,7 @@ typedef struct tide_lua {
     const struct tide_lua_host *host; /* NULL: none, or gone */
     tide_status failed;               /* of the last error raised for the core */
     double step;                      /* how far idle memory may grow before a collection */
+    uint64_t idle;                    /* bytes left idle by the last one */
 } tide_lua;
 
 /* What the program around asks for, as a light userdata in this field of the registry when the core is opened.

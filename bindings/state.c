@@ -180,7 +180,10 @@ static void pressure(void *ud, size_t idle) {
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
     if (m.live / 4.0 > room) room = m.live / 4.0;
     if (heap / 3 > room) room = heap / 3;
-    s->step = ts->idle > before * 0.9 ? s->step * 2 : 1; /* little came back: wait longer */
+    /* Little of what had come since the last time was garbage: wait longer, within bounds. */
+    uint64_t came = before > s->idle ? before - s->idle : 0, back = before > ts->idle ? before - ts->idle : 0;
+    s->step = back >= came / 4 ? 1 : s->step < 4 ? s->step * 2 : 4;
+    s->idle = ts->idle;
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
     s->collecting = 0;
     (void)idle;
