@@ -1,5 +1,5 @@
 # The Lua module tide/core.so (links no liblua) and the program tide.
-set(BINDINGS bindings/state.c bindings/args.c bindings/tensor.c bindings/scope.c bindings/create.c bindings/index.c bindings/grad.c bindings/compile.c
+set(BINDINGS bindings/state.c bindings/object.c bindings/args.c bindings/tensor.c bindings/scope.c bindings/create.c bindings/index.c bindings/grad.c bindings/compile.c
   bindings/optim.c bindings/data.c bindings/files.c bindings/disk.c bindings/message.c bindings/worker.c bindings/bytes.c bindings/image.c bindings/inspect.c bindings/program.c)
 add_library(bindings OBJECT ${BINDINGS})
 target_include_directories(bindings PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})

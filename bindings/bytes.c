@@ -2,13 +2,12 @@
 #include "bindings/lua_tide.h"
 #include "io/file.h"
 
-static tide_map *check(lua_State *L) { return luaL_checkudata(L, 1, "tide.Bytes"); }
+static void release(tide_lua *s, void *p) { tide_map_close(s->cx, p); }
+static int bytes_len(lua_State *L), bytes_read(lua_State *L);
+static const tide_lua_kind kind = {"tide.Bytes", sizeof(tide_map), release,
+                                   (luaL_Reg[]){{"__len", bytes_len}, {"read", bytes_read}, {NULL, NULL}}};
 
-static int bytes_gc(lua_State *L) {
-    tide_map *m = check(L);
-    if (STATE(L)->cx) tide_map_close(STATE(L)->cx, m);
-    return 0;
-}
+static tide_map *check(lua_State *L) { return tide_lua_object(L, 1, &kind); }
 
 static int bytes_len(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)check(L)->size);
@@ -71,11 +70,7 @@ static int bytes_read(lua_State *L) {
 static int new_bytes(lua_State *L) { /* _bytes(path) */
     tide_lua *s = tide_lua_enter(L);
     const char *path = luaL_checkstring(L, 1);
-    tide_map *m = lua_newuserdatauv(L, sizeof *m, 0);
-    memset(m, 0, sizeof *m);
-    tide_lua_class(L, s, "tide.Bytes",
-                   (luaL_Reg[]){{"__gc", bytes_gc}, {"__len", bytes_len}, {"read", bytes_read}, {NULL, NULL}});
-    if (tide_map_open(s->cx, path, m)) return tide_lua_fail(L, s);
+    if (tide_map_open(s->cx, path, tide_lua_new(L, s, &kind))) return tide_lua_fail(L, s);
     return 1;
 }
 

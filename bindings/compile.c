@@ -68,12 +68,12 @@ static void abandon(tide_lua *s, int was) {
     tide_error(s->cx, NULL); /* the script's own error is the one to report */
 }
 
-/* A compiled function: upvalues state, fn, identity. */
+/* A compiled function: upvalues state, fn, what goes with it, and the address of that: its identity. */
 static int run(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     int nargs = lua_gettop(L);
     size_t nkey;
-    push_key(L, s, lua_touserdata(L, lua_upvalueindex(3)), nargs);
+    push_key(L, s, lua_touserdata(L, lua_upvalueindex(4)), nargs);
     const char *key = lua_tolstring(L, -1, &nkey);
     tide_lua_guard *guard = tide_lua_guarded(L, s);
     if (tide_step_begin(s->cx, key, nkey)) return tide_lua_raise(L, s);
@@ -96,17 +96,8 @@ static int run(lua_State *L) {
 }
 
 /* The function is gone: so are its steps. */
-static int forget(lua_State *L) {
-    tide_lua *s = STATE(L);
-    const void *self = lua_touserdata(L, 1);
-    if (s->cx) tide_step_forget(s->cx, &self, sizeof self);
-    return 0;
-}
-
-static void push_identity(lua_State *L, tide_lua *s) {
-    lua_newuserdatauv(L, 1, 0);
-    tide_lua_class(L, s, "tide.Step", (luaL_Reg[]){{"__gc", forget}, {NULL, NULL}});
-}
+static void forget(tide_lua *s, void *p) { tide_step_forget(s->cx, &p, sizeof p); }
+static const tide_lua_kind identity = {"tide.Step", 1, forget, (luaL_Reg[]){{NULL, NULL}}};
 
 static int compile(lua_State *L) { /* (fn): fn may be anything that can be called */
     if (!lua_isfunction(L, 1) && luaL_getmetafield(L, 1, "__call") == LUA_TNIL)
@@ -114,8 +105,8 @@ static int compile(lua_State *L) { /* (fn): fn may be anything that can be calle
     lua_settop(L, 1);
     lua_pushlightuserdata(L, STATE(L));
     lua_insert(L, 1);
-    push_identity(L, lua_touserdata(L, 1));
-    lua_pushcclosure(L, run, 3);
+    lua_pushlightuserdata(L, tide_lua_new(L, lua_touserdata(L, 1), &identity));
+    lua_pushcclosure(L, run, 4);
     return 1;
 }
 

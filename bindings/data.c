@@ -20,21 +20,13 @@ static void csv_box_clear(tide_context *cx, csv_box *b) {
     b->csv = NULL;
 }
 
-static int csv_box_gc(lua_State *L) {
-    csv_box *b = lua_touserdata(L, 1);
-    if (!STATE(L)->cx) return 0;
-    csv_box_clear(STATE(L)->cx, b);
+static void csv_release(tide_lua *s, void *p) {
+    csv_box *b = p;
+    csv_box_clear(s->cx, b);
     tide_csv_close(b->stream);
-    b->stream = NULL;
-    return 0;
 }
-
-static csv_box *new_csv_box(lua_State *L, tide_lua *s) {
-    csv_box *b = lua_newuserdatauv(L, sizeof *b, 1);
-    memset(b, 0, sizeof *b);
-    tide_lua_class(L, s, "tide.CsvFile", (luaL_Reg[]){{"__gc", csv_box_gc}, {NULL, NULL}});
-    return b;
-}
+static const tide_lua_kind csv_kind = {"tide.CsvFile", sizeof(csv_box), csv_release,
+                                       (luaL_Reg[]){{NULL, NULL}}};
 
 static bool option(lua_State *L, const char *name, bool dflt) {
     bool v = lua_getfield(L, 2, name) == LUA_TNIL ? dflt : lua_toboolean(L, -1);
@@ -164,7 +156,7 @@ static int csv(lua_State *L) { /* _csv(path, options): the table's columns */
     lua_settop(L, 2);
     tide_csv_options o;
     take_options(L, s, &o);
-    csv_box *b = new_csv_box(L, s);
+    csv_box *b = tide_lua_new(L, s, &csv_kind);
     if (tide_csv_read(s->cx, path, &o, &b->csv)) return tide_lua_fail(L, s);
     push_csv(L, s, b);
     return 1;
@@ -177,7 +169,7 @@ static int csv_open(lua_State *L) { /* _csv_open(path, options): for _csv_next *
     lua_settop(L, 2);
     tide_csv_options o;
     take_options(L, s, &o);
-    csv_box *b = new_csv_box(L, s);
+    csv_box *b = tide_lua_new(L, s, &csv_kind);
     lua_pushvalue(L, 2); /* its strings are looked at later */
     lua_setiuservalue(L, -2, 1);
     if (tide_csv_open(s->cx, path, &o, &b->stream)) return tide_lua_fail(L, s);
@@ -187,7 +179,7 @@ static int csv_open(lua_State *L) { /* _csv_open(path, options): for _csv_next *
 static int
 csv_next(lua_State *L) { /* _csv_next(file, rows): columns; false at the end; or nil, message, code */
     tide_lua *s = tide_lua_enter(L);
-    csv_box *b = luaL_checkudata(L, 1, "tide.CsvFile");
+    csv_box *b = tide_lua_object(L, 1, &csv_kind);
     int64_t rows = luaL_checkinteger(L, 2);
     if (b->stream && rows > 0) {
         if (tide_csv_next(b->stream, rows, &b->csv)) return tide_lua_fail(L, s);

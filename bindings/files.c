@@ -43,19 +43,23 @@ static void done(opened *o) {
     if (o->close && o->s->cx) o->close(o);
     o->close = NULL;
 }
-static int opened_gc(lua_State *L) {
-    opened *o = lua_touserdata(L, 1);
+static void opened_release(tide_lua *s, void *p) {
+    opened *o = p;
+    (void)s;
     done(o);
     if (o->shared) unmap(o->shared);
     o->shared = NULL;
+}
+static int opened_close(lua_State *L);
+static const tide_lua_kind opened_kind = {"tide.OpenFile", sizeof(opened), opened_release,
+                                          (luaL_Reg[]){{"__close", opened_close}, {NULL, NULL}}};
+static int opened_close(lua_State *L) {
+    opened_release(STATE(L), tide_lua_object(L, 1, &opened_kind));
     return 0;
 }
 static opened *push_opened(lua_State *L, tide_lua *s) {
-    opened *o = lua_newuserdatauv(L, sizeof *o, 0);
-    memset(o, 0, sizeof *o);
+    opened *o = tide_lua_new(L, s, &opened_kind);
     o->s = s;
-    tide_lua_class(L, s, "tide.OpenFile",
-                   (luaL_Reg[]){{"__gc", opened_gc}, {"__close", opened_gc}, {NULL, NULL}});
     lua_toclose(L, -1);
     return o;
 }

@@ -66,7 +66,7 @@ static int grad(lua_State *L) { /* grad(outputs, inputs[, options]) */
     for (int i = 0; i < nx; i++) {
         if (gx[i]) {
             lua_rawgeti(L, list, i + 1);
-            tide_lua_fill(s, lua_touserdata(L, -1), gx[i]);
+            tide_lua_fill(s, tide_lua_handle(L, s, -1), gx[i]);
         } else {
             lua_pushnil(L);
             lua_rawseti(L, list, i + 1);
@@ -106,11 +106,13 @@ static int is_grad_enabled(lua_State *L) {
 
 /* ---- custom functions ---- */
 
-/* The Lua backward of a node: a userdata. {backward, ctx, userdata} lies in the registry under its address
- * until the node goes: the node must not be reachable from ctx, or neither would ever go, so the results are
- * views of what forward returned. */
-typedef struct {
-    tide_lua *s;
+/* The Lua backward of a node. {backward, ctx} lies in the registry under its address until the node goes: the
+ * node must not be reachable from ctx, or neither would ever go, so the results are views of what forward
+ * returned. */
+typedef struct custom {
+    tide_lua *s; /* NULL: has ended */
+    tide_context *cx;
+    struct custom *prev, *next;
 } custom_t;
 typedef struct {
     custom_t *c;
@@ -144,6 +146,7 @@ static int run_backward(lua_State *L) { /* called protected: no error may cross 
 static tide_status custom_backward(void *ud, tide_tensor *const *gy, int ngy, tide_tensor **gx, int ngx) {
     custom_call k = {ud, gy, gx, ngy, ngx};
     tide_lua *s = k.c->s;
+    if (!s) return tide_fail(k.c->cx, TIDE_EARG, "the Lua state of this function's backward was closed");
     lua_State *L = s->L;
     if (!lua_checkstack(L, 3)) return tide_fail(s->cx, TIDE_EMEM, "the Lua stack is full");
     lua_pushcfunction(L, run_backward);
@@ -157,13 +160,30 @@ static tide_status custom_backward(void *ud, tide_tensor *const *gy, int ngy, ti
     return TIDE_EARG;
 }
 
+static void forget(custom_t *c) {
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        c->s->customs = c->next;
+    if (c->next) c->next->prev = c->prev;
+    c->s = NULL;
+}
+
 static void custom_release(void *ud) {
     custom_t *c = ud;
-    lua_State *L = c->s->L;
-    if (lua_checkstack(L, 1)) {
-        lua_pushnil(L);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, c);
+    lua_State *L = c->s ? c->s->L : NULL;
+    if (L) {
+        forget(c);
+        if (lua_checkstack(L, 1)) {
+            lua_pushnil(L);
+            lua_rawsetp(L, LUA_REGISTRYINDEX, c);
+        }
     }
+    tide_release(c->cx, c, sizeof *c);
+}
+
+void tide_lua_forget_customs(tide_lua *s) {
+    while (s->customs) forget(s->customs);
 }
 
 static int
@@ -180,14 +200,16 @@ custom_attach(lua_State *L) { /* _attach(backward, ctx, {inputs}, {outputs}): th
         tide_lua_fill(s, h, out[j] = view);
         lua_rawseti(L, -2, j + 1);
     }
-    lua_createtable(L, 3, 0);
+    lua_createtable(L, 2, 0);
     lua_pushvalue(L, 1);
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, 2);
-    custom_t *c = lua_newuserdatauv(L, sizeof *c, 0);
-    c->s = s;
-    lua_rawseti(L, -2, 3);
+    custom_t *c = tide_alloc(s->cx, sizeof *c);
+    if (!c) return tide_lua_raise(L, s);
+    *c = (custom_t){s, s->cx, NULL, s->customs};
+    if (c->next) c->next->prev = c;
+    s->customs = c;
     lua_rawsetp(L, LUA_REGISTRYINDEX, c);
     if (tide_custom_attach(s->cx, in, nin, out, nout, custom_backward, c, custom_release))
         return tide_lua_raise(L, s);

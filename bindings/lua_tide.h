@@ -11,15 +11,20 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-/* A tensor's box. Handles made inside an open tide.scope are linked, to be closed with it. */
+/* A tensor that Lua holds, and the scope that it will be closed with: the outermost goes with the state. */
 typedef struct scope scope;
+typedef struct object object;
 typedef struct handle {
-    const void *mark;    /* the state's tide_lua: by this and its size a userdata is known as a handle */
-    tide_tensor *t;      /* NULL: closed */
-    uint32_t epoch;      /* of a compiled step's temporary */
-    struct scope *scope; /* that it will be closed with, or NULL */
+    tide_tensor *t; /* NULL: closed */
+    uint32_t epoch; /* of a compiled step's temporary */
+    struct scope *scope;
     struct handle *prev, *next;
 } handle;
+struct scope {
+    handle *first; /* newest */
+    scope *outer;  /* opened before and still open; NULL: outermost */
+    bool open;
+};
 
 enum { NSEEN = 256 };
 
@@ -27,8 +32,11 @@ typedef struct tide_lua {
     tide_context *cx;
     lua_State *L; /* the one running now: for the pressure hook */
     int collecting;
-    scope *scope;  /* the innermost open one */
-    uint32_t site; /* of the last call */
+    scope outermost, *scope; /* scope: the innermost open one */
+    object *objects;         /* what its userdata hold besides tensors */
+    struct custom *customs;  /* Lua backwards that the tape holds */
+    handle closed;           /* what a userdata has whose finalizer has run */
+    uint32_t site;           /* of the last call */
     struct seen {
         const void *caller;
         int line;
@@ -63,8 +71,9 @@ int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua err
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
 int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */
 void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *functions); /* into the table on top */
-/* Gives the userdata on top the metatable of that name, made at the first use and known once it is complete. */
-void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *functions);
+/* Gives the userdata on top the metatable of that name, made at the first use and known once it is complete.
+ * gc: its finalizer, or NULL. */
+void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *functions, lua_CFunction gc);
 
 /* Pushed on the stack, where it must stay; calls undo(s, was) when the C function that made it ends, also by an
  * error. undo NULL: disarmed. */
@@ -75,8 +84,20 @@ typedef struct {
 } tide_lua_guard;
 tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s);
 
+/* ---- object.c ---- */
+typedef struct {
+    const char *name; /* of its metatable */
+    size_t size;
+    void (*release)(tide_lua *s, void *p); /* what p holds, once; NULL: nothing */
+    const luaL_Reg *functions;
+} tide_lua_kind;
+void *tide_lua_new(lua_State *L, tide_lua *s,
+                   const tide_lua_kind *kind); /* pushes one of zeros, with a user value */
+void *tide_lua_object(lua_State *L, int i, const tide_lua_kind *kind); /* raises if it is something else */
+void tide_lua_release_all(tide_lua *s);                                /* objects and tensors: the state ends */
+
 /* ---- tensor.c ---- */
-handle *tide_lua_box(lua_State *L, tide_lua *s);            /* pushes a closed handle */
+handle *tide_lua_box(lua_State *L, tide_lua *s);            /* pushes a closed handle, in the innermost scope */
 void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t); /* gives it the caller's reference */
 handle *tide_lua_handle(lua_State *L, tide_lua *s,
                         int i); /* the tensor's box at i, perhaps closed; NULL: something else */
@@ -86,8 +107,11 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s); /* makes the metatable; co
 
 /* ---- scope.c ---- */
 void tide_lua_scope_add(scope *sc, handle *h);
-void tide_lua_scope_remove(handle *h); /* nothing if it is in none */
+void tide_lua_scope_remove(handle *h);
 void tide_lua_open_scope(lua_State *L, tide_lua *s);
+
+/* ---- grad.c ---- */
+void tide_lua_forget_customs(tide_lua *s); /* the state ends: its backwards with it, not the nodes */
 
 /* ---- args.c ---- */
 int tide_lua_call(lua_State *L); /* upvalue 2: the operation, 3: flags (TIDE_INPLACE) */

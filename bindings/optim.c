@@ -7,8 +7,10 @@ typedef struct {
     const tide_optim_row *row;
 } box_t;
 
+static const tide_lua_kind kind;
+
 static box_t *check(lua_State *L) {
-    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
+    box_t *b = tide_lua_object(L, 1, &kind);
     if (!b->o) luaL_error(L, "this optimizer is gone");
     return b;
 }
@@ -53,12 +55,6 @@ static const char *push_option(lua_State *L, const tide_optim_row *row, const ti
     return f->pair;
 }
 
-static int group_gc(lua_State *L) {
-    box_t *b = luaL_checkudata(L, 1, "tide.OptimizerGroup");
-    if (b->o && STATE(L)->cx) tide_optim_free(b->o);
-    b->o = NULL;
-    return 0;
-}
 static int group_step(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     if (tide_optim_step(check(L)->o)) return tide_lua_raise(L, s);
@@ -137,18 +133,28 @@ static int group_restore(lua_State *L) { /* restore(k, {step, name = tensor or n
     return 0;
 }
 
-static const luaL_Reg group_functions[] = {
-    {"__gc", group_gc},     {"step", group_step},       {"zero_grad", group_zero_grad},
-    {"get", group_get},     {"set", group_set},         {"options", group_options},
-    {"state", group_state}, {"restore", group_restore}, {NULL, NULL}};
+static void release(tide_lua *s, void *p) {
+    box_t *b = p;
+    (void)s;
+    if (b->o) tide_optim_free(b->o);
+}
+static const tide_lua_kind kind = {"tide.OptimizerGroup", sizeof(box_t), release,
+                                   (luaL_Reg[]){{"step", group_step},
+                                                {"zero_grad", group_zero_grad},
+                                                {"get", group_get},
+                                                {"set", group_set},
+                                                {"options", group_options},
+                                                {"state", group_state},
+                                                {"restore", group_restore},
+                                                {NULL, NULL}}};
 
 static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
     const char *name = luaL_checkstring(L, 1);
     tide_lua *s = tide_lua_enter(L);
-    int kind = 0;
-    while (kind < TIDE_NOPTIM && strcmp(tide_optim_rows[kind].name, name)) kind++;
-    if (kind == TIDE_NOPTIM) return tide_lua_error(L, s, "optim", "no optimizer '%s'", name);
-    tide_optim_config c = tide_optim_defaults((tide_optim_kind)kind);
+    int which = 0;
+    while (which < TIDE_NOPTIM && strcmp(tide_optim_rows[which].name, name)) which++;
+    if (which == TIDE_NOPTIM) return tide_lua_error(L, s, "optim", "no optimizer '%s'", name);
+    tide_optim_config c = tide_optim_defaults((tide_optim_kind)which);
     luaL_checktype(L, 3, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, 3)) {
@@ -159,10 +165,8 @@ static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
     }
     int n;
     tide_tensor **params = tide_lua_list(L, s, 2, name, &n);
-    box_t *b = lua_newuserdatauv(L, sizeof *b, 0);
-    b->o = NULL;
-    b->row = &tide_optim_rows[kind];
-    tide_lua_class(L, s, "tide.OptimizerGroup", group_functions);
+    box_t *b = tide_lua_new(L, s, &kind);
+    b->row = &tide_optim_rows[which];
     b->o = tide_optim_new(s->cx, params, n, &c);
     if (!b->o) return tide_lua_raise(L, s);
     return 1;
@@ -170,9 +174,9 @@ static int optimizer(lua_State *L) { /* _optimizer(kind, params, options) */
 
 static int optimizers(lua_State *L) { /* {{name, doc, options = {{name, default}, ...}}, ...} */
     lua_createtable(L, TIDE_NOPTIM, 0);
-    for (int kind = 0; kind < TIDE_NOPTIM; kind++) {
-        const tide_optim_row *row = &tide_optim_rows[kind];
-        const tide_optim_config c = tide_optim_defaults((tide_optim_kind)kind);
+    for (int which = 0; which < TIDE_NOPTIM; which++) {
+        const tide_optim_row *row = &tide_optim_rows[which];
+        const tide_optim_config c = tide_optim_defaults((tide_optim_kind)which);
         lua_createtable(L, 0, 3);
         lua_pushstring(L, row->name), lua_setfield(L, -2, "name");
         lua_pushstring(L, tide_op_table[row->op].doc), lua_setfield(L, -2, "doc");
@@ -189,7 +193,7 @@ static int optimizers(lua_State *L) { /* {{name, doc, options = {{name, default}
             lua_rawseti(L, -2, ++n);
         }
         lua_setfield(L, -2, "options");
-        lua_rawseti(L, -2, kind + 1);
+        lua_rawseti(L, -2, which + 1);
     }
     return 1;
 }

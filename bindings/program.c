@@ -87,19 +87,12 @@ typedef struct {
     tide_prog *p;
 } box;
 
-static int box_gc(lua_State *L) {
-    box *b = lua_touserdata(L, 1);
-    if (STATE(L)->cx) tide_prog_free(b->p);
-    b->p = NULL;
-    return 0;
+static void box_release(tide_lua *s, void *p) {
+    box *b = p;
+    (void)s;
+    tide_prog_free(b->p);
 }
-
-static box *boxed(lua_State *L, tide_lua *s) {
-    box *b = lua_newuserdatauv(L, sizeof *b, 0);
-    b->p = NULL;
-    tide_lua_class(L, s, "tide.Program", (luaL_Reg[]){{"__gc", box_gc}, {NULL, NULL}});
-    return b;
-}
+static const tide_lua_kind box_kind = {"tide.Program", sizeof(box), box_release, (luaL_Reg[]){{NULL, NULL}}};
 
 /* In the place of its box, which is on top. */
 static void text(lua_State *L, tide_lua *s, box *b) {
@@ -139,7 +132,7 @@ static int gradient(lua_State *L, tide_lua *s, sample *x) {
     for (int g = 0; g < n; g++) {
         uint64_t uses;
         if (g) lua_pushliteral(L, "\n");
-        box *b = boxed(L, s);
+        box *b = tide_lua_new(L, s, &box_kind);
         b->p = tide_vjp_program(s->cx, plan->group[g].blob, 0, &uses);
         text(L, s, b);
     }
@@ -183,7 +176,7 @@ static int program(lua_State *L) {
     }
     if (!fits) return tide_lua_raise(L, s);
     if (derive) return gradient(L, s, &x);
-    box *b = boxed(L, s);
+    box *b = tide_lua_new(L, s, &box_kind);
     b->p = tide_op_program(s->cx, op, &x.s, &x.space);
     text(L, s, b);
     return 1;

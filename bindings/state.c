@@ -201,7 +201,7 @@ static int guard_close(lua_State *L) {
 tide_lua_guard *tide_lua_guarded(lua_State *L, tide_lua *s) {
     tide_lua_guard *g = lua_newuserdatauv(L, sizeof *g, 0);
     *g = (tide_lua_guard){s, NULL, 0};
-    tide_lua_class(L, s, "tide.Guard", (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}});
+    tide_lua_class(L, s, "tide.Guard", (luaL_Reg[]){{"__close", guard_close}, {NULL, NULL}}, NULL);
     lua_toclose(L, -1);
     return g;
 }
@@ -216,8 +216,11 @@ static int cancelled(void *ud) {
 static int state_gc(lua_State *L) {
     tide_lua *s = lua_touserdata(L, 1);
     s->L = L;
-    if (s->cx)
-        s->cx->above = (tide_above){0}; /* the context may outlive the state, with tensors that a host holds */
+    if (s->cx) { /* the context may outlive the state, with tensors that a host holds */
+        tide_lua_release_all(s);
+        tide_lua_forget_customs(s);
+        s->cx->above = (tide_above){0};
+    }
     tide_close(s->cx);
     s->cx = NULL;
     return 0;
@@ -232,7 +235,7 @@ void tide_lua_register(lua_State *L, tide_lua *s, const luaL_Reg *f) {
 }
 
 /* Metamethods stay out of reach: objects find their methods in another table. */
-void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *f) {
+void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg *f, lua_CFunction gc) {
     if (luaL_getmetatable(L, name) != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_newtable(L);
@@ -246,6 +249,7 @@ void tide_lua_class(lua_State *L, tide_lua *s, const char *name, const luaL_Reg 
             lua_setfield(L, meta ? -3 : -2, f->name);
         }
         lua_setfield(L, -2, "__index");
+        if (gc) tide_lua_register(L, s, (luaL_Reg[]){{"__gc", gc}, {NULL, NULL}});
         lua_pushvalue(L, -1);
         lua_setfield(L, LUA_REGISTRYINDEX, name);
     }
@@ -296,6 +300,7 @@ int luaopen_tide_core(lua_State *L) {
     memset(s, 0, sizeof *s);
     s->L = L;
     s->step = 1;
+    s->scope = &s->outermost;
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, state_gc);
     lua_setfield(L, -2, "__gc");

@@ -1,12 +1,25 @@
 /* Tensors in Lua: handles, fields, methods, operators. */
 #include "bindings/lua_tide.h"
 
+/* The userdata. What it stands for lies outside, see object.c. */
+typedef struct {
+    const void *mark; /* the state's tide_lua: by this and its size a userdata is known as a tensor */
+    handle *h;
+} box;
+
 handle *tide_lua_box(lua_State *L, tide_lua *s) {
-    handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-    h->mark = s;
+    box *b = lua_newuserdatauv(L, sizeof *b, 0);
+    handle *h = s->cx ? tide_alloc(s->cx, sizeof *h) : NULL;
+    b->mark = NULL;
+    if (!h) {
+        if (s->cx) tide_lua_raise(L, s);
+        luaL_error(L, "the state is closing");
+    }
     h->t = NULL;
     h->epoch = 0;
-    h->scope = NULL;
+    tide_lua_scope_add(s->scope, h);
+    b->h = h;
+    b->mark = s;
     lua_rawgetp(L, LUA_REGISTRYINDEX, s); /* the metatable */
     lua_setmetatable(L, -2);
     return h;
@@ -17,12 +30,11 @@ void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t) {
     tide_to_handle(t);
     h->t = t;
     if (t->flags & TIDE_TEMP) h->epoch = t->epoch;
-    if (s->scope) tide_lua_scope_add(s->scope, h);
 }
 
 handle *tide_lua_handle(lua_State *L, tide_lua *s, int i) {
-    handle *h = lua_touserdata(L, i);
-    return h && lua_rawlen(L, i) == sizeof *h && h->mark == s ? h : NULL;
+    const box *b = lua_touserdata(L, i);
+    return b && lua_rawlen(L, i) == sizeof *b && b->mark == s ? b->h : NULL;
 }
 
 tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i) {
@@ -42,15 +54,30 @@ tide_tensor *tide_lua_check(lua_State *L, tide_lua *s, int i, const char *op) {
     return t;
 }
 
+static void close_handle(lua_State *L, tide_lua *s, handle *h) {
+    tide_tensor *t = h->t;
+    if (!t) return;
+    h->t = NULL;
+    s->L = L; /* what goes with the tensor may need one that is alive */
+    tide_handle_free(t);
+}
+
 static int tensor_close(lua_State *L) {
     tide_lua *s = STATE(L);
     handle *h = tide_lua_handle(L, s, 1);
-    if (!h || !h->t) return 0;
-    tide_tensor *t = h->t;
-    h->t = NULL;
-    s->L = L; /* what goes with the tensor may need one that is alive */
+    if (h && s->cx) close_handle(L, s, h);
+    return 0;
+}
+
+static int tensor_gc(lua_State *L) {
+    tide_lua *s = STATE(L);
+    handle *h = tide_lua_handle(L, s, 1);
+    if (!h || h == &s->closed) return 0;
+    ((box *)lua_touserdata(L, 1))->h = &s->closed;
+    if (!s->cx) return 0;
+    close_handle(L, s, h);
     tide_lua_scope_remove(h);
-    if (s->cx) tide_handle_free(t);
+    tide_release(s->cx, h, sizeof *h);
     return 0;
 }
 
@@ -237,10 +264,14 @@ static int is_tensor(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg meta[] = {{"__gc", tensor_close},          {"__close", tensor_close},
-                                {"__newindex", tensor_newindex}, {"__len", tensor_len},
-                                {"__tostring", tensor_tostring}, {"__eq", tensor_eq},
-                                {"__concat", tensor_concat},     {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__gc", tensor_gc},
+                                {"__close", tensor_close},
+                                {"__newindex", tensor_newindex},
+                                {"__len", tensor_len},
+                                {"__tostring", tensor_tostring},
+                                {"__eq", tensor_eq},
+                                {"__concat", tensor_concat},
+                                {NULL, NULL}};
 static const luaL_Reg methods[] = {{"close", tensor_close},
                                    {"size", tensor_size},
                                    {"numel", tensor_numel},

@@ -60,23 +60,16 @@ typedef struct {
     tide_message *m;
 } box;
 
-static int box_gc(lua_State *L) {
-    box *b = lua_touserdata(L, 1);
+static void box_release(tide_lua *s, void *p) {
+    box *b = p;
+    (void)s;
     tide_message_free(b->m);
-    b->m = NULL;
-    return 0;
 }
-
-static box *new_box(lua_State *L, tide_lua *s) {
-    box *b = lua_newuserdatauv(L, sizeof *b, 0);
-    b->m = NULL;
-    tide_lua_class(L, s, "tide.Message", (luaL_Reg[]){{"__gc", box_gc}, {NULL, NULL}});
-    return b;
-}
+static const tide_lua_kind box_kind = {"tide.Message", sizeof(box), box_release, (luaL_Reg[]){{NULL, NULL}}};
 
 static int send_value(lua_State *L, tide_lua *s, worker *w, queue *q, const char *who) {
     luaL_checkany(L, 2);
-    box *b = new_box(L, s);
+    box *b = tide_lua_new(L, s, &box_kind);
     b->m = tide_message_new();
     if (!b->m) return tide_lua_error(L, s, who, "out of memory");
     tide_message_put(L, s, b->m, 2, who);
@@ -96,17 +89,19 @@ static int open_message(lua_State *L, tide_lua *s, box *b) {
 
 /* ---- in the worker ---- */
 
-static worker *own(lua_State *L) {
-    worker **p = luaL_checkudata(L, 1, "tide.Port");
-    return *p;
-}
+static int port_send(lua_State *L), port_receive(lua_State *L), port_stopped(lua_State *L);
+static const tide_lua_kind port_kind = {
+    "tide.Port", sizeof(worker *), NULL,
+    (luaL_Reg[]){{"send", port_send}, {"receive", port_receive}, {"stopped", port_stopped}, {NULL, NULL}}};
+
+static worker *own(lua_State *L) { return *(worker **)tide_lua_object(L, 1, &port_kind); }
 
 static int port_send(lua_State *L) { return send_value(L, STATE(L), own(L), &own(L)->out, "port:send"); }
 
 /* port:receive(): true, value; or nothing when the script wants no more */
 static int port_receive(lua_State *L) {
     worker *w = own(L);
-    box *b = new_box(L, STATE(L));
+    box *b = tide_lua_new(L, STATE(L), &box_kind);
     pthread_mutex_lock(&w->lock);
     while (!w->in.first && !stopped(w)) pthread_cond_wait(&w->changed, &w->lock);
     b->m = stopped(w) ? NULL : take(&w->in);
@@ -125,14 +120,6 @@ static void hook(lua_State *L, lua_Debug *ar) {
     const tide_lua_host *host = lua_touserdata(L, -1);
     lua_pop(L, 1);
     if (host->cancelled(host->ud)) luaL_error(L, "the worker was closed");
-}
-
-static void push_port(lua_State *L, tide_lua *s, worker *w) {
-    worker **p = lua_newuserdatauv(L, sizeof *p, 0);
-    *p = w;
-    tide_lua_class(
-        L, s, "tide.Port",
-        (luaL_Reg[]){{"send", port_send}, {"receive", port_receive}, {"stopped", port_stopped}, {NULL, NULL}});
 }
 
 static int body(lua_State *L) {
@@ -161,7 +148,7 @@ static int body(lua_State *L) {
     if (!lua_isfunction(L, -1))
         return luaL_error(L, "worker: the module '%s' returned a %s, not a function", lua_tostring(L, 5),
                           luaL_typename(L, -1));
-    push_port(L, s, w);
+    *(worker **)tide_lua_new(L, s, &port_kind) = w;
     lua_pushvalue(L, 6);
     lua_call(L, 2, 0);
     return 0;
@@ -204,16 +191,19 @@ static void *run(void *arg) {
 
 /* ---- in the script that made it ---- */
 
+static const tide_lua_kind worker_kind;
+
 static worker *check_worker(lua_State *L, tide_lua *s) {
-    worker **p = luaL_checkudata(L, 1, "tide.Worker");
+    worker **p = tide_lua_object(L, 1, &worker_kind);
     if (!*p) tide_lua_error(L, s, "worker", "this worker was closed");
     return *p;
 }
 
-static int worker_close(lua_State *L) { /* waits until the thread has ended */
-    worker **p = luaL_checkudata(L, 1, "tide.Worker"), *w = *p;
-    *p = NULL;
-    if (!w) return 0;
+static void worker_release(tide_lua *s, void *p) { /* waits until the thread has ended */
+    worker *w = *(worker **)p;
+    (void)s;
+    *(worker **)p = NULL;
+    if (!w) return;
     pthread_mutex_lock(&w->lock);
     __atomic_store_n(&w->stop, 1, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&w->changed);
@@ -225,6 +215,10 @@ static int worker_close(lua_State *L) { /* waits until the thread has ended */
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);
     free(w);
+}
+
+static int worker_close(lua_State *L) {
+    worker_release(STATE(L), tide_lua_object(L, 1, &worker_kind));
     return 0;
 }
 
@@ -244,7 +238,7 @@ static int worker_receive(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     worker *w = check_worker(L, s);
     bool interrupted = false;
-    box *b = new_box(L, s);
+    box *b = tide_lua_new(L, s, &box_kind);
     pthread_mutex_lock(&w->lock);
     while (!(b->m = take(&w->out)) && !w->ended && !interrupted) {
         struct timespec t; /* looks up now and then: Ctrl-C wakes nobody */
@@ -259,21 +253,20 @@ static int worker_receive(lua_State *L) {
     return b->m ? open_message(L, s, b) : 0;
 }
 
+static const tide_lua_kind worker_kind = {"tide.Worker", sizeof(worker *), worker_release,
+                                          (luaL_Reg[]){{"__close", worker_close},
+                                                       {"close", worker_close},
+                                                       {"send", worker_send},
+                                                       {"receive", worker_receive},
+                                                       {NULL, NULL}}};
+
 /* _worker(module, data): a thread in which require(module)(port, data) runs */
 static int new_worker(lua_State *L) {
     tide_lua *s = tide_lua_enter(L);
     luaL_checkstring(L, 1);
     lua_settop(L, 2);
-    worker **p = lua_newuserdatauv(L, sizeof *p, 0);
-    *p = NULL;
-    tide_lua_class(L, s, "tide.Worker",
-                   (luaL_Reg[]){{"__gc", worker_close},
-                                {"__close", worker_close},
-                                {"close", worker_close},
-                                {"send", worker_send},
-                                {"receive", worker_receive},
-                                {NULL, NULL}});
-    box *b = new_box(L, s);
+    worker **p = tide_lua_new(L, s, &worker_kind);
+    box *b = tide_lua_new(L, s, &box_kind);
     b->m = tide_message_new();
     if (!b->m) return tide_lua_error(L, s, "worker", "out of memory");
     lua_getglobal(L, "package");

@@ -336,6 +336,51 @@ static void test_reload(void **state) {
     assert_int_equal(out, 0);
 }
 
+/* ---- finalizers that Lua gives up ---- */
+
+/* At the end of the C stack the collector cannot call them: what they would have freed goes with the state, and
+ * nothing points into the userdata that are gone. */
+static void test_lost_finalizers(void **state) {
+    static const char *const text =
+        "local function deep(n, f) if n == 0 then f() else pcall(deep, n - 1, f) end end\n"
+        "local function leave()\n"
+        "  for i = 1, 20 do local t = tide.ones(4) end\n"
+        "  local p = tide.ones(2):requires_grad_()\n"
+        "  tide.optim.SGD({p}, {lr = 1})\n"
+        "  tide.compile(function(x) return x + 1 end)(tide.ones(2))\n"
+        "  if tide.csv then pcall(tide.csv, 'no such file') end\n"
+        "end\n"
+        "for depth = 185, 200 do\n"
+        "  leave() local s = tide.scope() leave()\n"
+        "  deep(depth, function() tide.scope() collectgarbage() end)\n"
+        "  collectgarbage()\n"
+        "  for i = 1, 50 do local t, q = tide.ones(4), ('x'):rep(80) .. i end\n"
+        "  s:close()\n"
+        "  assert(tide.ones(2):sum():item() == 2)\n"
+        "end";
+    for (int sandbox = 0; sandbox < 2; sandbox++) {
+        tide_engine *e = open_with((tide_engine_config){.sandbox = sandbox});
+        run(e, text);
+        tide_engine_close(e);
+        assert_int_equal(out, 0);
+    }
+}
+
+/* A tensor whose gradient is a Lua function of a state that is gone: an error says so. */
+static void test_custom_outlives(void **state) {
+    tide_engine *e = open_with((tide_engine_config){0});
+    run(e, "twice = tide.custom{forward = function(ctx, x) return x * 2 end,\n"
+           "  backward = function(ctx, g) return g * 2 end}\n"
+           "function make() return twice(tide.ones(3):requires_grad_()):sum() end\n"
+           "make():backward()");
+    tide_tensor *y;
+    if (tide_engine_call(e, "make", NULL, 0, &y, 1)) fail_msg("%s", tide_engine_error(e));
+    tide_engine_close(e);
+    assert_int_not_equal(out, 0);
+    tide_free(y);
+    assert_int_equal(out, 0);
+}
+
 /* ---- attacks ---- */
 
 #ifdef __SANITIZE_ADDRESS__
@@ -511,9 +556,17 @@ static void test_threads(void **state) {
 
 int main(int argc, char **argv) { /* a pattern of names */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),       cmocka_unit_test(test_errors),  cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_host_state), cmocka_unit_test(test_slices),  cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_attacks), cmocka_unit_test(test_open_failing),
+        cmocka_unit_test(test_call),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_host_state),
+        cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_lost_finalizers),
+        cmocka_unit_test(test_custom_outlives),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_attacks),
+        cmocka_unit_test(test_open_failing),
         cmocka_unit_test(test_open_close),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
