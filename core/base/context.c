@@ -17,6 +17,10 @@ static void *default_alloc(void *ud, void *p, size_t from, size_t to, size_t ali
     void *q = NULL;
     if (to >= HUGE && align < HUGE) align = HUGE;
     if (to && posix_memalign(&q, align < sizeof(void *) ? sizeof(void *) : align, to)) return NULL;
+#ifdef MADV_HUGEPAGE
+    /* Fewer faults, and a column of a matrix no longer misses the TLB at every row. */
+    if (to >= HUGE) (void)madvise(q, to & ~(HUGE - 1), MADV_HUGEPAGE);
+#endif
     if (q && p) memcpy(q, p, from < to ? from : to);
     free(p);
     return q;

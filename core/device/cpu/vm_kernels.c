@@ -452,6 +452,8 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
 #define MAX_ROUNDS(name, T) EXTREME_ROUNDS(name, T, >)
 #define MIN_ROUNDS(name, T) EXTREME_ROUNDS(name, T, <)
 
+enum { AHEAD = 16 }; /* rows, of which each may lie in another page: no processor sees those coming */
+
 /* `_lanes` leaves min(n, W) lanes of a row; `_rows` then takes the rest of the way for W rows at a time, so
  * that the rows do not wait for each other's last few additions. */
 #define REDUCTION(name, T, expr, ROUNDS) \
@@ -512,6 +514,8 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
                 name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0); \
             } else { \
                 if (m > n) m = n; \
+                for (int64_t j = 0; j < k * (int64_t)sizeof(T) && n > AHEAD; j += 64) \
+                    __builtin_prefetch(x + AHEAD * so + j); \
                 if (r < TIDE_LANES) \
                     memcpy(to, x, (size_t)(m * k) * sizeof(T)); \
                 else \

@@ -383,7 +383,7 @@ static void lay_out(plan_build *pb) {
     for (int kind = 0; kind < 2; kind++)
         for (int j = 0; j < 3; j++) live += pb->nslot[kind][sizes[j]] * sizes[j];
     plan->block = 4096;
-    while (plan->block > 256 && plan->block * live > 24 * 1024) plan->block /= 2;
+    while (plan->block > 256 && plan->block * live > 48 * 1024) plan->block /= 2;
     size_t at = up((size_t)plan->nvalue * (sizeof(tide_loc) + sizeof(uint16_t) + 1)), base[2][9];
     for (int kind = 0; kind < 2; kind++) {
         for (int j = 0; j < 3; j++) {

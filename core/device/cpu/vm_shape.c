@@ -7,7 +7,7 @@ enum {
     SMALL_BLOCK = 256,
     SHORT_ROW = 32,       /* shorter rows run as columns: loaded turned, but then by long loops */
     LONG_INNER = 64,      /* an inner axis of a flat block that needs no joining of dims */
-    COLUMNS = 64,         /* columns of a block: four lines, so that memory is read in order */
+    COLUMNS = 128,        /* columns of a block: what a chain does at once */
     FEW_TILES = 16,       /* fewer than these: long reductions are cut into chunks */
     KEEP_BYTES = 1 << 18, /* of the second cache, for values kept from pass to pass */
     FAR_BYTES = 1 << 21   /* arguments of this size come from farther away */
