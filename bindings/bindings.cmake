@@ -44,18 +44,13 @@ Cflags: -I\${includedir}
 ")
 
 # ---- the program; line editing is loaded at run time ----
-find_path(EDIT_INCLUDE NAMES histedit.h)
-if(EDIT_INCLUDE)
-  message(STATUS "libedit: header found, the library is loaded at run time")
-else()
-  message(STATUS "libedit: not found; the prompt reads plain lines")
-endif()
+tide_optional(EDIT libedit "stdio.h;histedit.h" "at run time" "the prompt reads plain lines")
 include(GNUInstallDirs)
 add_executable(tide bindings/cli/tide.c bindings/cli/stop.c bindings/cli/line.c) # libtide-lua lies beside it, or installed
 target_include_directories(tide PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 set_target_properties(tide PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_compile_definitions(tide PRIVATE TIDE_LUA_DIR="${CMAKE_INSTALL_PREFIX}/share/lua/5.4"
-  $<$<BOOL:${EDIT_INCLUDE}>:TIDE_HAVE_EDIT>)
+  $<$<BOOL:${TIDE_HAVE_EDIT}>:TIDE_HAVE_EDIT>)
 target_link_libraries(tide PRIVATE tide_lua_shared ${TIDE_LIBS} ${LUA_LINK_LIBRARIES})
 
 install(TARGETS tide_lua_shared tide_lua_static LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
