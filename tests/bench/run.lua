@@ -20,7 +20,7 @@ local PROGRAM, PYTHON = arg[-1], setting "TIDE_PYTHON"
 local LIST = {
   { "add16", 3 }, { "add16_grad" }, { "chain", 10 },
   { "mlp_eager", 8 }, { "mlp_compiled", 10 }, { "cnn_eager" }, { "cnn_compiled" },
-  { "adamw", 0.95 }, { "copy" }, { "csv" },
+  { "adamw", 0.95 }, { "copy" }, { "csv", 2 }, { "csv_floats", 2 },
 }
 for _, name in ipairs { "matmul_16", "matmul_32", "matmul_64", "matmul_128", "matmul_256", "matmul_512", "matmul_1024", "matmul_2048",
   "softmax_dim1", "softmax_dim2", "layer_norm", "gelu", "sum_dim1", "sum_dim2" } do
