@@ -86,9 +86,9 @@ static inline uint64_t divide(u128 n, uint64_t d, uint64_t *rest) {
 #endif
 }
 
-/* w * 10^e for w > 0 and |e| <= EXACT. The value is brought to 63 or 64 bits with a sticky last one, so the
+/* The value is brought to 63 or 64 bits with a sticky last one, so the
  * conversion to double is the only rounding. */
-static double from_decimal(uint64_t w, int e) {
+double tide_decimal(uint64_t w, int e) {
     static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (w <= (uint64_t)1 << 53 && e >= -22 && e <= 22)
@@ -174,7 +174,7 @@ bool tide_parse_double(const char *s, const char *end, double *out) {
     if (ndigits > SIGNIFICANT)
         for (const char *z = s; z < stop && (*z == '0' || *z == '.'); z++) ndigits -= *z == '0';
     double d = ndigits <= SIGNIFICANT && !w                          ? 0
-               : ndigits <= SIGNIFICANT && e >= -EXACT && e <= EXACT ? from_decimal(w, (int)e)
+               : ndigits <= SIGNIFICANT && e >= -EXACT && e <= EXACT ? tide_decimal(w, (int)e)
                                                                      : from_text(s, stop, e);
     *out = negative ? -d : d;
     return true;
