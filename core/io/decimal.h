@@ -34,7 +34,7 @@ static inline bool decimal_int(const char *begin, const char *p, size_t n, int64
     bytes16 x = (bytes16_load(end - 16) - '0') & bytes16_load(decimal_last(n) + 16);
     if (bytes16_mask((bytes16)(x > 9))) return false;
     int64_t v = (int64_t)bytes16_decimal(x);
-    *out = negative ? -v : v;
+    *out = (v ^ -(int64_t)negative) + negative;
     return true;
 }
 
@@ -44,7 +44,11 @@ static inline double decimal_double(bool negative, uint64_t w, int places) {
                                   1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
     /* two exact doubles: their quotient is rounded once */
     double d = w <= (uint64_t)1 << 53 ? (double)(int64_t)w / tens[places] : tide_decimal(w, -places);
-    return negative ? -d : d;
+    uint64_t bits; /* a ?: would become a branch */
+    memcpy(&bits, &d, sizeof bits);
+    bits |= (uint64_t)negative << 63;
+    memcpy(&d, &bits, sizeof d);
+    return d;
 }
 
 /* More than 16 bytes, as decimal_float. */
