@@ -4,11 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 
-static bool is_missing(const reader *r, const char *p, uint32_t n) {
-    if (!(r->na_lengths >> (n < 63 ? n : 63) & 1) || !r->na_first[n ? (unsigned char)*p : 0]) return false;
+static bool is_listed(const reader *r, const char *p, uint32_t n) {
     for (int64_t i = 0; i < r->nna; i++)
         if (r->na[i].length == n && !memcmp(r->na[i].text, p, n)) return true;
     return false;
+}
+
+static inline bool is_missing(const reader *r, const char *p, uint32_t n) {
+    uint64_t length = r->na_lengths >> (n < 63 ? n : 63), first = r->na_first[n ? (unsigned char)*p : 0];
+    return (length & first) && is_listed(r, p, n); /* one branch: texts' lengths are hard to guess */
 }
 
 static bool is_missing_number(const reader *r, double d) {
