@@ -157,6 +157,7 @@ static int csv(lua_State *L) { /* _csv(path, options): the table's columns */
     tide_csv_options o;
     take_options(L, s, &o);
     csv_box *b = tide_lua_new(L, s, &csv_kind);
+    tide_pace(s->cx); /* tables that are garbage: a loop that only reads has no operation that would ask */
     if (tide_csv_read(s->cx, path, &o, &b->csv)) return tide_lua_fail(L, s);
     push_csv(L, s, b);
     return 1;
@@ -181,6 +182,7 @@ csv_next(lua_State *L) { /* _csv_next(file, rows): columns; false at the end; or
     tide_lua *s = tide_lua_enter(L);
     csv_box *b = tide_lua_object(L, 1, &csv_kind);
     int64_t rows = luaL_checkinteger(L, 2);
+    tide_pace(s->cx);
     if (b->stream && rows > 0) {
         if (tide_csv_next(b->stream, rows, &b->csv)) return tide_lua_fail(L, s);
         if (b->csv) return push_csv(L, s, b), 1;
