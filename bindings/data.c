@@ -157,6 +157,7 @@ static int csv(lua_State *L) { /* _csv(path, options): the table's columns */
     tide_csv_options o;
     take_options(L, s, &o);
     csv_box *b = tide_lua_new(L, s, &csv_kind);
+    tide_pace(s->cx); /* tables that are garbage: a loop that only reads has no operation that would ask */
     if (tide_csv_read(s->cx, path, &o, &b->csv)) return tide_lua_fail(L, s);
     push_csv(L, s, b);
     return 1;
@@ -181,11 +182,57 @@ csv_next(lua_State *L) { /* _csv_next(file, rows): columns; false at the end; or
     tide_lua *s = tide_lua_enter(L);
     csv_box *b = tide_lua_object(L, 1, &csv_kind);
     int64_t rows = luaL_checkinteger(L, 2);
+    tide_pace(s->cx);
     if (b->stream && rows > 0) {
         if (tide_csv_next(b->stream, rows, &b->csv)) return tide_lua_fail(L, s);
         if (b->csv) return push_csv(L, s, b), 1;
     }
     lua_pushboolean(L, 0);
+    return 1;
+}
+
+/* ---- rows ---- */
+
+/* Argument i, contiguous: what is made for that takes its place on the stack. */
+static tide_tensor *packed(lua_State *L, tide_lua *s, int i) {
+    tide_tensor *t = tide_lua_check(L, s, i, "keep");
+    if (tide_sync(t)) tide_lua_raise(L, s);
+    if (tide_is_contiguous(t)) return t;
+    handle *h = tide_lua_box(L, s);
+    t = tide_call1(s->cx, TIDE_OP_CLONE, &t, 1, NULL);
+    if (!t) tide_lua_raise(L, s);
+    tide_lua_fill(s, h, t);
+    lua_replace(L, i);
+    return t;
+}
+
+/* Without a branch on the mask, in which nobody sees an order. */
+#define KEEP(T)                                                    \
+    for (int64_t i = 0, k = 0; k < n; i++) {                       \
+        ((T *)(void *)to)[k] = ((const T *)(const void *)from)[i]; \
+        k += mask[i];                                              \
+    }
+
+static int keep(lua_State *L) { /* _keep(values, mask): the elements of a 1-d tensor where a bool one is true */
+    tide_lua *s = tide_lua_enter(L);
+    lua_settop(L, 2);
+    tide_tensor *x = packed(L, s, 1), *m = packed(L, s, 2);
+    int64_t rows = tide_numel(&m->meta), n = 0;
+    if (m->meta.dtype != TIDE_BOOL || tide_numel(&x->meta) != rows)
+        return tide_lua_error(L, s, "keep", "the mask must be bool, and as long as the values");
+    const uint8_t *mask = (const uint8_t *)tide_data(m);
+    for (int64_t i = 0; i < rows; i++) n += mask[i];
+    handle *h;
+    tide_tensor *y = new_column(L, s, &h, x->meta.dtype, n);
+    const char *from = tide_data(x);
+    char *to = tide_data(y);
+    switch (tide_dtype_size((tide_dtype)x->meta.dtype)) {
+    case 1: KEEP(uint8_t) break;
+    case 2: KEEP(uint16_t) break;
+    case 4: KEEP(uint32_t) break;
+    default: KEEP(uint64_t) break;
+    }
+    tide_lua_fill(s, h, y);
     return 1;
 }
 
@@ -217,6 +264,7 @@ void tide_lua_open_data(lua_State *L, tide_lua *s) {
                       (luaL_Reg[]){{"_csv", csv},
                                    {"_csv_open", csv_open},
                                    {"_csv_next", csv_next},
+                                   {"_keep", keep},
                                    {"_permutation", permutation},
                                    {"_draw_seed", draw_seed},
                                    {"_isatty", is_terminal},

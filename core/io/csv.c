@@ -17,8 +17,10 @@
 enum { FILLED = 16, FEW_FILLED = 1 << 16 };
 /* ---- passes over all rows ---- */
 
-/* Of the text from `begin` to r->at. */
-static tide_status check_utf8(const reader *r, const char *begin) {
+/* Of the text from `begin` to r->at, which has been looked at. */
+static tide_status check_utf8(reader *r, const char *begin) {
+    if (!r->high) return TIDE_OK;
+    r->high = r->stretch_high; /* the stretch may reach further */
     for (const char *p = begin; p < r->at;) {
         uint64_t w;
         while (r->at - p >= 8 && (memcpy(&w, p, 8), !(w & 0x8080808080808080u))) p += 8;
@@ -198,7 +200,7 @@ static tide_status make_columns(reader *r, bool header) {
     if (!r->cells) return TIDE_EMEM;
 
     r->at = begin;
-    tide_csv_look_at(r, begin);
+    tide_csv_look_from(r, begin);
     if (header) tide_csv_cut_row(r, begin, r->cells, n);
     tide_status e = TIDE_OK;
     for (int64_t j = 0; j < n && !e; j++) {
@@ -302,7 +304,7 @@ static tide_status begin(reader *r, const tide_csv_options *o) {
     if (e) return e;
     r->at = r->text;
     if (r->end - r->at >= 3 && !memcmp(r->at, "\xEF\xBB\xBF", 3)) r->at += 3;
-    tide_csv_look_at(r, r->at);
+    tide_csv_look_from(r, r->at);
     if (!tide_csv_next_row(r)) return tide_csv_fail_at(r, r->at, "no columns: the file is empty");
     char *first = r->at;
     e = make_columns(r, o->header);
@@ -353,7 +355,7 @@ static tide_status parse(reader *r) {
         r->at = begin;
         r->filled = 0;
         r->checked = true;
-        tide_csv_look_at(r, begin);
+        tide_csv_look_from(r, begin);
         e = second_pass(r);
     }
     if (e) return e;

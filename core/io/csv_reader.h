@@ -5,7 +5,7 @@
 
 #include "io/csv.h"
 
-enum { BLOCK_CELLS = 8192, BLOCK_ROWS = 4096, BLOCK_BYTES = 16 << 20 };
+enum { BLOCK_CELLS = 8192, BLOCK_ROWS = 4096, BLOCK_BYTES = 16 << 20, STRETCH = 4096, MARKS_AT_ONCE = 16 };
 #define ESCAPED 0x80000000u /* in a length: the cell holds its quotes still */
 #define REACH 0x7FFFFFFFu   /* bytes of a block of rows */
 
@@ -38,8 +38,10 @@ typedef struct {
     char sep;
     bool skip_space;
 
-    const char *window; /* `marks`: the separators and line ends not yet seen in the 64 bytes from here */
-    uint64_t marks;
+    const char *stretch, *seen; /* the text looked at last, up to `seen` */
+    uint16_t *next, *last;      /* its separators and line ends that are not passed yet, in */
+    uint16_t marks[STRETCH + MARKS_AT_ONCE];
+    bool stretch_high, high; /* bytes that are not ASCII: in the stretch; since the text's last check */
 
     word *na;
     double *na_number; /* those of them that are numbers; other spellings of them follow in the block */
@@ -64,8 +66,8 @@ typedef struct {
 
 tide_status tide_csv_fail_at(const reader *r, const char *p, const char *what); /* "name:line: what" */
 int64_t tide_csv_line(const reader *r, const char *p);
-void tide_csv_look_at(reader *r, const char *p); /* where the next mark is looked for */
-bool tide_csv_next_row(reader *r);               /* past empty lines; false: the end */
+void tide_csv_look_from(reader *r, const char *p); /* where marks are looked for next */
+bool tide_csv_next_row(reader *r);                 /* past empty lines; false: the end */
 /* Cuts the row at r->at: its first `room` cells, counted from `base`. Returns the number of all, or -1. */
 int64_t tide_csv_cut_row(reader *r, const char *base, span *cells, int64_t room);
 /* Cell p of n bytes, written with its quotes, as it is meant. `to` may be p. */

@@ -1,4 +1,6 @@
-/* Rows and cells: the text is looked at 64 bytes at a time for what may end a cell. */
+/* Rows and cells: first the places of all bytes that may end a cell are listed, 64 bytes at once, then they are
+ * cut. */
+#include "io/bytes16.h"
 #include "io/csv_reader.h"
 
 int64_t tide_csv_line(const reader *r, const char *p) {
@@ -12,44 +14,81 @@ tide_status tide_csv_fail_at(const reader *r, const char *p, const char *what) {
     return tide_fail(r->cx, TIDE_EFORMAT, "%s:%lld: %s", r->name, (long long)tide_csv_line(r, p), what);
 }
 
-/* One bit for each of the 64 bytes at p that ends a cell. */
-static inline uint64_t find_marks(const char *p, char sep) {
-    typedef char bytes __attribute__((vector_size(16)));
-    typedef uint64_t words __attribute__((vector_size(16)));
+/* ---- marks: the bytes that may end a cell, a stretch of text at a time ---- */
+
+/* One bit for each of the 64 bytes at p that is a mark; *high gathers the bytes' first bits. */
+static inline uint64_t marks_of(const char *p, char sep, bytes16 *high) {
     uint64_t marks = 0;
     for (int i = 0; i < 4; i++) {
-        bytes b;
-        memcpy(&b, p + 16 * i, 16);
-        words w = (words)((b == sep) | (b == '\n') | (b == '\r'));
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        w &= 0x8040201008040201u; /* byte k keeps bit k, and the product adds them up */
-#else
-        w &= 0x0102040810204080u;
-#endif
-        marks |= (w[0] * 0x0101010101010101u >> 56 | w[1] * 0x0101010101010101u >> 56 << 8) << (16 * i);
+        bytes16 b = bytes16_load(p + 16 * i);
+        *high |= b;
+        bytes16 ends = (bytes16)((b == (uint8_t)sep) | (b == '\n') | (b == '\r'));
+        marks |= (uint64_t)bytes16_mask(ends) << 16 * i;
     }
     return marks;
 }
 
-/* Sets the window to p. The end of the text counts as a mark. */
-void tide_csv_look_at(reader *r, const char *p) {
-    r->window = p;
-    size_t left = (size_t)(r->end - p);
-    if (left >= 64) {
-        r->marks = find_marks(p, r->sep);
-        return;
+static inline unsigned count_bits(uint64_t x) { /* the compiler would call a function */
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    return (unsigned)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
+}
+
+/* Writes the places of the bits, counted from `at`; MARKS_AT_ONCE in any case, for how many there are is hard
+ * to guess for a processor. */
+static inline uint16_t *put_marks(uint64_t bits, size_t at, uint16_t *to) {
+    const uint64_t some = (uint64_t)1 << 63; /* there is no first one of no bits */
+    uint16_t *end = to + count_bits(bits);
+    do {
+#pragma GCC unroll 16
+        for (int i = 0; i < MARKS_AT_ONCE; i++) {
+            *to++ = (uint16_t)(at + (size_t)__builtin_ctzll(bits | some));
+            bits &= bits - 1;
+        }
+    } while (to < end);
+    return end;
+}
+
+/* Looks at the next stretch, whose marks take the places of the last one's. The end of the text is a mark. */
+static __attribute__((noinline)) void look_further(reader *r) {
+    bytes16 high = {0};
+    size_t left = (size_t)(r->end - r->seen), at = 0, whole = left < STRETCH ? left / 64 * 64 : STRETCH;
+    uint16_t *to = r->marks;
+    r->stretch = r->seen;
+    for (; at < whole; at += 64) to = put_marks(marks_of(r->seen + at, r->sep, &high), at, to);
+    r->seen += whole;
+    if (whole < STRETCH) {
+        char rest[64] = {0};
+        memcpy(rest, r->seen, left -= whole);
+        to = put_marks(marks_of(rest, r->sep, &high) | (uint64_t)1 << left, at, to);
+        r->seen = r->end;
     }
-    char rest[64] = {0};
-    memcpy(rest, p, left);
-    r->marks = find_marks(rest, r->sep) | (uint64_t)1 << left;
+    r->next = r->marks;
+    r->last = to;
+    r->stretch_high = bytes16_mask((bytes16)(high > 127)) != 0;
+    r->high |= r->stretch_high;
+}
+
+void tide_csv_look_from(reader *r, const char *p) {
+    r->seen = p;
+    r->next = r->last = r->marks;
+}
+
+/* Marks before p are none: it is not before those passed. */
+static void pass_marks(reader *r, const char *p) {
+    if (p > r->seen) {
+        tide_csv_look_from(r, p);
+        r->high = true; /* for all that is known of the text between */
+    }
+    while (r->next < r->last && r->stretch + *r->next < p) r->next++;
 }
 
 static inline char *next_mark(reader *r) {
-    while (!r->marks) tide_csv_look_at(r, r->window + 64);
-    const char *p = r->window + __builtin_ctzll(r->marks);
-    r->marks &= r->marks - 1;
-    return (char *)p;
+    while (__builtin_expect(r->next == r->last, 0)) look_further(r);
+    return (char *)r->stretch + *r->next++;
 }
+
+/* ---- rows and cells ---- */
 
 /* Moves r->at past empty lines and lines of spaces; false at the end of the text. */
 bool tide_csv_next_row(reader *r) {
@@ -59,7 +98,7 @@ bool tide_csv_next_row(reader *r) {
         if (p == r->end) return false;
         if (*p != '\n' && *p != '\r') break;
         r->at = ++p;
-        tide_csv_look_at(r, p);
+        pass_marks(r, p);
     }
     return true;
 }
@@ -74,7 +113,7 @@ static char *quoted(reader *r, char *p, const char *base, span *cell) {
         if (quote + 1 == r->end || quote[1] != '"') break;
         escaped = true;
     }
-    tide_csv_look_at(r, quote + 1);
+    pass_marks(r, quote + 1);
     char *mark = next_mark(r);
     if (escaped || mark != quote + 1) /* text after the quote belongs to the cell */
         *cell = (span){(uint32_t)(p - base), (uint32_t)(mark - p) | ESCAPED};
@@ -98,9 +137,9 @@ int64_t tide_csv_cut_row(reader *r, const char *base, span *cells, int64_t room)
             mark = next_mark(r);
             *cell = (span){(uint32_t)(p - base), (uint32_t)(mark - p)};
         }
-        if (mark - base > REACH) return tide_csv_fail_at(r, r->at, "a row of more than 2 GiB"), -1;
         p = mark + 1;
         if (mark < r->end && *mark == r->sep) continue;
+        if (mark - base > REACH) return tide_csv_fail_at(r, r->at, "a row of more than 2 GiB"), -1;
         if (mark < r->end && *mark == '\r' && p < r->end && *p == '\n') p = next_mark(r) + 1;
         r->at = mark < r->end ? p : r->end;
         return n + 1;

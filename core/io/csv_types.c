@@ -1,14 +1,18 @@
 /* Cells to values, column by column: types widen as the cells ask for it. */
 #include "io/csv_reader.h"
-#include "io/number.h"
+#include "io/decimal.h"
 #include <math.h>
 #include <stdio.h>
 
-static bool is_missing(const reader *r, const char *p, uint32_t n) {
-    if (!(r->na_lengths >> (n < 63 ? n : 63) & 1) || !r->na_first[n ? (unsigned char)*p : 0]) return false;
+static bool is_listed(const reader *r, const char *p, uint32_t n) {
     for (int64_t i = 0; i < r->nna; i++)
         if (r->na[i].length == n && !memcmp(r->na[i].text, p, n)) return true;
     return false;
+}
+
+static inline bool is_missing(const reader *r, const char *p, uint32_t n) {
+    uint64_t length = r->na_lengths >> (n < 63 ? n : 63), first = r->na_first[n ? (unsigned char)*p : 0];
+    return (length & first) && is_listed(r, p, n); /* one branch: texts' lengths are hard to guess */
 }
 
 static bool is_missing_number(const reader *r, double d) {
@@ -35,37 +39,6 @@ static bool parse_int(const char *p, uint32_t n, int64_t *out) {
     const char *end = p + n;
     trim(&p, &end);
     return tide_parse_int64(p, end, out);
-}
-
-/* The usual number: [-] up to 7 digits, a point, 1 to 8 digits. Its at most 15 digits and the power of ten are
- * exact doubles, so one division rounds as it should. The 8 bytes that end with the fraction are looked at
- * together; `begin` is as far back as may be read. */
-static inline bool short_float(const char *begin, const char *p, const char *end, double *out) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
-    bool negative = p < end && *p == '-';
-    const char *first = p += negative;
-    uint64_t w = 0, x;
-    while (p < end && (unsigned char)(*p - '0') < 10) w = w * 10 + (uint64_t)(*p++ - '0');
-    ptrdiff_t digits = end - p - 1;
-    if (p == first || p - first > 7 || p == end || *p != '.' || digits < 1 || digits > 8 || end - begin < 8)
-        return false;
-    memcpy(&x, end - 8, 8);
-    uint64_t others = digits == 8 ? 0 : ~(uint64_t)0 >> 8 * digits; /* bytes before the fraction: as if '0' */
-    x = (x & ~others) | (0x3030303030303030u & others);
-    if (((x & 0xF0F0F0F0F0F0F0F0u) | ((x + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) >> 4) !=
-        0x3333333333333333u)
-        return false;
-    x = (x & 0x0F0F0F0F0F0F0F0Fu) * (10 << 8 | 1) >> 8;
-    x = (x & 0x00FF00FF00FF00FFu) * (100 << 16 | 1) >> 16;
-    x = (x & 0x0000FFFF0000FFFFu) * ((uint64_t)10000 << 32 | 1) >> 32;
-    static const uint32_t scale[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
-    double d = (double)(w * scale[digits] + x) / tens[digits];
-    *out = negative ? -d : d;
-    return true;
-#else
-    return (void)begin, (void)p, (void)end, (void)out, false;
-#endif
 }
 
 static bool parse_float(const char *p, uint32_t n, double *out) {
@@ -205,11 +178,9 @@ static tide_status widen(reader *r, tide_csv_column *c, progress *g, const char 
 }
 
 /* The cell as a value of the type that the column has now; false if it is none. */
-static inline bool fits(tide_csv_column *c, progress *g, const char *begin, const char *p, uint32_t n,
-                        int64_t row) {
-    double *f = (double *)(void *)c->i + row;
+static inline bool fits(tide_csv_column *c, progress *g, const char *p, uint32_t n, int64_t row) {
     switch ((kind)g->kind) {
-    case FLOAT: return short_float(begin, p, p + n, f) || parse_float(p, n, f);
+    case FLOAT: return parse_float(p, n, (double *)tide_csv_values(c) + row);
     case BOOL: return parse_bool(p, n, (uint8_t *)tide_csv_values(c) + row);
     case INT:
         if (!parse_int(p, n, c->i + row)) return false;
@@ -219,23 +190,47 @@ static inline bool fits(tide_csv_column *c, progress *g, const char *begin, cons
     }
 }
 
-/* Takes column j of a block of rows, the first of which is `row`. */
+/* The cells from `cell` on that are as numbers nearly always are; returns how many. Cells with quotes inside
+ * have lengths that no number has. */
+static int64_t take_ints(const reader *r, progress *g, const char *base, const span *cell, int64_t n,
+                         int64_t *to) {
+    int64_t i = 0;
+    for (; i < n && decimal_int(r->text, base + cell->at, cell->length, &to[i]); i++, cell += r->csv->ncolumns)
+        if (to[i] == 0) g->negative_zero |= base[cell->at] == '-';
+    return i;
+}
+
+static int64_t take_floats(const reader *r, const char *base, const span *cell, int64_t n, double *to) {
+    int64_t i = 0;
+    while (i < n && decimal_float(r->text, base + cell->at, cell->length, &to[i]))
+        i++, cell += r->csv->ncolumns;
+    return i;
+}
+
 tide_status tide_csv_take(reader *r, int64_t j, const char *base, int64_t row, int64_t nrows) {
     tide_csv_column *c = &r->csv->column[j];
     progress *g = &r->column[j];
-    const span *cell = r->cells + j;
+    const span *cells = r->cells + j;
+    int64_t stride = r->csv->ncolumns;
     tide_status e = TIDE_OK;
     bool numbers = r->nna_number > 0; /* else only a cell that is no number can be missing */
-    for (int64_t end = row + nrows; row < end && g->kind != TEXT && !e; row++, cell += r->csv->ncolumns) {
+    for (int64_t i = 0; i < nrows && g->kind != TEXT && !e; i++) {
+        if (!numbers && g->kind == INT)
+            i += take_ints(r, g, base, cells + i * stride, nrows - i, c->i + row + i);
+        else if (!numbers && g->kind == FLOAT)
+            i += take_floats(r, base, cells + i * stride, nrows - i, (double *)tide_csv_values(c) + row + i);
+        if (i == nrows) break;
+        span cell = cells[i * stride];
         const char *p;
         uint32_t n;
-        e = tide_csv_plain(r, base, *cell, &p, &n);
+        e = tide_csv_plain(r, base, cell, &p, &n);
         if (e) break;
-        if ((numbers && is_missing(r, p, n)) || !fits(c, g, cell->length & ESCAPED ? p : r->text, p, n, row)) {
-            e = widen(r, c, g, base + cell->at, p, n, row);
-        } else if (numbers && g->kind == FLOAT && is_missing_number(r, ((double *)tide_csv_values(c))[row])) {
-            put_missing(c, FLOAT, row);
-            e = mark_missing(r, c, row);
+        if (((numbers || n == 0) && is_missing(r, p, n)) || !fits(c, g, p, n, row + i)) {
+            e = widen(r, c, g, base + cell.at, p, n, row + i);
+        } else if (numbers && g->kind == FLOAT &&
+                   is_missing_number(r, ((double *)tide_csv_values(c))[row + i])) {
+            put_missing(c, FLOAT, row + i);
+            e = mark_missing(r, c, row + i);
         }
     }
     return e;

@@ -86,9 +86,9 @@ static inline uint64_t divide(u128 n, uint64_t d, uint64_t *rest) {
 #endif
 }
 
-/* w * 10^e for w > 0 and |e| <= EXACT. The value is brought to 63 or 64 bits with a sticky last one, so the
+/* The value is brought to 62 bits or more with a sticky last one, so the
  * conversion to double is the only rounding. */
-static double from_decimal(uint64_t w, int e) {
+double tide_decimal(uint64_t w, int e) {
     static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (w <= (uint64_t)1 << 53 && e >= -22 && e <= 22)
@@ -97,10 +97,10 @@ static double from_decimal(uint64_t w, int e) {
         uint64_t d = fives[-e], rest;
         int up_w = __builtin_clzll(w), up_d = __builtin_clzll(d);
         d <<= up_d;
-        u128 n = (u128)(w << up_w) << 63;
+        u128 n = (u128)(w << up_w) << 62;
         uint64_t q = divide(n, d, &rest);
         q |= rest != 0;
-        return (double)q * power_of_two(up_d - up_w - 63 + e);
+        return (double)(int64_t)q * power_of_two(up_d - up_w - 62 + e); /* signed: one instruction */
     }
     u128 n = (u128)w * fives[e];
     uint64_t high = (uint64_t)(n >> 64);
@@ -174,7 +174,7 @@ bool tide_parse_double(const char *s, const char *end, double *out) {
     if (ndigits > SIGNIFICANT)
         for (const char *z = s; z < stop && (*z == '0' || *z == '.'); z++) ndigits -= *z == '0';
     double d = ndigits <= SIGNIFICANT && !w                          ? 0
-               : ndigits <= SIGNIFICANT && e >= -EXACT && e <= EXACT ? from_decimal(w, (int)e)
+               : ndigits <= SIGNIFICANT && e >= -EXACT && e <= EXACT ? tide_decimal(w, (int)e)
                                                                      : from_text(s, stop, e);
     *out = negative ? -d : d;
     return true;

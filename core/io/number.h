@@ -9,5 +9,7 @@
 bool tide_parse_int64(const char *s, const char *end, int64_t *out);
 /* [+-] digits [. digits] [e [+-] digits], a digit at least before or after the point: the nearest double. */
 bool tide_parse_double(const char *s, const char *end, double *out);
+/* w * 10^e, rounded once; w > 0 and -27 <= e <= 27. */
+double tide_decimal(uint64_t w, int e);
 
 #endif

@@ -4,17 +4,42 @@ typedef struct {
     uint32_t hash, code; /* code + 1; 0: empty */
 } slot;
 
-static uint32_t hash_of(const char *p, uint32_t n) {
-    uint64_t h = n * 0x9E3779B97F4A7C15u;
-    for (; n >= 8; p += 8, n -= 8) {
-        uint64_t w;
-        memcpy(&w, p, 8);
-        h = (h ^ w) * 0xFF51AFD7ED558CCDu;
+static inline uint64_t eight(const char *p) {
+    uint64_t w;
+    memcpy(&w, p, 8);
+    return w;
+}
+
+static inline uint32_t four(const char *p) {
+    uint32_t w;
+    memcpy(&w, p, 4);
+    return w;
+}
+
+/* Short texts are looked at as their first and their last bytes, which may be the same ones: a loop over bytes
+ * would end at a place that nobody can guess. */
+static inline uint32_t hash_of(const char *p, uint32_t n) {
+    uint64_t h = n * 0x9E3779B97F4A7C15u, first = 0, last = 0;
+    for (; n > 16; p += 8, n -= 8) {
+        h = (h ^ eight(p)) * 0xFF51AFD7ED558CCDu;
         h ^= h >> 32;
     }
-    for (; n; p++, n--) h = (h ^ (unsigned char)*p) * 0x100000001B3u;
-    h *= 0xC4CEB9FE1A85EC53u;
-    return (uint32_t)(h >> 32);
+    if (n >= 8)
+        first = eight(p), last = eight(p + n - 8);
+    else if (n >= 4)
+        first = four(p), last = four(p + n - 4);
+    else if (n)
+        first = (unsigned char)*p, last = (unsigned char)p[n / 2] | (uint64_t)(unsigned char)p[n - 1] << 8;
+    unsigned __int128 all = (unsigned __int128)(h ^ first) * (last ^ 0xC4CEB9FE1A85EC53u);
+    h = (uint64_t)all ^ (uint64_t)(all >> 64);
+    return (uint32_t)(h ^ h >> 32);
+}
+
+static inline bool same(const char *p, const char *q, uint32_t n) {
+    if (n > 16) return !memcmp(p, q, n);
+    if (n >= 8) return eight(p) == eight(q) && eight(p + n - 8) == eight(q + n - 8);
+    if (n >= 4) return four(p) == four(q) && four(p + n - 4) == four(q + n - 4);
+    return !n || (*p == *q && p[n / 2] == q[n / 2] && p[n - 1] == q[n - 1]);
 }
 
 static tide_status widen(tide_context *cx, slot **table, size_t *size) {
@@ -50,7 +75,7 @@ tide_status tide_words_code(tide_context *cx, const char *const *text, const uin
         for (; table[at].code; at = (at + 1) & (size - 1)) {
             if (table[at].hash != h) continue;
             int64_t other = out->first[table[at].code - 1];
-            if (length[other] == length[row] && !memcmp(text[other], text[row], length[row])) break;
+            if (length[other] == length[row] && same(text[other], text[row], length[row])) break;
         }
         if (!table[at].code) {
             e = tide_grow(cx, (void **)&out->first, &out->room, out->n + 1, sizeof *out->first);

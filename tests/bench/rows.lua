@@ -105,24 +105,42 @@ function rows.copy() -- what adamw's bandwidth is compared with
   return function() y:copy_(x) end
 end
 
--- ---- data: a million rows of ten numbers, one in a hundred missing ----
-function rows.csv()
-  local path = os.getenv "BENCH_DIR" .. "/numbers.csv"
-  local file = io.open(path)
-  if not file then
-    file = assert(io.open(path, "w"))
-    file:write("a,b,c,d,e,f,g,h,i,j\n")
-    local lines = {}
-    for i = 1, 1000 do
-      local cells = {}
-      for k = 1, 10 do cells[k] = math.random() < 0.01 and "" or ("%.6f"):format(math.random() * 200 - 100) end
-      lines[i] = table.concat(cells, ",")
+-- ---- data: files of a million rows and ten columns, read and without the rows where a cell is missing ----
+local places = { "Amsterdam", "Bogota", "Cairo", "Delhi", "Helsinki", "Lagos", "Lima", "Melbourne", "Osaka", "Tunis" }
+local function decimal(format, least, most)
+  return function() return format:format(least + math.random() * (most - least)) end
+end
+local function whole(least, most)
+  return function() return tostring(math.random(least, most)) end
+end
+local function some(share, cell) -- the others are missing
+  return function() return math.random() < share and cell() or "" end
+end
+local function read_csv(name, columns)
+  local path = ("%s/%s.csv"):format(os.getenv "BENCH_DIR", name)
+  if not io.open(path) then
+    local file <close> = assert(io.open(path, "w"))
+    local cells = {}
+    for k = 1, #columns do cells[k] = "c" .. k end
+    file:write(table.concat(cells, ","), "\n")
+    for _ = 1, quick and 1000 or 1000000 do
+      for k, cell in ipairs(columns) do cells[k] = cell() end
+      file:write(table.concat(cells, ","), "\n")
     end
-    local block = table.concat(lines, "\n") .. "\n"
-    for _ = 1, quick and 1 or 1000 do file:write(block) end
   end
-  file:close()
   return function() return assert(tide.data.csv(path)):dropna() end
+end
+function rows.csv() -- as a user has them
+  return read_csv("mixed", {
+    whole(1000000, 9999999), function() return places[math.random(#places)] end, some(0.99, decimal("%.6f", -90, 90)),
+    some(0.99, decimal("%.6f", -180, 180)), decimal("%.2f", 0, 1000), whole(0, 20), decimal("%.17g", 0, 1),
+    some(0.99, function() return ("item-%04d"):format(math.random(5000)) end), decimal("%.3f", -5, 5), whole(-1000000, 1000000),
+  })
+end
+function rows.csv_floats()
+  local columns = {}
+  for k = 1, 10 do columns[k] = some(0.99, decimal("%.6f", -100, 100)) end
+  return read_csv("floats", columns)
 end
 
 return rows

@@ -172,8 +172,19 @@ def copy():
     return lambda: y.copy_(x)
 
 
+def read_csv(name):
+    import pandas
+    path = os.environ["BENCH_DIR"] + "/" + name + ".csv"
+    if hasattr(pandas.options.mode, "max_threads"):  # else it has one
+        pandas.options.mode.max_threads = int(os.environ["TIDE_THREADS"])
+    return lambda: pandas.read_csv(path, engine="c").dropna(), "pandas"
+
+
 @row
 def csv():
-    import pandas
-    path = os.environ["BENCH_DIR"] + "/numbers.csv"
-    return lambda: pandas.read_csv(path).dropna(), "pandas"
+    return read_csv("mixed")
+
+
+@row
+def csv_floats():
+    return read_csv("floats")

@@ -2,7 +2,7 @@
  * allocator that fails. */
 #include "io_test.h"
 #include "io/csv.h"
-#include "io/number.h"
+#include "io/decimal.h"
 #include <math.h>
 
 /* ---- numbers ---- */
@@ -101,6 +101,54 @@ static void numbers_are_rounded_once(void **state) {
                                           "1 ",  "123456789a"};
     for (size_t i = 0; i < sizeof no_ints / sizeof *no_ints; i++)
         assert_false(tide_parse_int64(no_ints[i], no_ints[i] + strlen(no_ints[i]), &v));
+}
+
+/* The text where the reader may find it: behind anything, before anything. */
+static void assert_at_once(const char *text, bool must) {
+    static const char around[] = "0123456789.-,\n\"e";
+    char line[160];
+    size_t n = strlen(text), at = DECIMAL_REACH + next_random() % 8;
+    for (size_t i = 0; i < sizeof line; i++) line[i] = around[next_random() % (sizeof around - 1)];
+    memcpy(line + at, text, n);
+    double want = 0, got = 0;
+    int64_t want_int = 0, got_int = 0;
+    bool number = tide_parse_double(text, text + n, &want), whole = tide_parse_int64(text, text + n, &want_int);
+    bool taken = decimal_float(line, line + at, n, &got);
+    if (number && memcmp(&(double){strtod(text, NULL)}, &want, sizeof want))
+        fail_msg("%s is not %.17g", text, want);
+    if ((taken && (!number || memcmp(&want, &got, sizeof want))) || (must && !taken))
+        fail_msg("%s: %.17g, not %.17g", text, got, want);
+    taken = decimal_int(line, line + at, n, &got_int);
+    if (taken && (!whole || want_int != got_int)) fail_msg("%s: %lld", text, (long long)got_int);
+    if (must && !taken && n <= 16 && strspn(text, "-0123456789") == n) fail_msg("%s is an int", text);
+    assert_false(decimal_float(line + at + n - DECIMAL_REACH + 1, line + at, n, &got)); /* out of its reach */
+}
+
+static void short_numbers_are_strtod(void **state) {
+    (void)state;
+    static const char some[] = "00112233445566778899.-", any[] = "0123456789.-+eE x";
+    char text[40];
+    for (int i = 0; i < 400000; i++) {
+        int n = (int)(next_random() % 24), places = (int)(next_random() % 20);
+        for (int k = 0; k < n; k++)
+            text[k] = i % 2 ? some[next_random() % (sizeof some - 1)] : any[next_random() % (sizeof any - 1)];
+        text[n] = 0;
+        assert_at_once(text, false);
+        uint64_t w = next_random() >> next_random() % 64; /* of all lengths */
+        int64_t power = 1;
+        for (int k = 0; k < places % 16; k++) power *= 10;
+        snprintf(text, sizeof text, "%s%llu", i % 3 ? "" : "-", (unsigned long long)w);
+        assert_at_once(text, strlen(text) <= 19);
+        snprintf(text, sizeof text, "%s%llu.%0*llu", i % 3 ? "-" : "", (unsigned long long)w % 1000,
+                 places % 16, (unsigned long long)w % (uint64_t)power);
+        assert_at_once(text, true);
+        uint64_t half =
+            (next_random() >> 11 | (uint64_t)1 << 53) >> 1 | 1; /* about 16 digits: near two doubles */
+        snprintf(text, sizeof text, "%llu.%d", (unsigned long long)half, (int)(next_random() % 100));
+        assert_at_once(text, true);
+        snprintf(text, sizeof text, "%.*g", (int)(next_random() % 17 + 1), (double)next_random() / 0x1p64);
+        assert_at_once(text, !strchr(text, 'e') && strlen(text) <= 19);
+    }
 }
 
 /* ---- CSV ---- */
@@ -416,6 +464,7 @@ static void mutated_files(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(numbers_are_rounded_once),
+                                       cmocka_unit_test(short_numbers_are_strtod),
                                        cmocka_unit_test(csv_cases),
                                        cmocka_unit_test(csv_late_changes),
                                        cmocka_unit_test(csv_details),

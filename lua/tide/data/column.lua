@@ -103,6 +103,16 @@ function Column:tolist()
   return list
 end
 
+local function like(c, values, missing)
+  if missing then return M.new(c.name, c.type, values, missing, c.levels) end -- perhaps none is any more
+  return setmetatable({ name = c.name, type = c.type, values = values, levels = c.levels, rows = values:numel() }, Column)
+end
+
+--- The cells where `mask` is true. whole: it is known that none of them is missing.
+function Column:keep(mask, whole)
+  return like(self, tide._keep(self.values, mask), not whole and self.missing and tide._keep(self.missing, mask))
+end
+
 --- The cells at these rows (int64, from 0; -1: a missing cell), under the same name.
 function Column:take(index, absent)
   local places = absent and index:clamp(0) or index
@@ -115,10 +125,7 @@ function Column:take(index, absent)
     if absent then missing = missing and (missing | absent) or absent end
   end
   if self.type == "string" and absent then values = tide.where(absent, -1, values) end
-  if not missing then -- nothing to look for
-    return setmetatable({ name = self.name, type = self.type, values = values, levels = self.levels, rows = index:numel() }, Column)
-  end
-  return M.new(self.name, self.type, values, missing, self.levels)
+  return like(self, values, missing)
 end
 
 --- Numbers that order the cells as their values are ordered: for text the rank of each text.

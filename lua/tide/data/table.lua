@@ -149,16 +149,22 @@ local function set(self, names)
   return s
 end
 
-local function keep(self, mask) return self:take(tide.nonzero(mask):reshape({ -1 })) end
+-- The rows where the mask is true; whole(c) says that column c has no missing cell there.
+local function keep(self, mask, whole)
+  local list = {}
+  for i, c in ipairs(self.columns) do list[i] = c:keep(mask, whole and whole(c)) end
+  return new(list, list[1] and list[1].rows or mask:sum():item())
+end
 
 --- Without the rows that have a missing cell, in any column or in options.subset.
 function Table:dropna(options)
   local subset, bad = options and options.subset and set(self, options.subset), nil
+  local function looked_at(c) return not subset or subset[c.name] end
   for _, c in ipairs(self.columns) do
-    if c.missing and (not subset or subset[c.name]) then bad = bad and (bad | c.missing) or c.missing end
+    if c.missing and looked_at(c) then bad = bad and (bad | c.missing) or c.missing end
   end
   if not bad then return self end
-  return keep(self, ~bad)
+  return keep(self, ~bad, looked_at)
 end
 
 --- Missing cells replaced: by one value in the columns that can hold it, or {name = value}.
