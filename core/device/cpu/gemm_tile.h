@@ -57,6 +57,17 @@ INLINE V FN(gather)(const void *p, int64_t i, int64_t stride, int64_t n, int dty
 
 /* ---- packing ---- */
 
+/* Element e is number from[e] of x and y in a row. */
+INLINE V FN(shuffle)(V x, V y, VI from) {
+#ifdef __clang__
+    V v;
+    UNROLL for (int e = 0; e < L; e++) v[e] = from[e] < L ? x[from[e]] : y[from[e] - L];
+    return v;
+#else
+    return __builtin_shuffle(x, y, from);
+#endif
+}
+
 /* Column e of the block becomes row e, by swapping halves, quarters ... of ever smaller squares. */
 INLINE void FN(transpose)(V *v) {
     VI iota;
@@ -66,8 +77,8 @@ INLINE void FN(transpose)(V *v) {
         UNROLL for (int i = 0; i < L; i++) {
             if (i & half) continue;
             V x = v[i], y = v[i + half];
-            v[i] = __builtin_shuffle(x, y, low);
-            v[i + half] = __builtin_shuffle(x, y, high);
+            v[i] = FN(shuffle)(x, y, low);
+            v[i + half] = FN(shuffle)(x, y, high);
         }
     }
 }
@@ -124,6 +135,9 @@ static void FN(pack)(T *to, int64_t to_row, const void *from, int64_t start, int
 
 INLINE V FN(fma)(T x, V y, V z) {
 #if defined(__FMA__) || defined(__aarch64__)
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#endif
     return x * y + z;
 #else
     for (int e = 0; e < L; e++) z[e] = FN(tide_fma)(x, y[e], z[e]);
