@@ -135,7 +135,8 @@ local function cpp(text, flags)
   local path = os.tmpname()
   write(path, text)
   for _, macro in ipairs(GIVEN) do flags = ("%s '-D%s'"):format(flags, macro) end
-  local p = assert(io.popen(("%s -E -P -undef -w -D__GNUC__=12 -D__linux__=1 -DTIDE_BUILD %s -x c %s"):format(cc, flags, path)))
+  local command = ("'%s' -E -P -undef -w -D__GNUC__=12 -D__linux__=1 -DTIDE_BUILD %s -x c %s"):format(cc, flags, path)
+  local p = assert(io.popen(command))
   local made = p:read("a")
   local well = p:close()
   os.remove(path)
@@ -145,7 +146,7 @@ end
 
 local function mark(id) return ("\n#pragma TIDE_PART %d\n"):format(id) end
 
--- What was made of each part, by its number: one line of tokens with a space between.
+-- What was made of each part, by its number.
 local function parts_of(made)
   local parts, id = {}, 0
   for line in (made .. "\n"):gmatch("([^\n]*)\n") do
@@ -248,7 +249,8 @@ local function declared(text, found, where)
           if t[j] == "{" and (t[j - 1] == "enum" or t[j - 2] == "enum") then
             named = true
             for k = j + 1, closing(t, j) - 1 do
-              if (t[k - 1] == "{" or t[k - 1] == ",") and t[k]:find("^[%a_]") and t[k + 1]:find("^[=,}]") then found(t[k], "type", "") end
+              local first = t[k - 1] == "{" or t[k - 1] == ","
+              if first and t[k]:find("^[%a_]") and t[k + 1]:find("^[=,}]") then found(t[k], "type", "") end
             end
           end
         end
@@ -393,7 +395,9 @@ for name, list in pairs(where) do
         if not same and not (plain_typedef(d) and d.text == e.text) then
           own[d.group] = own[d.group] or {}
           own[d.group][d.file] = own[d.group][d.file] or {}
-          own[d.group][d.file][name] = ("%s__%s%s"):format(name, d.file.name:gsub("%.[ch]$", ""):gsub("/", "_"), isa and "_" .. isa or "")
+          local new = ("%s__%s%s"):format(name, d.file.name:gsub("%.[ch]$", ""):gsub("/", "_"), isa and "_" .. isa or "")
+          if where[new] then fail("%s is a name of the core", new) end
+          own[d.group][d.file][name] = new
         end
       end
     end
@@ -489,7 +493,8 @@ for g = 2, #groups do
   put(("\n/* ======== kernels for %s ======== */\n"):format(group.isa))
   if target ~= "" then
     put("#if defined(__x86_64__)\n#if defined(__clang__)\n")
-    put(('#pragma clang attribute push(__attribute__((target("%s"))), apply_to = function)\n'):format((target:gsub(",prefer.*", ""))))
+    local known = target:gsub(",prefer.*", "")
+    put(('#pragma clang attribute push(__attribute__((target("%s"))), apply_to = function)\n'):format(known))
     put(('#else\n#pragma GCC push_options\n#pragma GCC target("%s")\n#pragma GCC optimize("O3")\n#endif\n'):format(target))
     for _, macro in ipairs(group.macros) do put(("#ifndef %s\n#define %s 1\n#endif\n"):format(macro, macro)) end
   else -- on x86-64 for processors of before 2013, whose emulated fma makes it large
@@ -535,7 +540,8 @@ for i, chunk in ipairs(chunks) do
   all[i] = chunk.text
   whole[i] = chunk.file and mark(i) .. chunk.text .. mark(0) or chunk.text
 end
-local checked = (mark(0) .. table.concat(whole)):gsub('#include "tide.h"\n', function() return table.concat(header_text) end):gsub("#include <[^\n]*\n", "")
+local checked = (mark(0) .. table.concat(whole)):gsub('#include "tide.h"\n', function() return table.concat(header_text) end)
+checked = checked:gsub("#include <[^\n]*\n", "")
 for _, machine in ipairs(MACHINES) do
   local now = parts_of(cpp(checked, machine[2]))
   for i, chunk in ipairs(chunks) do
@@ -544,11 +550,13 @@ for _, machine in ipairs(MACHINES) do
       local was = made[machine][g][file]
       local here = g == group or group == groups[1] and file.guard and not varies[file]
       if was and here and now[i] then
-        local a, b = renamed(was, { global, group.shared or {}, chunk.macros }, chunk.texts), tokens(now[i])
-        for k = 1, math.max(#a, #b) do
-          if a[k] ~= b[k] then
-            fail("%s on %s %s: token %d is '%s', and in tide.c '%s'\n  ... %s\n  ... %s", file.name, machine[1], group.isa or "", k, a[k], b[k],
-              table.concat(a, " ", math.max(k - 12, 1), math.min(k + 5, #a)), table.concat(b, " ", math.max(k - 12, 1), math.min(k + 5, #b)))
+        local alone_list = renamed(was, { global, group.shared or {}, chunk.macros }, chunk.texts)
+        local here_list = tokens(now[i])
+        for k = 1, math.max(#alone_list, #here_list) do
+          if alone_list[k] ~= here_list[k] then
+            local function near(list) return table.concat(list, " ", math.max(k - 12, 1), math.min(k + 5, #list)) end
+            fail("%s on %s %s: '%s' is\n  %s\nand in tide.c\n  %s", file.name, machine[1], group.isa or "", alone_list[k],
+              near(alone_list), near(here_list))
           end
         end
       elseif was and here and machine[1] == "x86_64" then

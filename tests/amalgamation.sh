@@ -8,7 +8,8 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 LUA_PATH="$PWD/lua/?.lua;$PWD/lua/?/init.lua;$PWD/tests/lua/?.lua;;"
 TIDE_BLACKBOX=off
-export LUA_PATH TIDE_BLACKBOX
+TIDE_ONEDNN=0 # which tide.c is without; its sums are its own
+export LUA_PATH TIDE_BLACKBOX TIDE_ONEDNN
 passed=0 failed=0
 check() { # check NAME COMMAND...
     name=$1
@@ -51,8 +52,8 @@ if command -v g++ >/dev/null; then
 fi
 check 'tide.c names no file but tide.h' sh -c "! grep '#include \"' '$here/tide.c' | grep -v '\"tide.h\"'"
 wait $compiler
-check 'cc -O2 -c tide.c' sh -c "cat '$work/compiled'; [ $? = 0 ]"
-check 'and without a warning' sh -c "! grep . '$work/compiled'"
+check 'cc -O2 -c tide.c' test $? = 0
+check 'it is compiled without a warning' sh -c "! grep . '$work/compiled'"
 
 check 'every global name begins with tide_' sh -c "! nm --defined-only '$work/tide.o' | awk '\$2 ~ /[A-Z]/ && \$3 !~ /^tide_/' | grep ."
 sed 's/#include <tide_ops.h>//' examples/embed/train.c >"$work/train.c" # tide.h has the operations, too
