@@ -41,7 +41,10 @@ __attribute__((const)) float sqrtf(float);
 #pragma GCC visibility push(hidden)
 ]]
 
-local function fail(...) error("amalgamate: " .. string.format(...), 0) end
+local function fail(...)
+  io.stderr:write("amalgamate: ", string.format(...), "\n")
+  os.exit(1)
+end
 
 local function slurp(path)
   local f <close> = io.open(path)
