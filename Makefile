@@ -22,6 +22,10 @@ check: ## formatting, linters, floors, mutated files, and the tests under ASan a
 soak: ## the long runs: accuracy of every function, fuzzing
 	@sh tests/soak.sh
 
+amalgamation: ## write the C core as two files: build/amalgamation/tide.c and tide.h
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS)
+	@cmake --build $(BUILD) --target amalgamation
+
 install: all ## install under PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -40,4 +44,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[a-z ]*## \(.*\)/  make \1\t\2/p' Makefile
 
-.PHONY: all test demo bench check soak install rock rock-install clean help
+.PHONY: all test demo bench check soak amalgamation install rock rock-install clean help

@@ -96,6 +96,13 @@ endif()
 # ---- as a C host sees it: installed headers and libraries, train.c built against them ----
 add_test(NAME install COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/install.sh ${CMAKE_BINARY_DIR})
 
+# ---- the core as one file: compiled by cc -O2, the bits of the library ----
+if(NOT TIDE_SANITIZE)
+  add_test(NAME amalgamation COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/amalgamation.sh ${CMAKE_BINARY_DIR} $<TARGET_OBJECTS:bindings>
+    COMMAND_EXPAND_LISTS)
+  set_tests_properties(amalgamation PROPERTIES COST 100) # long: early
+endif()
+
 # ---- the symbols that hosts may use ----
 if(NOT TIDE_SANITIZE)
   add_test(NAME abi COMMAND ${COUNT} sh ${CMAKE_SOURCE_DIR}/tests/abi.sh ${CMAKE_BINARY_DIR})

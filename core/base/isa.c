@@ -6,7 +6,10 @@ static tide_isa processor(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+#ifndef __clang__ /* knows no f16c, which all processors with avx2 have */
+                __builtin_cpu_supports("f16c") &&
+#endif
+                __builtin_cpu_supports("bmi2");
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return avx2 ? avx512 ? TIDE_ISA_AVX512 : TIDE_ISA_AVX2 : TIDE_ISA_BASELINE;

@@ -1,9 +1,8 @@
 /* Comparisons and logic. */
-#include "op/op.h"
+#include "op/row.h"
 
-#define PROGRAM(name, expr)                                                              \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y); \
-    void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y) { y[0] = expr; }
+#define COMPARISON(name, expr) \
+    PROGRAM(name) { y[0] = expr; }
 
 /* masks are ordered as 0 < 1 */
 static tide_val ordered(tide_prog *p, tide_val v) {
@@ -11,16 +10,16 @@ static tide_val ordered(tide_prog *p, tide_val v) {
 }
 static tide_val truth(tide_prog *p, tide_val v) { return p_cvt(p, v, TIDE_RMASK); }
 
-PROGRAM(eq, p_eq(p, x[0], x[1]))
-PROGRAM(ne, p_ne(p, x[0], x[1]))
-PROGRAM(lt, p_lt(p, ordered(p, x[0]), ordered(p, x[1])))
-PROGRAM(le, p_le(p, ordered(p, x[0]), ordered(p, x[1])))
-PROGRAM(gt, p_lt(p, ordered(p, x[1]), ordered(p, x[0])))
-PROGRAM(ge, p_le(p, ordered(p, x[1]), ordered(p, x[0])))
-PROGRAM(logical_and, p_and(p, truth(p, x[0]), truth(p, x[1])))
-PROGRAM(logical_or, p_or(p, truth(p, x[0]), truth(p, x[1])))
-PROGRAM(logical_xor, p_xor(p, truth(p, x[0]), truth(p, x[1])))
-PROGRAM(logical_not, p_not(p, truth(p, x[0])))
+COMPARISON(eq, p_eq(p, x[0], x[1]))
+COMPARISON(ne, p_ne(p, x[0], x[1]))
+COMPARISON(lt, p_lt(p, ordered(p, x[0]), ordered(p, x[1])))
+COMPARISON(le, p_le(p, ordered(p, x[0]), ordered(p, x[1])))
+COMPARISON(gt, p_lt(p, ordered(p, x[1]), ordered(p, x[0])))
+COMPARISON(ge, p_le(p, ordered(p, x[1]), ordered(p, x[0])))
+COMPARISON(logical_and, p_and(p, truth(p, x[0]), truth(p, x[1])))
+COMPARISON(logical_or, p_or(p, truth(p, x[0]), truth(p, x[1])))
+COMPARISON(logical_xor, p_xor(p, truth(p, x[0]), truth(p, x[1])))
+COMPARISON(logical_not, p_not(p, truth(p, x[0])))
 
 tide_status rule_bits(tide_shapes *s);
 tide_status rule_bits(tide_shapes *s) {
@@ -28,11 +27,11 @@ tide_status rule_bits(tide_shapes *s) {
         return tide_fail(s->cx, TIDE_EARG, "needs integers or bool, not floats");
     return rule_broadcast(s);
 }
-PROGRAM(bitwise_and, p_and(p, x[0], x[1]))
-PROGRAM(bitwise_or, p_or(p, x[0], x[1]))
-PROGRAM(bitwise_xor, p_xor(p, x[0], x[1]))
-PROGRAM(bitwise_not, p_not(p, x[0]))
-PROGRAM(isnan, p_type(p, x[0]) <= TIDE_RF64 ? p_isnan(p, x[0]) : p_const(p, TIDE_RMASK, 0))
+COMPARISON(bitwise_and, p_and(p, x[0], x[1]))
+COMPARISON(bitwise_or, p_or(p, x[0], x[1]))
+COMPARISON(bitwise_xor, p_xor(p, x[0], x[1]))
+COMPARISON(bitwise_not, p_not(p, x[0]))
+COMPARISON(isnan, p_type(p, x[0]) <= TIDE_RF64 ? p_isnan(p, x[0]) : p_const(p, TIDE_RMASK, 0))
 /* x - x is 0 for finite numbers only */
-PROGRAM(isfinite, p_type(p, x[0]) <= TIDE_RF64 ? p_eq(p, p_sub(p, x[0], x[0]), p_like(p, x[0], 0))
-                                               : p_const(p, TIDE_RMASK, 1))
+COMPARISON(isfinite, p_type(p, x[0]) <= TIDE_RF64 ? p_eq(p, p_sub(p, x[0], x[0]), p_like(p, x[0], 0))
+                                                  : p_const(p, TIDE_RMASK, 1))

@@ -1,10 +1,8 @@
 /* Elementwise operations: one expression each. x[] is already of the common type. */
-#include "op/op.h"
+#include "op/row.h"
 #include <math.h>
 
-#define PROGRAM(name) void name##_program(tide_prog *p, const void *attr, const tide_val *x, tide_val *y)
 #define BINARY(name, expr) \
-    PROGRAM(name);         \
     PROGRAM(name) { y[0] = expr; }
 #define UNARY(name, expr) BINARY(name, expr)
 #define VALUE(v) p_like(p, x[0], v)
@@ -17,7 +15,6 @@ static tide_val scaled(tide_prog *p, const tide_num *alpha, uint16_t offset, tid
     return p_mul(p, p_slot(p, offset, alpha->kind == TIDE_FLOAT, p_type(p, v)), v);
 }
 
-PROGRAM(add);
 PROGRAM(add) {
     const tide_add_attr *a = attr;
     tide_val b = scaled(p, &a->alpha, offsetof(tide_add_attr, alpha), x[1]);
@@ -30,7 +27,6 @@ tide_status sub_infer(tide_shapes *s) {
         return tide_fail(s->cx, TIDE_EARG, "bool tensors have no difference; use logical_xor");
     return rule_broadcast(s);
 }
-PROGRAM(sub);
 PROGRAM(sub) {
     const tide_sub_attr *a = attr;
     y[0] = p_sub(p, x[0], scaled(p, &a->alpha, offsetof(tide_sub_attr, alpha), x[1]));
@@ -47,7 +43,6 @@ tide_status div_infer(tide_shapes *s) {
         return tide_fail(s->cx, TIDE_EARG, "bool tensors have no integer quotient");
     return rule_broadcast(s);
 }
-PROGRAM(div);
 PROGRAM(div) {
     const tide_div_attr *a = attr;
     tide_val u = x[0], v = x[1];
@@ -88,7 +83,6 @@ tide_status clamp_infer(tide_shapes *s) {
     return rule_broadcast(s);
 }
 /* By numbers the gradient passes strictly inside; by tensors equal elements share it, as in maximum. */
-PROGRAM(clamp);
 PROGRAM(clamp) {
     const tide_clamp_attr *a = attr;
     tide_val v = x[0];
@@ -142,7 +136,6 @@ tide_status square_infer(tide_shapes *s) {
     if (s->out[0].dtype == TIDE_BOOL) s->out[0].dtype = TIDE_I64;
     return TIDE_OK;
 }
-PROGRAM(square);
 PROGRAM(square) {
     tide_val v = numeric(p, x[0]);
     y[0] = p_mul(p, v, v);
@@ -150,7 +143,6 @@ PROGRAM(square) {
 UNARY(floor, integral(p, x[0]) ? x[0] : p_floor(p, x[0]))
 UNARY(ceil, integral(p, x[0]) ? x[0] : p_un(p, TIDE_P_CEIL, x[0]))
 UNARY(trunc, integral(p, x[0]) ? x[0] : p_trunc(p, x[0]))
-PROGRAM(round);
 PROGRAM(round) {
     const tide_round_attr *a = attr;
     tide_val scale = VALUE(pow(10, (double)(a->decimals < 0 ? -a->decimals : a->decimals)));
@@ -186,7 +178,6 @@ void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const t
     gx[0] = p_select(p, p_le(p, y[0], zero), zero, gy[0]); /* NaN passes */
 }
 
-PROGRAM(gelu);
 PROGRAM(gelu) {
     const tide_gelu_attr *a = attr;
     tide_val v = x[0], t;
@@ -218,7 +209,6 @@ tide_status dropout_infer(tide_shapes *s) {
     return want_float(s->cx, s->in[0], "input");
 }
 /* kept where a uniform number in [0, 1) is at least p */
-PROGRAM(dropout);
 PROGRAM(dropout) {
     const tide_dropout_attr *a = attr;
     if (!a->training) {

@@ -1,9 +1,9 @@
 /* The loops of the vector machine, compiled once for each instruction set: TIDE_VM_ISA names the table.
  *
  * Every loop works on W elements at a time, WIDE where bytes or halves are among them: `name_w` is that step,
- * written so that the compiler turns it into vector instructions; the tail goes through a padded copy of the
- * operands. An operand that is one element for the whole row is spread first, so one loop serves all mixes of
- * operands. */
+ * written so that the compiler turns it into vector instructions, `name_loop` goes over a block; the tail goes
+ * through a padded copy of the operands. An operand that is one element for the whole row is spread first, so
+ * one loop serves all mixes of operands. */
 #include "device/cpu/vm_kernels.h"
 #include "base/random.h"
 #include "program/math.h"
@@ -75,7 +75,7 @@ INLINE void few(void *to, const void *from, int64_t bytes) {
     few(q##x, p##x, n * (int64_t)sizeof(T));
 
 #define LOOP1(w, name, R, A) \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+    static void name##_loop(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]]; \
         LENGTHEN(JOINS(d) && JOINS(a), IS_COLUMN(d, R) && IS_COLUMN(a, A), (d.si = d.so, a.si = a.so)) \
         for (; no > 0; no--, d.p += d.so, a.p += a.so) { \
@@ -93,7 +93,7 @@ INLINE void few(void *to, const void *from, int64_t bytes) {
     }
 
 #define LOOP2(w, name, R, A, B) \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+    static void name##_loop(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]]; \
         LENGTHEN(JOINS(d) && JOINS(a) && JOINS(b), IS_COLUMN(d, R) && IS_COLUMN(a, A) && IS_COLUMN(b, B), \
                  (d.si = d.so, a.si = a.so, b.si = b.so)) \
@@ -112,7 +112,7 @@ INLINE void few(void *to, const void *from, int64_t bytes) {
     }
 
 #define LOOP3(w, name, R, A, B, C) \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+    static void name##_loop(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]], b = loc[ref[2]], c = loc[ref[3]]; \
         LENGTHEN(JOINS(d) && JOINS(a) && JOINS(b) && JOINS(c), \
                  IS_COLUMN(d, R) && IS_COLUMN(a, A) && IS_COLUMN(b, B) && IS_COLUMN(c, C), \
@@ -276,10 +276,10 @@ INLINE tide_loc turned(tide_loc x) { return (tide_loc){x.p, x.si, x.so}; }
 /* Between a register and memory with any strides: along the denser axis of the memory. */
 #define MOVE(name, R, T, expr, memory) \
     UNARY_BY(WIDE, name##_dense, R, T, expr) \
-    static void name(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
+    static void name##_loop(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) { \
         tide_loc d = loc[ref[0]], a = loc[ref[1]]; \
         if (d.si == sizeof(R) && (a.si == sizeof(T) || a.si == 0)) { \
-            name##_dense(loc, ref, no, ni); \
+            name##_dense_loop(loc, ref, no, ni); \
             return; \
         } \
         if (llabs(memory.so) < llabs(memory.si)) { \
@@ -559,23 +559,23 @@ INTEGER_REDUCTIONS(i64, i64, uint64_t)
 
 /* ---- the table ---- */
 
-#define FLOAT_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32, [TIDE_RF64] = f##_f64}
+#define FLOAT_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32_loop, [TIDE_RF64] = f##_f64_loop}
 #define NUMBER_ROW(OP, f) \
-    [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32, [TIDE_RF64] = f##_f64, [TIDE_RI32] = f##_i32, [TIDE_RI64] = f##_i64}
+    [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32_loop, [TIDE_RF64] = f##_f64_loop, [TIDE_RI32] = f##_i32_loop, [TIDE_RI64] = f##_i64_loop}
 #define ANY_ROW(OP, f) \
-    [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32, \
-                     [TIDE_RF64] = f##_f64, \
-                     [TIDE_RI32] = f##_i32, \
-                     [TIDE_RI64] = f##_i64, \
-                     [TIDE_RMASK] = f##_m8}
-#define BITS_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RI32] = f##_i32, [TIDE_RI64] = f##_i64, [TIDE_RMASK] = f##_m8}
-#define INT_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RI32] = f##_i32, [TIDE_RI64] = f##_i64}
+    [TIDE_P_##OP] = {[TIDE_RF32] = f##_f32_loop, \
+                     [TIDE_RF64] = f##_f64_loop, \
+                     [TIDE_RI32] = f##_i32_loop, \
+                     [TIDE_RI64] = f##_i64_loop, \
+                     [TIDE_RMASK] = f##_m8_loop}
+#define BITS_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RI32] = f##_i32_loop, [TIDE_RI64] = f##_i64_loop, [TIDE_RMASK] = f##_m8_loop}
+#define INT_ROW(OP, f) [TIDE_P_##OP] = {[TIDE_RI32] = f##_i32_loop, [TIDE_RI64] = f##_i64_loop}
 #define CVT_ROW(FROM, from) \
-    [TIDE_R##FROM] = {[TIDE_RF32] = f32_of_##from, \
-                      [TIDE_RF64] = f64_of_##from, \
-                      [TIDE_RI32] = i32_of_##from, \
-                      [TIDE_RI64] = i64_of_##from, \
-                      [TIDE_RMASK] = m8_of_##from}
+    [TIDE_R##FROM] = {[TIDE_RF32] = f32_of_##from##_loop, \
+                      [TIDE_RF64] = f64_of_##from##_loop, \
+                      [TIDE_RI32] = i32_of_##from##_loop, \
+                      [TIDE_RI64] = i64_of_##from##_loop, \
+                      [TIDE_RMASK] = m8_of_##from##_loop}
 #define REDUCTION_ROW(OP, f) \
     [TIDE_P_##OP - TIDE_P_SUM] = {[TIDE_RF32] = {f##_f32_rows, f##_f32_fold, f##_f32_tree}, \
                                   [TIDE_RF64] = {f##_f64_rows, f##_f64_fold, f##_f64_tree}, \
@@ -644,30 +644,30 @@ const tide_vm_kernels JOIN(tide_vm_kernels_, TIDE_VM_ISA) = {
             NUMBER_ROW(LT, lt),
             NUMBER_ROW(LE, le),
             FLOAT_ROW(FMA, fma),
-            [TIDE_P_SELECT] = {select_4, select_8, select_4, select_8, select_1},
+            [TIDE_P_SELECT] = {select_4_loop, select_8_loop, select_4_loop, select_8_loop, select_1_loop},
             [TIDE_P_RANDOM] = {[TIDE_RI64] = random_i32},
             [TIDE_P_CHECK] = {[TIDE_RMASK] = check},
         },
     .cvt = {CVT_ROW(F32, f32), CVT_ROW(F64, f64), CVT_ROW(I32, i32), CVT_ROW(I64, i64), CVT_ROW(MASK, m8)},
-    .load = {[TIDE_F32] = load_f32,
-             [TIDE_F64] = load_f64,
-             [TIDE_F16] = load_f16,
-             [TIDE_BF16] = load_bf16,
-             [TIDE_I64] = load_i64,
-             [TIDE_I32] = load_i32,
-             [TIDE_I8] = load_i8,
-             [TIDE_U8] = load_u8,
-             [TIDE_BOOL] = load_bool},
-    .store = {[TIDE_F32] = store_f32,
-              [TIDE_F64] = store_f64,
-              [TIDE_F16] = store_f16,
-              [TIDE_BF16] = store_bf16,
-              [TIDE_I64] = store_i64,
-              [TIDE_I32] = store_i32,
-              [TIDE_I8] = store_i8,
-              [TIDE_U8] = store_u8,
-              [TIDE_BOOL] = store_bool},
-    .round_to = {[TIDE_F16] = round_f16, [TIDE_BF16] = round_bf16, [TIDE_I8] = round_i8, [TIDE_U8] = round_u8},
+    .load = {[TIDE_F32] = load_f32_loop,
+             [TIDE_F64] = load_f64_loop,
+             [TIDE_F16] = load_f16_loop,
+             [TIDE_BF16] = load_bf16_loop,
+             [TIDE_I64] = load_i64_loop,
+             [TIDE_I32] = load_i32_loop,
+             [TIDE_I8] = load_i8_loop,
+             [TIDE_U8] = load_u8_loop,
+             [TIDE_BOOL] = load_bool_loop},
+    .store = {[TIDE_F32] = store_f32_loop,
+              [TIDE_F64] = store_f64_loop,
+              [TIDE_F16] = store_f16_loop,
+              [TIDE_BF16] = store_bf16_loop,
+              [TIDE_I64] = store_i64_loop,
+              [TIDE_I32] = store_i32_loop,
+              [TIDE_I8] = store_i8_loop,
+              [TIDE_U8] = store_u8_loop,
+              [TIDE_BOOL] = store_bool_loop},
+    .round_to = {[TIDE_F16] = round_f16_loop, [TIDE_BF16] = round_bf16_loop, [TIDE_I8] = round_i8_loop, [TIDE_U8] = round_u8_loop},
     .index = index_i64,
     .reduction = {REDUCTION_ROW(SUM, sum), REDUCTION_ROW(PROD, prod), REDUCTION_ROW(MAXR, greatest),
                   REDUCTION_ROW(MINR, least)},
