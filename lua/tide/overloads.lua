@@ -31,6 +31,16 @@ for name, dtype in pairs { float = "float32", double = "float64", half = "float1
   methods[name] = function(x) return convert(x, dtype) end
 end
 
+-- Towards another tensor's shape or dtype
+for name, of in pairs { view = "shape", reshape = "shape", expand = "shape", type = "dtype" } do
+  local act = of == "dtype" and convert or tide[name]
+  methods[name .. "_as"] = function(x, other)
+    if not tide.is_tensor(other) then error(("%s_as: expected a tensor, not a %s"):format(name, type(other)), 2) end
+    return act(x, other[of])
+  end
+end
+methods.cpu = function(x) return tide.to(x, "cpu") end
+
 both("t", function(x)
   if x.ndim > 2 then error("t: takes at most 2 dims", 2) end
   return x.ndim < 2 and x or x:transpose(1, 2)
@@ -69,4 +79,26 @@ both("nonzero", function(x, options)
   local list = {}
   for d = 1, x.ndim do list[d] = places:select(2, d) end
   return list
+end)
+
+local function two_tensors(name, x, y)
+  if tide.is_tensor(x) and tide.is_tensor(y) then return end
+  error(("%s: expected two tensors, not %s and %s"):format(name, tide.is_tensor(x) and "a tensor" or type(x), tide.is_tensor(y) and "a tensor" or type(y)), 3)
+end
+local function all(mask) return mask:numel() == 0 or mask:amin():item() end
+
+--- Whether two tensors have one shape and equal elements (NaN equals nothing): a Lua boolean.
+both("equal", function(x, y)
+  two_tensors("equal", x, y)
+  if x.ndim ~= y.ndim then return false end
+  local a, b = x.shape, y.shape
+  for d = 1, #a do if a[d] ~= b[d] then return false end end
+  return all(x:eq(y))
+end)
+
+--- Whether all elements are close, as in tide.isclose with the same options (rtol, atol, equal_nan): a Lua boolean.
+both("allclose", function(x, y, options)
+  two_tensors("allclose", x, y)
+  if options then return all(tide.isclose(x, y, options)) end
+  return all(tide.isclose(x, y))
 end)
