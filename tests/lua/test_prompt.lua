@@ -1,4 +1,5 @@
 -- The program as a person meets it: on a terminal, typed at.
+local tide = require "tide"
 local program = os.getenv "TIDE"
 local there, terminal = pcall(require, "terminal")
 if not program or not there then return end
@@ -91,8 +92,21 @@ describe("the prompt", function()
     assert.same("", p:say "x = 3")
     assert.same("3", p:say "x")
     assert.same('{ 1, "two", name = { 3 } }', p:say "{1, 'two', name = {3}}")
+    assert.same("{ a = 1, b = 2, _c = 3 }", p:say "{_c = 3, b = 2, a = 1}")
     assert.same("é", p:say "'é'")
     assert.same(0, p:finish())
+  end)
+
+  it("opens within 15 ms", function()
+    if (os.getenv "TIDE_PRELOAD" or "") ~= "" then return end -- a sanitizer takes longer than that to load
+    local best = math.huge
+    for _ = 1, 10 do
+      local before = tide.seconds()
+      local p = begin()
+      best = math.min(best, tide.seconds() - before)
+      p:finish()
+    end
+    assert.is_true(best < 0.015, ("%.1f ms"):format(1e3 * best))
   end)
 
   it("shows tensors with a line about them", function()
@@ -216,7 +230,7 @@ describe("the prompt", function()
   end)
 
   it("helps with examples that work, and errors that come", function()
-    local tide, n = require "tide", 0
+    local n = 0
     for name, e in pairs(require "tide.help.examples") do
       for k = 1, 2 do
         local env = setmetatable({ tide = tide }, { __index = _G })
