@@ -13,7 +13,7 @@ end
 local function sorted(tensors)
   local names = {}
   for name in pairs(tensors) do
-    if type(name) ~= "string" then error("save: expected a table from names to tensors; a name is a " .. type(name), 3) end
+    if type(name) ~= "string" then tide._fail("save: expected a table from names to tensors; a name is a " .. type(name)) end
     names[#names + 1] = name
   end
   table.sort(names)
@@ -24,7 +24,7 @@ local function sizes(limit)
   if math.type(limit) == "integer" and limit > 0 then return limit end
   local n, unit = tostring(limit):match("^(%d+)%s*([KMG]i?B)$")
   local factor = { KB = 1e3, MB = 1e6, GB = 1e9, KiB = 1 << 10, MiB = 1 << 20, GiB = 1 << 30 }
-  if not n then error("save: max_shard_size must be bytes or a text as '5GB', not " .. tostring(limit), 3) end
+  if not n then tide._fail("save: max_shard_size must be bytes or a text as '5GB', not " .. tostring(limit)) end
   return math.tointeger(tonumber(n) * factor[unit])
 end
 
@@ -32,7 +32,7 @@ end
 local function distribute(tensors, limit)
   local shards, used, total = { {} }, 0, 0
   for _, name in ipairs(sorted(tensors)) do
-    if not tide.is_tensor(tensors[name]) then error("save: '" .. name .. "' is a " .. type(tensors[name]) .. ", not a tensor", 3) end
+    if not tide.is_tensor(tensors[name]) then tide._fail("save: '" .. name .. "' is a " .. type(tensors[name]) .. ", not a tensor") end
     local n = bytes(tensors[name])
     if used > 0 and used + n > limit then
       shards[#shards + 1] = {}
@@ -54,7 +54,7 @@ local function save_sharded(path, tensors, metadata, limit)
     for _, name in ipairs(names) do
       part[name] = tensors[name]
       local key = tide._json_quote(name)
-      if not key then error("save: a name is not UTF-8", 3) end
+      if not key then tide._fail("save: a name is not UTF-8") end
       rows[#rows + 1] = ("    %s: %s"):format(key, tide._json_quote(file:match("[^/]*$")))
     end
     local ok, message, code = tide._save_safetensors(file, part, metadata)
@@ -115,7 +115,7 @@ end
 function tide.save(path, tensors, metadata, options)
   options = options or {}
   if path:find("%.npy$") then return tide._save_npy(path, tensors) end
-  if type(tensors) ~= "table" then error("save: expected a table from names to tensors, not a " .. type(tensors), 2) end
+  if type(tensors) ~= "table" then tide._fail("save: expected a table from names to tensors, not a " .. type(tensors)) end
   if path:find("%.npz$") then
     local names, list = sorted(tensors), {}
     for i, name in ipairs(names) do list[i] = tensors[name] end

@@ -9,13 +9,13 @@ local M = {}
 -- applied. Returns a uint8 tensor (channels, height, width), or nil, message, code. Images of more than 134217728 pixels, CMYK
 -- and progressive JPEGs of more than 200 scans are refused. Errors: channels that are none of these.
 function M.load(path, options)
-  if type(path) ~= "string" then error("image.load: the path must be a string, not a " .. type(path), 2) end
+  if type(path) ~= "string" then tide._fail("image.load: the path must be a string, not a " .. type(path)) end
   for key in next, options or {} do
-    if key ~= "channels" then error(("image.load: unknown option '%s'"):format(tostring(key)), 2) end
+    if key ~= "channels" then tide._fail(("image.load: unknown option '%s'"):format(tostring(key))) end
   end
   local channels = options and options.channels or 0
   if channels ~= 0 and not (math.type(channels) == "integer" and channels >= 1 and channels <= 4) then
-    error(("image.load: channels must be 1, 2, 3 or 4, not %s"):format(tostring(channels)), 2)
+    tide._fail(("image.load: channels must be 1, 2, 3 or 4, not %s"):format(tostring(channels)))
   end
   return tide._load_image(path, channels)
 end
@@ -24,24 +24,24 @@ end
 -- channels), ".jpg" or ".jpeg" (1 or 3; options.quality: 1 to 100, 75). The file at `path` is replaced when the new one is whole
 -- and on the disk. Returns the bytes written, or nil, message, code. Errors: another dtype, shape or end of the path.
 function M.save(path, image, options)
-  if type(path) ~= "string" then error("image.save: the path must be a string, not a " .. type(path), 2) end
+  if type(path) ~= "string" then tide._fail("image.save: the path must be a string, not a " .. type(path)) end
   local kind = path:lower():match "%.(%w+)$"
   local jpeg = kind == "jpg" or kind == "jpeg"
-  if not jpeg and kind ~= "png" then error("image.save: the path must end with .png, .jpg or .jpeg: " .. path, 2) end
+  if not jpeg and kind ~= "png" then tide._fail("image.save: the path must end with .png, .jpg or .jpeg: " .. path) end
   for key in next, options or {} do
-    if key ~= "quality" then error(("image.save: unknown option '%s'"):format(tostring(key)), 2) end
+    if key ~= "quality" then tide._fail(("image.save: unknown option '%s'"):format(tostring(key))) end
   end
-  if not tide.is_tensor(image) then error("image.save: expected a tensor, not a " .. type(image), 2) end
+  if not tide.is_tensor(image) then tide._fail("image.save: expected a tensor, not a " .. type(image)) end
   local shape = ("(%s)"):format(table.concat(image.shape, ","))
-  if image.dtype ~= "uint8" then error(("image.save: expected uint8, not %s %s; (x * 255):round():to('uint8') for values in 0..1"):format(image.dtype, shape), 2) end
+  if image.dtype ~= "uint8" then tide._fail(("image.save: expected uint8, not %s %s; (x * 255):round():to('uint8') for values in 0..1"):format(image.dtype, shape)) end
   if image.ndim == 2 then image = image:unsqueeze(1) end
   local most = jpeg and 3 or 4
   local fits = image.ndim == 3 and image.shape[1] >= 1 and image.shape[1] <= most and not (jpeg and image.shape[1] == 2)
   if not fits or image:numel() == 0 or image.shape[2] >= 1 << 31 or image.shape[3] >= 1 << 31 then
-    error(("image.save: expected (channels, height, width) with %s channels, not %s"):format(jpeg and "1 or 3" or "1 to 4", shape), 2)
+    tide._fail(("image.save: expected (channels, height, width) with %s channels, not %s"):format(jpeg and "1 or 3" or "1 to 4", shape))
   end
   local quality = options and options.quality or 75
-  if math.type(quality) ~= "integer" or quality < 1 or quality > 100 then error("image.save: quality must be an integer from 1 to 100", 2) end
+  if math.type(quality) ~= "integer" or quality < 1 or quality > 100 then tide._fail("image.save: quality must be an integer from 1 to 100") end
   local size, message, code = tide._save_image(path, image, jpeg and quality or 0)
   if not size then return nil, message, code end
   return size

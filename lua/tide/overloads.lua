@@ -35,14 +35,14 @@ end
 for name, of in pairs { view = "shape", reshape = "shape", expand = "shape", type = "dtype" } do
   local act = of == "dtype" and convert or tide[name]
   methods[name .. "_as"] = function(x, other)
-    if not tide.is_tensor(other) then error(("%s_as: expected a tensor, not a %s"):format(name, type(other)), 2) end
+    if not tide.is_tensor(other) then tide._fail(("%s_as: expected a tensor, not a %s"):format(name, type(other))) end
     return act(x, other[of])
   end
 end
 methods.cpu = function(x) return tide.to(x, "cpu") end
 
 both("t", function(x)
-  if x.ndim > 2 then error("t: takes at most 2 dims", 2) end
+  if x.ndim > 2 then tide._fail("t: takes at most 2 dims") end
   return x.ndim < 2 and x or x:transpose(1, 2)
 end)
 
@@ -83,7 +83,7 @@ end)
 
 local function two_tensors(name, x, y)
   if tide.is_tensor(x) and tide.is_tensor(y) then return end
-  error(("%s: expected two tensors, not %s and %s"):format(name, tide.is_tensor(x) and "a tensor" or type(x), tide.is_tensor(y) and "a tensor" or type(y)), 3)
+  tide._fail(("%s: expected two tensors, not %s and %s"):format(name, tide.is_tensor(x) and "a tensor" or type(x), tide.is_tensor(y) and "a tensor" or type(y)))
 end
 local function all(mask) return mask:numel() == 0 or mask:amin():item() end
 

@@ -8,7 +8,7 @@ local M = {}
 function M.callable(f, what)
   if type(f) ~= "string" then return f end
   local loaded = require(f)
-  if type(loaded) ~= "function" then error(("%s: the module '%s' returned a %s, not a function"):format(what, f, type(loaded)), 0) end
+  if type(loaded) ~= "function" then tide._fail(("%s: the module '%s' returned a %s, not a function"):format(what, f, type(loaded))) end
   return loaded
 end
 
@@ -16,7 +16,7 @@ end
 -- gives the dataset.
 function M.open(spec)
   local dataset = require(spec.module)(spec.data)
-  if type(dataset) ~= "table" then error(("the module '%s' made a %s, not a dataset"):format(spec.module, type(dataset)), 0) end
+  if type(dataset) ~= "table" then tide._fail(("the module '%s' made a %s, not a dataset"):format(spec.module, type(dataset))) end
   return dataset
 end
 
@@ -29,7 +29,7 @@ function M.batch(dataset, rows, seed, together)
     for i, row in ipairs(rows:tolist()) do
       samples[i] = dataset.get and dataset:get(row + 1)
       if not dataset.get then samples[i] = dataset[row + 1] end
-      if samples[i] == nil then error(("the dataset has no sample %d"):format(row + 1), 0) end
+      if samples[i] == nil then tide._fail(("the dataset has no sample %d"):format(row + 1)) end
     end
     if together == false then return samples end
     return (together or collate)(samples)

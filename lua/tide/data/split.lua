@@ -33,7 +33,7 @@ local function tensor(list) return #list > 0 and tide.tensor(list, { dtype = "in
 -- n labels, or a tensor: their shares are kept in both parts; counts are rounded by largest remainder).
 function M.rows(n, fraction, options)
   options = options or {}
-  if not (fraction >= 0 and fraction <= 1) then error("split: the fraction must lie within 0 and 1", 2) end
+  if not (fraction >= 0 and fraction <= 1) then tide._fail("split: the fraction must lie within 0 and 1") end
   local order, first, second = order_of(n, options), {}, {}
   local want = math.floor(n * fraction + 0.5)
   if not options.stratify then
@@ -41,7 +41,7 @@ function M.rows(n, fraction, options)
     return tensor(first), tensor(second)
   end
   local labels = tide.is_tensor(options.stratify) and options.stratify:tolist() or options.stratify
-  if #labels ~= n then error(("split: %d labels for %d rows"):format(#labels, n), 2) end
+  if #labels ~= n then tide._fail(("split: %d labels for %d rows"):format(#labels, n)) end
   local groups, keys = groups_of(order, labels)
   local take, rest, left = {}, {}, want
   for i, key in ipairs(keys) do
@@ -81,11 +81,11 @@ function M.train_test_split(...)
     options = list[list.n]
     list.n = list.n - 1
   end
-  if list.n == 0 then error("train_test_split: nothing to split", 2) end
+  if list.n == 0 then tide._fail("train_test_split: nothing to split") end
   local function rows(x) return tide.is_tensor(x) and x.shape[1] or #x end
   local n = rows(list[1])
   for i = 2, list.n do
-    if rows(list[i]) ~= n then error(("train_test_split: argument %d has %d rows, the first %d"):format(i, rows(list[i]), n), 2) end
+    if rows(list[i]) ~= n then tide._fail(("train_test_split: argument %d has %d rows, the first %d"):format(i, rows(list[i]), n)) end
   end
   local train, test = M.rows(n, 1 - (options.test_size or 0.25), options)
   local out = {}
@@ -123,14 +123,14 @@ function Folds:state_dict()
 end
 function Folds:load_state_dict(dict)
   for key, mine in pairs { seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle } do
-    if dict[key] ~= mine then error(("KFold: the state has %s %s, these folds %s"):format(key, tostring(dict[key]), tostring(mine)), 2) end
+    if dict[key] ~= mine then tide._fail(("KFold: the state has %s %s, these folds %s"):format(key, tostring(dict[key]), tostring(mine))) end
   end
   self.fold, self.resume = dict.fold, dict.fold
   return self
 end
 
 local function make(n, k, options)
-  if math.type(k) ~= "integer" or k < 2 or k > n then error(("KFold: %d rows cannot make %s folds"):format(n, tostring(k)), 3) end
+  if math.type(k) ~= "integer" or k < 2 or k > n then tide._fail(("KFold: %d rows cannot make %s folds"):format(n, tostring(k))) end
   return setmetatable({ k = k, order = order_of(n, options), fold_of = {}, fold = 0, seed = options.seed or 0,
     shuffle = options.shuffle ~= false }, Folds)
 end

@@ -19,9 +19,9 @@ function Table.of(list)
   local made, names = {}, {}
   for i, pair in ipairs(list) do
     made[i] = columns.of(pair[1], pair[2])
-    if type(pair[1]) ~= "string" or names[pair[1]] then error(("table: column %d needs a name of its own"):format(i), 2) end
+    if type(pair[1]) ~= "string" or names[pair[1]] then tide._fail(("table: column %d needs a name of its own"):format(i)) end
     names[pair[1]] = true
-    if made[i].rows ~= made[1].rows then error(("table: column '%s' has %d rows, the first %d"):format(pair[1], made[i].rows, made[1].rows), 2) end
+    if made[i].rows ~= made[1].rows then tide._fail(("table: column '%s' has %d rows, the first %d"):format(pair[1], made[i].rows, made[1].rows)) end
   end
   return new(made, made[1] and made[1].rows or 0)
 end
@@ -33,14 +33,14 @@ local known = { sep = true, header = true, na_values = true, keep_default_na = t
 
 local function count(options, name)
   local n = options[name]
-  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then error(("csv: %s must be a positive integer"):format(name), 4) end
+  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then tide._fail(("csv: %s must be a positive integer"):format(name)) end
 end
 
 -- The options as the core takes them.
 local function prepared(options)
   local raw = { typed = {}, types = {} }
   for key, value in pairs(options) do
-    if not known[key] then error(("csv: no option '%s'"):format(tostring(key)), 3) end
+    if not known[key] then tide._fail(("csv: no option '%s'"):format(tostring(key))) end
     raw[key] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
   end
   count(options, "limit")
@@ -49,7 +49,7 @@ local function prepared(options)
   for name, dtype in pairs(options.dtypes or {}) do
     local kind = kinds[dtype] or dtype
     if kind ~= "float64" and kind ~= "int64" and kind ~= "bool" and kind ~= "string" then
-      error(("csv: column '%s' cannot be '%s': int64, float64, bool or string"):format(name, dtype), 3)
+      tide._fail(("csv: column '%s' cannot be '%s': int64, float64, bool or string"):format(name, dtype))
     end
     raw.typed[#raw.typed + 1], raw.types[#raw.types + 1] = name, kind
   end
@@ -84,7 +84,7 @@ function Table.csv(path, options)
   return function()
     if left == 0 then return nil end
     local raw, why = tide._csv_next(file, math.min(options.chunk_rows, left))
-    if raw == nil then error(why, 2) end
+    if raw == nil then tide._fail(why) end
     if not raw then
       left = 0
       return nil
@@ -107,12 +107,12 @@ end
 
 --- The column of that name: a list with its type; an error names the columns that are there.
 function Table:column(name)
-  return self.by_name[name] or error(("no column '%s'; there are: %s"):format(name, table.concat(self:names(), ", ")), 2)
+  return self.by_name[name] or tide._fail(("no column '%s'; there are: %s"):format(name, table.concat(self:names(), ", ")))
 end
 
 --- Row i as {name = value}; missing cells are absent.
 function Table:row(i)
-  if math.type(i) ~= "integer" or i < 1 or i > self.rows then error(("row %s of a table of %d"):format(i, self.rows), 2) end
+  if math.type(i) ~= "integer" or i < 1 or i > self.rows then tide._fail(("row %s of a table of %d"):format(i, self.rows)) end
   local row = {}
   for _, c in ipairs(self.columns) do
     if not (c.missing and c.missing[i]:item()) then
@@ -196,7 +196,7 @@ end
 --- With the column `name` added, or in the place of the one of that name.
 function Table:with(name, values)
   local c, list, put = columns.of(name, values), {}, false
-  if #self.columns > 0 and c.rows ~= self.rows then error(("with: %d values for %d rows"):format(c.rows, self.rows), 2) end
+  if #self.columns > 0 and c.rows ~= self.rows then tide._fail(("with: %d values for %d rows"):format(c.rows, self.rows)) end
   for i, old in ipairs(self.columns) do
     list[i] = old.name == name and c or old
     put = put or old.name == name
@@ -223,7 +223,7 @@ end
 function Table:filter(which)
   if tide.is_tensor(which) then
     if which.dtype ~= "bool" or which.ndim ~= 1 or which.shape[1] ~= self.rows then
-      error(("filter: expected a bool tensor of %d rows"):format(self.rows), 2)
+      tide._fail(("filter: expected a bool tensor of %d rows"):format(self.rows))
     end
     return keep(self, which)
   end
@@ -306,7 +306,7 @@ Groups.__index = Groups
 --- groupby(names): rows with equal cells in these columns belong together; rows where one is missing belong to none.
 function Table:groupby(names)
   names = type(names) == "table" and names or { names }
-  if #names == 0 then error("groupby: no columns", 2) end
+  if #names == 0 then tide._fail("groupby: no columns") end
   for _, name in ipairs(names) do self:column(name) end
   local whole = self:dropna({ subset = names })
   local ids, n = group.number_rows(whole:select(names).columns)
@@ -329,9 +329,9 @@ function Groups:agg(list)
   for i, name in ipairs(self.names) do out[i] = self.table:column(name):take(firsts) end
   for _, item in ipairs(list) do
     local c, how = self.table:column(item[1]), group.aggregates[item[2]]
-    if not how then error(("agg: '%s' is no aggregate"):format(tostring(item[2])), 2) end
+    if not how then tide._fail(("agg: '%s' is no aggregate"):format(tostring(item[2]))) end
     local ok, result = pcall(how, item[3] or c.name, c, self.ids, self.n)
-    if not ok then error(result, 2) end
+    if not ok then tide._fail(result) end
     out[#out + 1] = result
   end
   return new(out, self.n)
@@ -367,12 +367,12 @@ function Table:join(other, on, options)
     local j = other:join(self, on, { how = "left", suffixes = { suffixes[2], suffixes[1] } })
     return j
   end
-  if how ~= "inner" and how ~= "left" then error(("join: how is inner, left or right, not %s"):format(tostring(how)), 2) end
+  if how ~= "inner" and how ~= "left" then tide._fail(("join: how is inner, left or right, not %s"):format(tostring(how))) end
   local both, key = {}, {}
   for i, name in ipairs(on) do
     local a, b = self:column(name), other:column(name)
     key[name] = true
-    if (a.type == "string") ~= (b.type == "string") then error(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type), 2) end
+    if (a.type == "string") ~= (b.type == "string") then tide._fail(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type)) end
     both[i] = columns.concat(a, b)
   end
   local ids, n = group.number_rows(both)

@@ -83,7 +83,7 @@ end
 --- Called by Class(...) with its arguments; makes parameters and layers. Defined by each class.
 function Module.init() end
 --- What model(x) calls. Defined by each class.
-function Module.forward(self) error(("%s has no forward"):format(getmetatable(self).__name), 2) end
+function Module.forward(self) tide._fail(("%s has no forward"):format(getmetatable(self).__name)) end
 
 --- A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
 function Module:register_parameter(name, tensor)
@@ -252,31 +252,35 @@ end
 -- Returns {missing = {...}, unexpected = {...}}; raises on shapes that differ and, if strict, on names.
 function Module:load_state_dict(dict, options)
   local strict = not options or options.strict ~= false
-  local missing, unexpected, known = {}, {}, {}
-  tide.no_grad(function()
-    for _, kind in ipairs { "parameter", "buffer" } do
-      for _, entry in ipairs(tensors(self, kind, true)) do
-        local name, tensor = entry[1], entry[2]
-        known[name] = true
-        local value = dict[name]
-        if not value then
-          missing[#missing + 1] = name
-        else
-          local a, b = table.concat(tensor.shape, ","), table.concat(value.shape, ",")
-          if a ~= b then error(("load_state_dict: %s has shape (%s), the dictionary (%s)"):format(name, a, b), 0) end
-          tensor:copy_(value)
-        end
+  local missing, unexpected, known, pairs_of = {}, {}, {}, {}
+  if type(dict) ~= "table" then tide._fail(("load_state_dict: expected a table of tensors, not a %s"):format(tide.is_tensor(dict) and "tensor" or type(dict))) end
+  for _, kind in ipairs { "parameter", "buffer" } do
+    for _, entry in ipairs(tensors(self, kind, true)) do
+      local name, tensor = entry[1], entry[2]
+      known[name] = true
+      local value = dict[name]
+      if value == nil then
+        missing[#missing + 1] = name
+      elseif not tide.is_tensor(value) then
+        tide._fail(("load_state_dict: %s is a %s, not a tensor"):format(name, type(value)))
+      else
+        local a, b = table.concat(tensor.shape, ","), table.concat(value.shape, ",")
+        if a ~= b then tide._fail(("load_state_dict: %s has shape (%s), the dictionary (%s)"):format(name, a, b)) end
+        pairs_of[#pairs_of + 1] = { tensor, value }
       end
     end
-  end)
+  end
   for name in pairs(dict) do
     if not known[name] then unexpected[#unexpected + 1] = name end
   end
   table.sort(unexpected)
   if strict and (#missing > 0 or #unexpected > 0) then
-    error(("load_state_dict: missing: %s; unexpected: %s"):format(#missing > 0 and table.concat(missing, ", ") or "none",
-      #unexpected > 0 and table.concat(unexpected, ", ") or "none"), 2)
+    tide._fail(("load_state_dict: missing: %s; unexpected: %s"):format(#missing > 0 and table.concat(missing, ", ") or "none",
+      #unexpected > 0 and table.concat(unexpected, ", ") or "none"))
   end
+  tide.no_grad(function() -- all of them or none
+    for _, pair in ipairs(pairs_of) do pair[1]:copy_(pair[2]) end
+  end)
   return { missing = missing, unexpected = unexpected }
 end
 

@@ -32,14 +32,14 @@ function M.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite)
   if type(norm_type) == "table" then norm_type, error_if_nonfinite = norm_type.norm_type, norm_type.error_if_nonfinite end
   params, norm_type = list_of(params), norm_type or 2
   if type(norm_type) ~= "number" or norm_type <= 0 or norm_type ~= norm_type then
-    error(("clip_grad_norm_: norm_type must be positive, not %s"):format(norm_type), 2)
+    tide._fail(("clip_grad_norm_: norm_type must be positive, not %s"):format(norm_type))
   end
   if norm_type == 2 and not error_if_nonfinite then return tide._clip_grad_norm(params, max_norm) end
-  if type(max_norm) ~= "number" or max_norm < 0 then error("clip_grad_norm_: max_norm must not be negative", 2) end
+  if type(max_norm) ~= "number" or max_norm < 0 then tide._fail("clip_grad_norm_: max_norm must not be negative") end
   return tide.no_grad(function()
     local norm = norm_of(params, norm_type)
     if not norm then return tide.tensor(0.0) end
-    if error_if_nonfinite and not tide.isfinite(norm):item() then error("clip_grad_norm_: the norm is not finite", 0) end
+    if error_if_nonfinite and not tide.isfinite(norm):item() then tide._fail("clip_grad_norm_: the norm is not finite") end
     local factor = (max_norm / (norm + 1e-6)):clamp { max = 1.0 }
     for _, t in ipairs(params) do
       if t.grad then t.grad:mul_(factor:to(t.grad.dtype)) end
