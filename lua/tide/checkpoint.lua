@@ -8,6 +8,8 @@
 -- random state, and size and CRC-32C of every file. It is written as step-N.tmp, synced and renamed; then LATEST names
 -- it. Whatever stops the process or fails, what was acknowledged before stays. One process at a time writes to a folder.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local plain = require "tide.plain"
 local read_text = require("tide.files").read_text
 
@@ -255,9 +257,10 @@ end
 -- stays too), mode ("min" or "max"), sigterm (true: step() saves and returns "stop" after SIGTERM; a host's own handler
 -- is left alone).
 function tide.checkpoint(folder, objects, options)
-  options = options or {}
+  options = with_options("checkpoint", options, "every keep best mode sigterm")
+  expect("string", "checkpoint", "folder", folder)
   local names = {}
-  for name, object in pairs(objects) do
+  for name, object in pairs(expect("table", "checkpoint", "objects", objects)) do
     if type(name) ~= "string" or not name:find("^[%w_%-]+$") then tide._fail("checkpoint: '" .. tostring(name) .. "' cannot name an object") end
     if type(object) ~= "table" or not object.state_dict or not object.load_state_dict then
       tide._fail("checkpoint: '" .. name .. "' has no state_dict and load_state_dict")
@@ -265,9 +268,6 @@ function tide.checkpoint(folder, objects, options)
     names[#names + 1] = name
   end
   table.sort(names)
-  for key in pairs(options) do
-    if not ({ every = 1, keep = 1, best = 1, mode = 1, sigterm = 1 })[key] then tide._fail("checkpoint: no option '" .. tostring(key) .. "'") end
-  end
   local mode, keep = options.mode or "min", options.keep or 2
   if mode ~= "min" and mode ~= "max" then tide._fail("checkpoint: mode is 'min' or 'max', not " .. tostring(mode)) end
   if math.type(keep) ~= "integer" or keep < 1 then tide._fail("checkpoint: keep must be a positive integer") end

@@ -1,6 +1,8 @@
 --- Files of tensors: safetensors (also in shards), npy, npz; to be read only: .pth of PyTorch, GGUF of llama.cpp.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT", "EUNSUP", "EMEM").
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 -- ---- shards: NAME-00001-of-00003.safetensors and NAME.safetensors.index.json, as Hugging Face's tools write them ----
@@ -113,7 +115,8 @@ end
 -- NAME-00001-of-0000N.safetensors with NAME.safetensors.index.json; NAME.safetensors.index.json as a path does so too.
 -- Returns the bytes written to the last file, or nil, message, code.
 function tide.save(path, tensors, metadata, options)
-  options = options or {}
+  expect("string", "save", "path", path)
+  options = with_options("save", options, "compressed max_shard_size")
   if path:find("%.npy$") then return tide._save_npy(path, tensors) end
   if type(tensors) ~= "table" then tide._fail("save: expected a table from names to tensors, not a " .. type(tensors)) end
   if path:find("%.npz$") then
@@ -137,7 +140,8 @@ end
 -- Do not shorten the file while they live.
 -- Returns nil, message, code on failure: "EIO", "EFORMAT" (malformed), "EUNSUP" (Tide has no such thing), "EMEM".
 function tide.load(path, options)
-  options = options or {}
+  expect("string", "load", "path", path)
+  options = with_options("load", options, "mmap")
   if path:find("%.index%.json$") then return load_sharded(path, options) end
   local file, message = io.open(path, "rb")
   if not file then return nil, message, "EIO" end

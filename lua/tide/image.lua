@@ -1,6 +1,7 @@
 --- Images: PNG (libpng) and JPEG (libjpeg-turbo), to and from uint8 tensors of (channels, height, width).
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT" for damaged files, "EUNSUP", "EMEM").
 local tide = require "tide.core"
+local with_options = require "tide.options"
 
 local M = {}
 
@@ -10,10 +11,7 @@ local M = {}
 -- and progressive JPEGs of more than 200 scans are refused. Errors: channels that are none of these.
 function M.load(path, options)
   if type(path) ~= "string" then tide._fail("image.load: the path must be a string, not a " .. type(path)) end
-  for key in next, options or {} do
-    if key ~= "channels" then tide._fail(("image.load: unknown option '%s'"):format(tostring(key))) end
-  end
-  local channels = options and options.channels or 0
+  local channels = with_options("image.load", options, "channels").channels or 0
   if channels ~= 0 and not (math.type(channels) == "integer" and channels >= 1 and channels <= 4) then
     tide._fail(("image.load: channels must be 1, 2, 3 or 4, not %s"):format(tostring(channels)))
   end
@@ -28,9 +26,7 @@ function M.save(path, image, options)
   local kind = path:lower():match "%.(%w+)$"
   local jpeg = kind == "jpg" or kind == "jpeg"
   if not jpeg and kind ~= "png" then tide._fail("image.save: the path must end with .png, .jpg or .jpeg: " .. path) end
-  for key in next, options or {} do
-    if key ~= "quality" then tide._fail(("image.save: unknown option '%s'"):format(tostring(key))) end
-  end
+  options = with_options("image.save", options, "quality")
   if not tide.is_tensor(image) then tide._fail("image.save: expected a tensor, not a " .. type(image)) end
   local shape = ("(%s)"):format(table.concat(image.shape, ","))
   if image.dtype ~= "uint8" then tide._fail(("image.save: expected uint8, not %s %s; (x * 255):round():to('uint8') for values in 0..1"):format(image.dtype, shape)) end
@@ -40,7 +36,7 @@ function M.save(path, image, options)
   if not fits or image:numel() == 0 or image.shape[2] >= 1 << 31 or image.shape[3] >= 1 << 31 then
     tide._fail(("image.save: expected (channels, height, width) with %s channels, not %s"):format(jpeg and "1 or 3" or "1 to 4", shape))
   end
-  local quality = options and options.quality or 75
+  local quality = options.quality or 75
   if math.type(quality) ~= "integer" or quality < 1 or quality > 100 then tide._fail("image.save: quality must be an integer from 1 to 100") end
   local size, message, code = tide._save_image(path, image, jpeg and quality or 0)
   if not size then return nil, message, code end

@@ -7,6 +7,11 @@ local function both(name, fn)
   methods[name] = fn
 end
 
+local function a_tensor(name, x)
+  if not tide.is_tensor(x) then tide._fail(("[%s] expected a tensor, not a %s"):format(name, type(x))) end
+  return x
+end
+
 -- max(x), max(x, dim[, options]) -> values, indices, max(x, other)
 local function extreme(all, along, pair)
   return function(x, by, options)
@@ -35,21 +40,24 @@ end
 for name, of in pairs { view = "shape", reshape = "shape", expand = "shape", type = "dtype" } do
   local act = of == "dtype" and convert or tide[name]
   methods[name .. "_as"] = function(x, other)
-    if not tide.is_tensor(other) then tide._fail(("%s_as: expected a tensor, not a %s"):format(name, type(other))) end
-    return act(x, other[of])
+    return act(x, a_tensor(name .. "_as", other)[of])
   end
 end
 methods.cpu = function(x) return tide.to(x, "cpu") end
 
 both("t", function(x)
+  a_tensor("t", x)
   if x.ndim > 2 then tide._fail("t: takes at most 2 dims") end
   return x.ndim < 2 and x or x:transpose(1, 2)
 end)
 
 both("flatten", function(x, first, last)
-  local shape, n = x.shape, x.ndim
+  local shape, n = a_tensor("flatten", x).shape, x.ndim
   if n == 0 then return x:reshape(1) end
-  first, last = first or 1, last or -1
+  first, last = math.tointeger(first or 1), math.tointeger(last or -1)
+  if not first or not last or first == 0 or last == 0 or math.max(first, last, -first, -last) > n then
+    tide._fail(("[flatten] dims must be within 1 and %d, or negative from the end"):format(n))
+  end
   if first < 0 then first = n + 1 + first end
   if last < 0 then last = n + 1 + last end
   local out, size = {}, 1
@@ -74,7 +82,7 @@ tide.layer_norm, tide.rms_norm, tide.batch_norm, tide.embedding = F.layer_norm, 
 local nonzero = tide.nonzero
 both("nonzero", function(x, options)
   local places = nonzero(x)
-  if not (options and options.as_tuple) then return places end
+  if not (type(options) == "table" and options.as_tuple) then return places end
   if x.ndim == 0 then return { places:reshape({ -1 }) } end
   local list = {}
   for d = 1, x.ndim do list[d] = places:select(2, d) end

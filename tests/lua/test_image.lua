@@ -119,7 +119,7 @@ describe("image.load", function()
   it("says what is wrong with the arguments", function()
     assert.error_matches(function() tide.image.load(1) end, "the path must be a string, not a number")
     assert.error_matches(function() tide.image.load("x", { channels = 5 }) end, "channels must be 1, 2, 3 or 4, not 5")
-    assert.error_matches(function() tide.image.load("x", { channel = 1 }) end, "unknown option 'channel'")
+    assert.matches("test_image.lua:%d+: image.load: no option 'channel'; there are: channels$", (select(2, pcall(function() tide.image.load("x", { channel = 1 }) end))))
   end)
 end)
 

@@ -55,6 +55,7 @@ function M.of(name, list)
     local dtype = list.dtype:find("^float") and "float64" or list.dtype == "bfloat16" and "float64" or list.dtype == "bool" and "bool" or "int64"
     return M.new(name, dtype, list:to(dtype))
   end
+  if type(list) ~= "table" then tide._fail(("column '%s': expected a sequence or a 1-d tensor, not a %s"):format(name, type(list))) end
   local kind = same_kind(list, name)
   if kind == "boolean" then return M.new(name, "bool", tensor(list, "bool")) end
   local cells, gone, some = {}, {}, false

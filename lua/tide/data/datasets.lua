@@ -2,6 +2,8 @@
 -- from files keep `spec`, by which a loader's workers open the same. What cannot be read raises an error. `transform` is a
 -- function of the sample's values, or the name of a module that returns one (needed for workers).
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local source = require "tide.data.source"
 local M = {}
 
@@ -24,8 +26,11 @@ end
 
 --- TensorDataset(x, y, ...): tensors with as many rows; a batch is picked from each at once.
 local Tensors = class("TensorDataset", function(...)
-  local tensors = { ... }
-  if #tensors == 0 then tide._fail("TensorDataset: no tensors") end
+  local tensors = table.pack(...)
+  if tensors.n == 0 then tide._fail("TensorDataset: no tensors") end
+  for i = 1, tensors.n do
+    if expect("tensor", "TensorDataset", "tensor " .. i, tensors[i]).ndim == 0 then tide._fail(("TensorDataset: tensor %d has no rows"):format(i)) end
+  end
   local rows = tensors[1].shape[1]
   for i, t in ipairs(tensors) do
     if t.shape[1] ~= rows then tide._fail(("DataLoader: tensor %d has %s rows, the first %s"):format(i, t.shape[1], rows)) end
@@ -44,7 +49,10 @@ function Tensors:batch(rows)
 end
 
 --- List(samples): a sequence of samples.
-local List = class("List", function(samples) return { samples = samples, n = #samples } end)
+local List = class("List", function(samples)
+  expect("table", "List", "samples", samples)
+  return { samples = samples, n = #samples }
+end)
 function List:get(i) return self.samples[i] end
 
 -- Datasets whose rows lie in self.tensors.
@@ -53,7 +61,7 @@ local function in_memory(Dataset) Dataset.get, Dataset.batch = Tensors.get, Tens
 --- CSVDataset(path, {target, features, dtype = "float32", target_dtype, csv}): rows without missing cells; samples are
 -- {features, target} or, without target, {features}. csv: options of tide.data.csv.
 in_memory(class("CSVDataset", function(path, options)
-  options = options or {}
+  options = with_options("CSVDataset", options, "target features dtype target_dtype csv")
   local t, message = require("tide.data.table").csv(path, options.csv)
   check(t, message)
   t = t:dropna()
@@ -91,8 +99,8 @@ end))
 -- ---- binary files of images ----
 
 local function bytes(path)
-  local b, message = tide._bytes(path)
-  return check(b, message, 2)
+  local b, message = tide._bytes(expect("string", "data", "path", path))
+  return check(b, message)
 end
 
 local idx_kinds = { [0x08] = "uint8", [0x09] = "int8", [0x0B] = "int16", [0x0C] = "int32", [0x0D] = "float32", [0x0E] = "float64" }
@@ -133,7 +141,7 @@ function Mnist:get(i) return { self.tensors[1][i]:to("float32") / 255, self.tens
 --- CIFARDataset(paths, {classes = 10}): the binary version's files (a path or a sequence of them), of 10 or 100 classes (then
 -- the fine labels); samples are {image (3, 32, 32) float32 within 0 and 1, label}.
 local Cifar = class("CIFARDataset", function(paths, options)
-  local labels = options and options.classes == 100 and 2 or 1
+  local labels = with_options("CIFARDataset", options, "classes").classes == 100 and 2 or 1
   local x, y = {}, {}
   for i, path in ipairs(type(paths) == "table" and paths or { paths }) do
     local b = bytes(path)
@@ -152,7 +160,8 @@ Cifar.batch, Cifar.get = Mnist.batch, Mnist.get
 --- ImageFolder(root, {transform, load = tide.image.load, extensions = {png, jpg, jpeg}}): root/CLASS/any/picture; samples are
 -- {load(path), label}, labels from 0 in the order of the classes' names (self.classes). Needs LuaFileSystem.
 local Folder = class("ImageFolder", function(root, options)
-  options = options or {}
+  expect("string", "ImageFolder", "root", root)
+  options = with_options("ImageFolder", options, "transform load extensions")
   local found, lfs = pcall(require, "lfs")
   if not found then tide._fail("ImageFolder: LuaFileSystem (lfs) is not installed") end
   local wanted = {}
@@ -200,14 +209,15 @@ end
 
 --- JSONLines(path, {transform}): one JSON value a line; empty lines are passed over. Lines are read when they are asked for.
 local Lines = class("JSONLines", function(path, options)
-  local file, message = io.open(path, "rb")
+  options = with_options("JSONLines", options, "transform")
+  local file, message = io.open(expect("string", "JSONLines", "path", path), "rb")
   check(file, message)
   local at, places = 0, {}
   for line in file:lines("L") do
     if line:find("%S") then places[#places + 1] = at end
     at = at + #line
   end
-  return { path = path, file = file, places = places, n = #places, transform = source.callable(options and options.transform, "transform") }
+  return { path = path, file = file, places = places, n = #places, transform = source.callable(options.transform, "transform") }
 end)
 function Lines:get(i)
   if not self.places[i] then return nil end
@@ -221,7 +231,7 @@ end
 --- TokenShards(paths, {context, stride = context, dtype = "uint16", header = 0}): files of token numbers (little-endian), mapped
 -- rather than read; samples are {tokens, the tokens after each}, both int64 of `context`. No sample spans two files.
 local Tokens = class("TokenShards", function(paths, options)
-  options = options or {}
+  options = with_options("TokenShards", options, "context stride dtype header")
   local size = ({ uint8 = 1, uint16 = 2, uint32 = 4, int32 = 4, int64 = 8 })[options.dtype or "uint16"]
   local context = options.context
   if not size then tide._fail("TokenShards: dtype must be uint8, uint16, uint32, int32 or int64") end

@@ -1,6 +1,8 @@
 --- Categories as numbers: LabelEncoder and OneHotEncoder learn the sorted distinct values of a list (strings, numbers or
 -- booleans), a table's column, or a tensor of integers.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 local function values(x, name)
@@ -51,18 +53,20 @@ local function class(name, options)
     return { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
   end
   function Encoder:load_state_dict(dict)
+    expect("table", name, "state", dict)
     if type(dict.classes) ~= "table" then tide._fail(name .. ": expected the list 'classes'") end
     self.classes = table.move(dict.classes, 1, #dict.classes, 1, {})
     self.code = numbered(self.classes)
     return self
   end
+  local known = {}
+  for key in pairs(options) do known[#known + 1] = key end
+  table.sort(known)
+  known = table.concat(known, " ")
   M[name] = setmetatable(Encoder, { __call = function(_, given)
     local self = setmetatable({}, Encoder)
     for key, value in pairs(options) do self[key] = value end
-    for key, value in pairs(given or {}) do
-      if options[key] == nil then tide._fail(("%s: no option '%s'"):format(name, key)) end
-      self[key] = value
-    end
+    for key, value in pairs(with_options(name, given, known)) do self[key] = value end
     return self
   end })
   return Encoder
@@ -85,7 +89,7 @@ function Label:transform(x) return codes(self, x, "LabelEncoder") end
 function Label:inverse_transform(x)
   if not self.classes then tide._fail("LabelEncoder: fit() first") end
   local list = {}
-  for i, c in ipairs(x:tolist()) do list[i] = self.classes[c + 1] or tide._fail("LabelEncoder: no class has the code " .. c) end
+  for i, c in ipairs(expect("tensor", "LabelEncoder", "codes", x):tolist()) do list[i] = self.classes[c + 1] or tide._fail("LabelEncoder: no class has the code " .. c) end
   return list
 end
 
@@ -99,6 +103,7 @@ end
 function OneHot:inverse_transform(x)
   if not self.classes then tide._fail("OneHotEncoder: fit() first") end
   local list = {}
+  expect("tensor", "OneHotEncoder", "x", x)
   local some = x:amax(2):tolist()
   for i, c in ipairs(x:argmax(2):tolist()) do list[i] = some[i] ~= 0 and self.classes[c + 1] or false end
   return list

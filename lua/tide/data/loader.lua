@@ -1,5 +1,6 @@
 -- tide.data.DataLoader: passes over batches; background workers (tide.data.serve) make them ahead.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 local samplers = require "tide.data.sampler"
 local source = require "tide.data.source"
 
@@ -100,9 +101,6 @@ end
 
 -- ---- making one ----
 
-local known = { batch_size = true, shuffle = true, sampler = true, drop_last = true, collate = true, seed = true, workers = true,
-  prefetch = true }
-
 local function positive(options, name, default, least)
   local n = options[name]
   if n == nil then return default end
@@ -125,10 +123,7 @@ end
 -- state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
 -- so does the collector.
 return function(dataset, options)
-  options = options or {}
-  for key in pairs(options) do
-    if not known[key] then tide._fail(("DataLoader: no option '%s'"):format(tostring(key))) end
-  end
+  options = with_options("DataLoader", options, "batch_size shuffle sampler drop_last collate seed workers prefetch")
   local spec
   if tide.is_tensor(dataset) then dataset = { dataset } end
   if type(dataset) ~= "table" then tide._fail("DataLoader: expected tensors or a dataset, got a " .. type(dataset)) end

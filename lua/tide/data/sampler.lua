@@ -1,6 +1,7 @@
 --- The order in which a loader takes rows: sampler:order(seed, pass) gives row numbers (int64, counted from 0) that these two
 -- fix, #sampler how many. A sampler of your own is a table with these two.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 local M = {}
 
 -- f() with tide's generator seeded for it alone.
@@ -76,6 +77,7 @@ end
 -- the same seed.
 local Distributed = class("DistributedSampler", function(n, options)
   count(n, "DistributedSampler")
+  options = with_options("DistributedSampler", options, "ranks rank shuffle drop_last")
   local ranks, rank = options.ranks, options.rank
   if math.type(ranks) ~= "integer" or math.type(rank) ~= "integer" or rank < 1 or rank > ranks then
     tide._fail("DistributedSampler: rank must be an integer within 1 and ranks")

@@ -2,6 +2,8 @@
 -- dtype; state_dict and load_state_dict keep what was learned. A constant column is only shifted. Definitions are
 -- scikit-learn's.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 -- A class of scalers: y = (x - shift) / scale, where learn(self, x in float64) gives shift and scale.
@@ -10,6 +12,7 @@ local function class(name, defaults, learn)
   Scaler.__index = Scaler
 
   function Scaler:fit(x)
+    expect("tensor", name, "x", x)
     if x.ndim ~= 2 then tide._fail(("%s: expected (rows, columns), got %d dims"):format(name, x.ndim)) end
     if x.shape[1] == 0 then tide._fail(name .. ": no rows to learn from") end
     tide.no_grad(function()
@@ -20,6 +23,7 @@ local function class(name, defaults, learn)
   end
 
   local function apply(self, x, f)
+    expect("tensor", name, "x", x)
     local learned = self.learned or tide._fail(name .. ": fit() first")
     if x.shape[x.ndim] ~= learned.shift.shape[1] then
       tide._fail(("%s: %d columns, learned from %d"):format(name, x.shape[x.ndim], learned.shift.shape[1]))
@@ -46,6 +50,7 @@ local function class(name, defaults, learn)
     return { shift = self.learned.shift, scale = self.learned.scale }
   end
   function Scaler:load_state_dict(dict)
+    expect("table", name, "state", dict)
     if not (tide.is_tensor(dict.shift) and tide.is_tensor(dict.scale)) then
       tide._fail(name .. ": expected the tensors 'shift' and 'scale'")
     end
@@ -53,13 +58,14 @@ local function class(name, defaults, learn)
     return self
   end
 
+  local known = {}
+  for key in pairs(defaults) do known[#known + 1] = key end
+  table.sort(known)
+  known = table.concat(known, " ")
   local function make(_, options)
     local self = setmetatable({}, Scaler)
     for key, value in pairs(defaults) do self[key] = value end
-    for key, value in pairs(options or {}) do
-      if defaults[key] == nil then tide._fail(("%s: no option '%s'"):format(name, key)) end
-      self[key] = value
-    end
+    for key, value in pairs(with_options(name, options, known)) do self[key] = value end
     return self
   end
   M[name] = setmetatable(Scaler, { __call = make })

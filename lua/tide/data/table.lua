@@ -1,6 +1,8 @@
 --- A table of named columns, as a CSV file has them (tide.data.column). Tables are not changed: every method gives a new one.
 -- Rows count from 1.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local split = require "tide.data.split"
 local columns = require "tide.data.column"
 local group = require "tide.data.group"
@@ -17,7 +19,9 @@ end
 --- tide.data.table{{name, values}, ...}: values is a sequence (false: missing) or a 1-d tensor.
 function Table.of(list)
   local made, names = {}, {}
+  expect("table", "table", "columns", list)
   for i, pair in ipairs(list) do
+    if type(pair) ~= "table" then tide._fail(("table: column %d must be {name, values}, not a %s"):format(i, type(pair))) end
     made[i] = columns.of(pair[1], pair[2])
     if type(pair[1]) ~= "string" or names[pair[1]] then tide._fail(("table: column %d needs a name of its own"):format(i)) end
     names[pair[1]] = true
@@ -28,9 +32,6 @@ end
 
 -- ---- CSV ----
 
-local known = { sep = true, header = true, na_values = true, keep_default_na = true, skip_initial_space = true, columns = true,
-  dtypes = true, limit = true, chunk_rows = true }
-
 local function count(options, name)
   local n = options[name]
   if n ~= nil and (math.type(n) ~= "integer" or n < 1) then tide._fail(("csv: %s must be a positive integer"):format(name)) end
@@ -40,7 +41,6 @@ end
 local function prepared(options)
   local raw = { typed = {}, types = {} }
   for key, value in pairs(options) do
-    if not known[key] then tide._fail(("csv: no option '%s'"):format(tostring(key))) end
     raw[key] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
   end
   count(options, "limit")
@@ -71,7 +71,8 @@ end
 -- With chunk_rows = n: an iterator of tables of n rows, whose types are inferred for each alone; only one of them is in memory.
 -- It raises when a later part cannot be read.
 function Table.csv(path, options)
-  options = options or {}
+  expect("string", "csv", "path", path)
+  options = with_options("csv", options, "sep header na_values keep_default_na skip_initial_space columns dtypes limit chunk_rows")
   local wanted = prepared(options)
   if not options.chunk_rows then
     local raw, message, code = tide._csv(path, wanted)
@@ -153,7 +154,8 @@ local function keep(self, mask) return self:take(tide.nonzero(mask):reshape({ -1
 
 --- Without the rows that have a missing cell, in any column or in options.subset.
 function Table:dropna(options)
-  local subset, bad = options and options.subset and set(self, options.subset), nil
+  options = with_options("dropna", options, "subset")
+  local subset, bad = options.subset and set(self, options.subset), nil
   for _, c in ipairs(self.columns) do
     if c.missing and (not subset or subset[c.name]) then bad = bad and (bad | c.missing) or c.missing end
   end
@@ -275,7 +277,7 @@ end
 --- Splits the rows in two: `fraction` of them, and the rest. options: seed (0), shuffle (true), stratify (a column
 -- whose values keep their shares in both parts; counts are rounded by largest remainder).
 function Table:split(fraction, options)
-  options = options or {}
+  options = with_options("split", options, "seed shuffle stratify")
   local first, second = split.rows(self.rows, fraction, { seed = options.seed, shuffle = options.shuffle,
     stratify = options.stratify and self:column(options.stratify):tolist() })
   return self:take(first), self:take(second)
@@ -285,7 +287,7 @@ end
 -- cells come last. options: descending (false, or a list with one for each column).
 function Table:sort(names, options)
   names = type(names) == "table" and names or { names }
-  local down, order = options and options.descending or false, nil
+  local down, order = with_options("sort", options, "descending").descending or false, nil
   for i = #names, 1, -1 do
     local c = self:column(names[i])
     local descending = type(down) == "table" and down[i] or down == true
@@ -361,7 +363,10 @@ end
 -- table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
 function Table:join(other, on, options)
   on = type(on) == "table" and on or { on }
-  local how = options and options.how or "inner"
+  options = with_options("join", options, "how suffixes")
+  if getmetatable(other) ~= Table then tide._fail("join: expected a table of data, not a " .. type(other)) end
+  if #on == 0 then tide._fail "join: no column to join on" end
+  local how = options.how or "inner"
   if how == "right" then
     local suffixes = options.suffixes or { "_x", "_y" }
     local j = other:join(self, on, { how = "left", suffixes = { suffixes[2], suffixes[1] } })
@@ -378,7 +383,7 @@ function Table:join(other, on, options)
   local ids, n = group.number_rows(both)
   local rows, partners = group.pairs(ids:narrow(1, 1, self.rows), ids:narrow(1, self.rows + 1, other.rows), n and n + 1 or 0, how == "left")
   local absent = partners:lt(0)
-  local suffixes, out = options and options.suffixes or { "_x", "_y" }, {}
+  local suffixes, out = options.suffixes or { "_x", "_y" }, {}
   local function add(c, clash, suffix)
     if clash then c.name = c.name .. suffix end
     out[#out + 1] = c

@@ -3,6 +3,7 @@
 -- first assigned (or came through register_parameter), a buffer if it came through register_buffer. Submodules may lie
 -- in plain tables, at any depth: self.blocks = {Block(), Block()}.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 
 local Module = { __name = "nn.Module", __tide_module = true }
 Module.__index = Module
@@ -13,6 +14,15 @@ local is_tensor = tide.is_tensor
 local function is_module(x)
   local mt = type(x) == "table" and getmetatable(x)
   return mt and mt.__tide_module == true or false
+end
+
+-- What these take (tide.nn.arguments needs this file).
+local function callable(what, fn)
+  local mt = type(fn) == "table" and getmetatable(fn)
+  if type(fn) ~= "function" and not (mt and mt.__call) then tide._fail(("%s: expected a function, not a %s"):format(what, tide.is_tensor(fn) and "tensor" or type(fn))) end
+end
+local function named(what, name)
+  if type(name) ~= "string" then tide._fail(("%s: expected a name, not a %s"):format(what, tide.is_tensor(name) and "tensor" or type(name))) end
 end
 
 function Module.__newindex(self, key, value)
@@ -45,6 +55,7 @@ end
 
 -- Lists are copied, so that a hook may remove itself while they are walked.
 local function add_hook(self, list, fn)
+  callable("a hook", fn)
   local hook, hooks = { fn = fn }, { table.unpack(rawget(self, list) or {}) }
   hooks[#hooks + 1] = hook
   rawset(self, list, hooks)
@@ -87,12 +98,14 @@ function Module.forward(self) tide._fail(("%s has no forward"):format(getmetatab
 
 --- A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
 function Module:register_parameter(name, tensor)
+  named("register_parameter", name)
   self[name] = tensor
   self._kind[name] = "parameter"
 end
 
 --- A tensor that belongs to the state but is not trained.
 function Module:register_buffer(name, tensor)
+  named("register_buffer", name)
   self[name] = tensor
   self._kind[name] = "buffer"
 end
@@ -194,6 +207,7 @@ end
 
 --- Calls fn(module) for every module inside, the innermost first, then for the module itself.
 function Module:apply(fn)
+  callable("apply", fn)
   local list = self:modules()
   for i = #list, 1, -1 do fn(list[i]) end
   return self
@@ -251,7 +265,7 @@ end
 --- Copies the tensors of a state_dict into this module. Strict (the default): names must agree exactly.
 -- Returns {missing = {...}, unexpected = {...}}; raises on shapes that differ and, if strict, on names.
 function Module:load_state_dict(dict, options)
-  local strict = not options or options.strict ~= false
+  local strict = with_options("load_state_dict", options, "strict").strict ~= false
   local missing, unexpected, known, pairs_of = {}, {}, {}, {}
   if type(dict) ~= "table" then tide._fail(("load_state_dict: expected a table of tensors, not a %s"):format(tide.is_tensor(dict) and "tensor" or type(dict))) end
   for _, kind in ipairs { "parameter", "buffer" } do

@@ -4,6 +4,7 @@
 --   ... opt:step(); ema:update() ...
 --   ema:average(function() evaluate(model) end)     -- with the averages in place of the parameters
 local tide = require "tide.core"
+local with_options = require "tide.options"
 
 local EMA = { __name = "tide.EMA" }
 EMA.__index = EMA
@@ -65,10 +66,7 @@ end
 --- EMA(model or list of parameters, {decay = 0.999, use_buffers = false}): decay in [0, 1], or "mean" for the plain mean
 -- of all updates (stochastic weight averaging). Buffers are copied, or averaged with use_buffers.
 return function(model, options)
-  options = options or {}
-  for name in pairs(options) do
-    if name ~= "decay" and name ~= "use_buffers" then tide._fail(("EMA: no option '%s'"):format(name)) end
-  end
+  options = with_options("EMA", options, "decay use_buffers")
   local decay = options.decay or 0.999
   if decay ~= "mean" and not (type(decay) == "number" and decay >= 0 and decay <= 1) then
     tide._fail(("EMA: decay must lie in [0, 1] or be \"mean\", not %s"):format(decay))

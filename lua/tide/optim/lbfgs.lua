@@ -1,6 +1,7 @@
 --- L-BFGS (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 7.5), with a line search for the strong Wolfe
 -- conditions (algorithms 3.5 and 3.6, cubic interpolation); PyTorch's options, tolerances and order of decisions.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
 local Optimizer = require("tide.optim.optimizer").Optimizer
 
 local LBFGS = setmetatable({ __name = Optimizer.__name, __tostring = Optimizer.__tostring }, Optimizer)
@@ -248,6 +249,7 @@ end
 -- history_size = 100, line_search_fn = nil or "strong_wolfe", maximize = false})
 return function(params, given)
   if type(params) ~= "table" or params[1] == nil then tide._fail("LBFGS: no parameters") end
+  if given ~= nil then expect("table", "LBFGS", "options", given) end
   if not tide.is_tensor(params[1]) then
     if #params > 1 then tide._fail("LBFGS: takes one group of parameters") end
     local merged = {}

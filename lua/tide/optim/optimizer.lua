@@ -1,5 +1,6 @@
 --- What all optimizers share, and those whose step is one C operation over all parameters (core/optim/table.c).
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
 local defined = require "tide.defined"
 
 local Optimizer = { __name = "tide.Optimizer" }
@@ -117,6 +118,7 @@ local function class(row)
   local kind, signature = row.name, {}
   local function new(params, options)
     local defaults = {}
+    if options ~= nil then expect("table", kind, "options", options) end
     for k, v in pairs(options or {}) do defaults[k] = v end
     if type(params) ~= "table" then tide._fail(("%s: expected a list of parameters, got %s"):format(kind, type(params))) end
     local self = setmetatable({ kind = kind, defaults = defaults, param_groups = {}, hooks = {} }, Optimizer)
