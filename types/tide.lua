@@ -771,6 +771,12 @@ tide.image = tide.image or {}
 ---  and progressive JPEGs of more than 200 scans are refused. Errors: channels that are none of these.
 function tide.image.load(...) end
 
+---  The image (..., height, width) in another size, by bilinear interpolation. size: {height, width}, or an integer for the
+---  shorter side, which keeps the proportions. options.antialias (true): where it shrinks, all samples count. As PyTorch's
+---  interpolate(mode = "bilinear", align_corners = False, antialias = ...). uint8 stays uint8, rounded; floats stay what they
+---  are and have a gradient. Errors: another dtype, fewer than 2 dims, no samples, sizes that are not positive.
+function tide.image.resize(...) end
+
 ---  Writes a uint8 tensor (channels, height, width), or (height, width) as grey, by the end of the path: ".png" (1 to 4
 ---  channels), ".jpg" or ".jpeg" (1 or 3; options.quality: 1 to 100, 75). The file at `path` is replaced when the new one is whole
 ---  and on the disk. Returns the bytes written, or nil, message, code. Errors: another dtype, shape or end of the path.

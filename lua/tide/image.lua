@@ -1,6 +1,7 @@
---- Images: PNG (libpng) and JPEG (libjpeg-turbo), to and from uint8 tensors of (channels, height, width).
+--- Images: PNG (libpng) and JPEG (libjpeg-turbo), to and from uint8 tensors of (channels, height, width); other sizes.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT" for damaged files, "EUNSUP", "EMEM").
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
 local with_options = require "tide.options"
 
 local M = {}
@@ -41,6 +42,42 @@ function M.save(path, image, options)
   local size, message, code = tide._save_image(path, image, jpeg and quality or 0)
   if not size then return nil, message, code end
   return size
+end
+
+-- How much of each of `from` samples goes into each of `to`, float64 (to, from): a triangle around the place, which is as wide
+-- as the step where the image shrinks, so that no sample is passed over. The centres of samples lie at 1/2, 3/2 ...
+local function weights(from, to, antialias)
+  local step = from / to
+  local reach = antialias and math.max(step, 1.0) or 1.0
+  local places = (tide.arange(to):double() + 0.5) * step - 0.5
+  local w = (1.0 - (places:unsqueeze(2) - tide.arange(from):double()):abs() / reach):clamp(0.0)
+  return w / w:sum(2, { keepdim = true })
+end
+
+--- The image (..., height, width) in another size, by bilinear interpolation. size: {height, width}, or an integer for the
+-- shorter side, which keeps the proportions. options.antialias (true): where it shrinks, all samples count. As PyTorch's
+-- interpolate(mode = "bilinear", align_corners = False, antialias = ...). uint8 stays uint8, rounded; floats stay what they
+-- are and have a gradient. Errors: another dtype, fewer than 2 dims, no samples, sizes that are not positive.
+function M.resize(image, size, options)
+  expect("tensor", "image.resize", "image", image)
+  expect("integer|table", "image.resize", "size", size)
+  local antialias = with_options("image.resize", options, "antialias").antialias ~= false
+  local n, shape = image.ndim, image.shape
+  if n < 2 or image:numel() == 0 then tide._fail(("image.resize: expected (..., height, width), not (%s)"):format(table.concat(shape, ","))) end
+  if image.dtype ~= "uint8" and not image.dtype:find "float" then tide._fail("image.resize: expected uint8 or floats, not " .. image.dtype) end
+  local height, width = shape[n - 1], shape[n]
+  if type(size) ~= "table" then
+    local shorter = math.min(height, width)
+    size = { math.max(height * size // shorter, size), math.max(width * size // shorter, size) }
+  end
+  for d = 1, 2 do
+    if math.type(size[d]) ~= "integer" or size[d] < 1 or size[d] >= 1 << 31 then tide._fail("image.resize: size is {height, width}, both positive integers, or one integer") end
+  end
+  local x = (image.dtype == "float32" or image.dtype == "float64") and image or image:float()
+  local rows, columns = weights(height, size[1], antialias):to(x.dtype), weights(width, size[2], antialias):to(x.dtype)
+  local y = rows:matmul(x:matmul(columns.T))
+  if image.dtype == "uint8" then y = y:round():clamp(0, 255) end
+  return y:to(image.dtype)
 end
 
 return M

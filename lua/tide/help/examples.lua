@@ -75,6 +75,7 @@ local M = {
   ["plot.histogram"] = { "tide.plot.histogram{1, 2, 2, 4, bins = 3, width = 30}:text{colour = false}", "tide.plot.histogram{1, bins = 0}" },
   ["plot.heatmap"] = { "tide.plot.heatmap{{{1, 2}, {3, 4}}, width = 30}:text{colour = false}", "tide.plot.heatmap{tide.ones(3)}" },
   ["image.load"] = { "select(2, tide.image.load('/nonexistent.png'))", "tide.image.load('x.png', {channels = 5})" },
+  ["image.resize"] = { "tide.image.resize(tide.tensor{{0, 4}, {8, 12}}, {3, 2})", "tide.image.resize(tide.ones(3), 2)" },
   -- layers and optimizers
   ["nn.Linear"] = { "tide.nn.Linear(3, 2)", "tide.nn.Linear(3, 2)(tide.ones(4, 5))" },
   ["nn.Conv2d"] = { "tide.nn.Conv2d(3, 8, 3)(tide.ones(1, 3, 5, 5)):size(2)", "tide.nn.Conv2d(3, 8, 3)(tide.ones(1, 1, 5, 5))" },
