@@ -1065,7 +1065,7 @@ function tide.metrics.Classification(...) end
 ---  The share of predictions that are right. predictions as in Classification:update.
 function tide.metrics.accuracy(...) end
 
----  The area under a curve of points (sequences of numbers), x in order, by trapezoids.
+---  The area under a curve of points (sequences of numbers, or 1-d tensors), x in order, by trapezoids.
 function tide.metrics.auc(...) end
 
 ---  The mean of precision over the hits, as thresholds fall: sum of (recall - recall before) precision. scores and targets (0 or 1)
@@ -2740,8 +2740,8 @@ function tide.prelu(...) end
 ---  The program of an operation as text, or of its gradient; for inputs like those given.
 function tide.program(...) end
 
----  Wraps an iterator (a generic for's three values after the options are dropped): progress(options, next, state, control).
----  Or a table with an __call iterator such as a DataLoader: progress(loader, options).
+---  Gives what `iterable` gives, and draws how far it is: a function for a generic for, a DataLoader or folds, the elements of a
+---  sequence, or the numbers 1 .. n of an integer. options: total (as many as there are, where that is known), label ("").
 function tide.progress(...) end
 
 tide.prune = tide.prune or {}

@@ -1,4 +1,4 @@
---- Code for the help: { what works, what gives an error }. Operations that are not here get an example by trying.
+--- Code for the help: { what works, what gives an error }; unrun: it needs files or other things of the reader's. Operations that are not here get an example by trying.
 local F = "tide.nn.functional."
 local M = {
   -- operations whose arguments must fit together
@@ -68,13 +68,13 @@ local M = {
   grad = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}) return tide.grad((x * x):sum(), x) end)()" },
   backward = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}); (x * x):sum():backward() return x.grad end)()", "tide.ones(2):backward()" },
   no_grad = { "tide.no_grad(function() return tide.is_grad_enabled() end)" },
-  load = { "select(2, tide.load('/nonexistent'))" },
+  load = { unrun = true, "model:load_state_dict(assert(tide.load('model.safetensors')))", "tide.load(1)" },
   is_tensor = { "tide.is_tensor(3)" },
   ["x:size"] = { "tide.ones(2, 3):size(2)", "tide.ones(2, 3):size(3)" },
   ["plot.line"] = { "tide.plot.line{1, 4, 9, 16, width = 30, height = 4}:text{colour = false}", "tide.plot.line{}" },
   ["plot.histogram"] = { "tide.plot.histogram{1, 2, 2, 4, bins = 3, width = 30}:text{colour = false}", "tide.plot.histogram{1, bins = 0}" },
   ["plot.heatmap"] = { "tide.plot.heatmap{{{1, 2}, {3, 4}}, width = 30}:text{colour = false}", "tide.plot.heatmap{tide.ones(3)}" },
-  ["image.load"] = { "select(2, tide.image.load('/nonexistent.png'))", "tide.image.load('x.png', {channels = 5})" },
+  ["image.load"] = { unrun = true, "tide.image.load('picture.png', {channels = 3})", "tide.image.load('x.png', {channels = 5})" },
   ["image.resize"] = { "tide.image.resize(tide.tensor{{0, 4}, {8, 12}}, {3, 2})", "tide.image.resize(tide.ones(3), 2)" },
   -- layers and optimizers
   ["nn.Linear"] = { "tide.nn.Linear(3, 2)", "tide.nn.Linear(3, 2)(tide.ones(4, 5))" },
@@ -123,4 +123,6 @@ schedule("CosineAnnealingLR", "6")
 schedule("CosineAnnealingWarmRestarts", "4")
 schedule("CyclicLR", "0.01, 0.1, 6")
 schedule("OneCycleLR", "0.1, 10")
+require "tide.help.examples_layers"(M)
+require "tide.help.examples_data"(M)
 return M
