@@ -234,13 +234,13 @@ describe("the prompt", function()
     local n = 0
     for name, e in pairs(require "tide.help.examples") do
       for k = 1, 2 do
-        local env = setmetatable({ tide = tide }, { __index = _G })
-        local chunk = e[k] and (load("return " .. e[k], "=example", "t", env) or assert(load(e[k], "=example", "t", env)))
+        local env = setmetatable({ tide = tide, print = function() end }, { __index = _G })
+        local chunk = e[k] and not (k == 1 and e.unrun) and (load("return " .. e[k], "=example", "t", env) or assert(load(e[k], "=example", "t", env)))
         if chunk then assert.same(k == 1, (pcall(chunk)), name) end
         n = n + 1
       end
     end
-    assert.is_true(n > 100)
+    assert.is_true(n > 800)
     local help = require "tide.help"
     for name in pairs(require "tide.help.shapes") do
       local op = assert(tide._describe(name), name)

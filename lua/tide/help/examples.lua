@@ -65,7 +65,7 @@ local M = {
   isclose = { "tide.isclose(tide.tensor{1, 2}, tide.tensor{1.001, 2.1}, {rtol = 0.01})", "tide.isclose(tide.ones(2), tide.ones(2), {rtol = -1})" },
   item = { "tide.tensor{42}:item()", "tide.ones(3):item()" },
   tolist = { "tide.tensor{5, 6}:tolist()[2]", "tide.tolist(1)" },
-  grad = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}) return tide.grad((x * x):sum(), x) end)()" },
+  grad = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}) return tide.grad((x * x):sum(), x)[1] end)()" },
   backward = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}); (x * x):sum():backward() return x.grad end)()", "tide.ones(2):backward()" },
   no_grad = { "tide.no_grad(function() return tide.is_grad_enabled() end)" },
   load = { unrun = true, "model:load_state_dict(assert(tide.load('model.safetensors')))", "tide.load(1)" },
