@@ -109,6 +109,12 @@ end
 
 -- ---- by kind ----
 
+-- What a script sees of a writer's results: not the checksum.
+local function written(size, ...)
+  if size then return size end
+  return nil, ...
+end
+
 --- Writes tensors; the file at `path` is replaced when the new one is whole and on the disk, or left as it was.
 -- By the end of the path: ".npy": `tensors` is one tensor. ".npz": {name = tensor}; options.compressed (zlib). Else
 -- safetensors: {name = tensor}, metadata {key = text}; options.max_shard_size (bytes, or a text as "5GB") spreads them over
@@ -117,17 +123,17 @@ end
 function tide.save(path, tensors, metadata, options)
   expect("string", "save", "path", path)
   options = with_options("save", options, "compressed max_shard_size")
-  if path:find("%.npy$") then return tide._save_npy(path, tensors) end
+  if path:find("%.npy$") then return written(tide._save_npy(path, tensors)) end
   if type(tensors) ~= "table" then tide._fail("save: expected a table from names to tensors, not a " .. type(tensors)) end
   if path:find("%.npz$") then
     local names, list = sorted(tensors), {}
     for i, name in ipairs(names) do list[i] = tensors[name] end
-    return tide._save_npz(path, names, list, options.compressed)
+    return written(tide._save_npz(path, names, list, options.compressed))
   end
   if options.max_shard_size or path:find("%.safetensors%.index%.json$") then
-    return save_sharded(path, tensors, metadata, options.max_shard_size or "5GB")
+    return written(save_sharded(path, tensors, metadata, options.max_shard_size or "5GB"))
   end
-  return tide._save_safetensors(path, tensors, metadata)
+  return written(tide._save_safetensors(path, tensors, metadata))
 end
 
 --- Reads a file of tensors. What it is, its first bytes say, whatever it is called:

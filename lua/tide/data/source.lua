@@ -15,7 +15,9 @@ end
 --- spec: {module = name, data = plain data}; the module returns a function (or a table that can be called) of the data that
 -- gives the dataset.
 function M.open(spec)
-  local dataset = require(spec.module)(spec.data)
+  local found, make = pcall(require, spec.module)
+  if not found then tide._fail(("the dataset's module: %s"):format(tostring(make):match "^[^\n]*")) end
+  local dataset = make(spec.data)
   if type(dataset) ~= "table" then tide._fail(("the module '%s' made a %s, not a dataset"):format(spec.module, type(dataset))) end
   return dataset
 end
