@@ -84,7 +84,10 @@ static void restore_mode(tide_lua *s, int was) { tide_set_grad_enabled(s->cx, wa
 static int with_mode(lua_State *L, int on) { /* (fn, ...) */
     tide_lua *s = tide_lua_enter(L);
     int nargs = lua_gettop(L) - 1;
-    if (nargs < 0) return tide_lua_error(L, s, on ? "enable_grad" : "no_grad", "expected a function");
+    if (nargs < 0 || (!lua_isfunction(L, 1) && luaL_getmetafield(L, 1, "__call") == LUA_TNIL))
+        return tide_lua_error(L, s, on ? "enable_grad" : "no_grad", "expected a function, got %s",
+                              nargs < 0 ? "nothing" : luaL_typename(L, 1));
+    lua_settop(L, nargs + 1);
     tide_lua_guard *guard = tide_lua_guarded(L, s);
     guard->was = tide_set_grad_enabled(s->cx, on);
     guard->undo = restore_mode;

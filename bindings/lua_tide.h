@@ -48,6 +48,7 @@ typedef struct tide_lua {
     tide_status failed;               /* of the last error raised for the core */
     double step;                      /* how far idle memory may grow before a collection */
     uint64_t idle;                    /* bytes left idle by the last one */
+    uint64_t cycle; /* idle bytes where one that is done in steps began; 0: none is under way */
 } tide_lua;
 
 /* What the program around asks for, as a light userdata in this field of the registry when the core is opened.
@@ -64,9 +65,12 @@ typedef struct tide_lua_host {
 #define STATE(L) ((tide_lua *)lua_touserdata(L, lua_upvalueindex(1)))
 
 /* ---- state.c ---- */
-tide_context *tide_lua_context(lua_State *L);  /* raises if the state is closing */
-tide_lua *tide_lua_of(lua_State *L);           /* NULL: the core is not open in L */
-tide_lua *tide_lua_enter(lua_State *L);        /* the state, with the caller's line told to the core */
+tide_context *tide_lua_context(lua_State *L); /* raises if the state is closing */
+tide_lua *tide_lua_of(lua_State *L);          /* NULL: the core is not open in L */
+tide_lua *tide_lua_enter(lua_State *L);       /* the state, with the caller's line told to the core */
+/* A small step of a collection, where idle memory nears what would start a whole one; false: nothing more to
+ * do. */
+bool tide_lua_collect_step(tide_lua *s, lua_State *L);
 int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua error; does not return */
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
 int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */

@@ -163,18 +163,9 @@ int tide_lua_fail(lua_State *L, tide_lua *s) {
 
 /* ---- the collector's pace ---- */
 
-/* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on
- * memory. */
-static void pressure(void *ud, size_t idle) {
-    tide_lua *s = ud;
-    if (s->collecting) return;
-    s->collecting = 1;
+/* After a collection, which began with `before` bytes idle: when the next one is due. */
+static void pace(tide_lua *s, uint64_t before) {
     tide_tensors *ts = s->cx->tensors;
-    uint64_t before = ts->idle;
-    if (lua_gc(s->L, LUA_GCCOLLECT) < 0) { /* inside the collector */
-        s->collecting = 0;
-        return;
-    }
     tide_memory_stats m;
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
@@ -185,8 +176,32 @@ static void pressure(void *ud, size_t idle) {
     s->step = back >= came / 4 ? 1 : s->step < 4 ? s->step * 2 : 4;
     s->idle = ts->idle;
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
+}
+
+/* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on
+ * memory. */
+static void pressure(void *ud, size_t idle) {
+    tide_lua *s = ud;
+    if (s->collecting) return;
+    s->collecting = 1;
+    uint64_t before = s->cx->tensors->idle;
+    if (lua_gc(s->L, LUA_GCCOLLECT) >= 0) pace(s, before); /* else inside the collector */
     s->collecting = 0;
     (void)idle;
+}
+
+bool tide_lua_collect_step(tide_lua *s, lua_State *L) {
+    tide_tensors *ts = s->cx->tensors;
+    uint64_t idle = ts->idle;
+    if (!s->cycle) {
+        if (idle < s->idle + (ts->idle_limit - s->idle) / 4 || !lua_gc(L, LUA_GCISRUNNING)) return false;
+        s->cycle = idle;
+    }
+    s->L = L;
+    if (lua_gc(L, LUA_GCSTEP, 0) == 0) return true;
+    pace(s, s->cycle);
+    s->cycle = 0;
+    return false;
 }
 
 /* ---- guards ---- */

@@ -22,6 +22,7 @@ git command:git
 lua-check command:luacheck'
 # better with these; installed along with the others where the archive has them, never missed
 tide_optional='libdnnl-dev libedit-dev zlib1g-dev libpng-dev libjpeg-dev lua-filesystem'
+tide_optional_test='luarocks valgrind'
 
 tide_present() {
     case $1 in
@@ -62,6 +63,7 @@ tide_setup() {
     tide_apt update || echo "tide: the package lists could not be refreshed; trying with those at hand" >&2
     # shellcheck disable=SC2086 # a list of words
     tide_apt install $missing || { echo "tide: could not install: $missing" >&2; return 1; }
+    case " $* " in *' test '*) tide_optional="$tide_optional $tide_optional_test" ;; esac
     for package in $tide_optional; do
         tide_apt install "$package" || echo "tide: going on without $package" >&2
     done

@@ -51,6 +51,9 @@ function tide.add(input, other, options) end
 ---@return tide.Tensor
 function tide.add_(input, other, options) end
 
+---  Whether all elements are close, as in tide.isclose with the same options (rtol, atol, equal_nan): a Lua boolean.
+function tide.allclose(...) end
+
 ---The largest element; NaN wins. Equal elements share the gradient.
 ---@param input tide.Tensor
 ---@param dim? integer|integer[]
@@ -581,6 +584,12 @@ function tide.divide(input, other, options) end
 ---@return tide.Tensor
 function tide.empty(size, options) end
 
+---A tensor whose contents are undefined, in the shape and dtype of input.
+---@param input tide.Tensor
+---@param options? { dtype?: string }
+---@return tide.Tensor
+function tide.empty_like(input, options) end
+
 ---  Calls fn(...) recording for gradients, also inside no_grad.
 function tide.enable_grad(...) end
 
@@ -595,6 +604,9 @@ function tide.eq(input, other) end
 ---@param other tide.Tensor|number
 ---@return tide.Tensor
 function tide.eq_(input, other) end
+
+---  Whether two tensors have one shape and equal elements (NaN equals nothing): a Lua boolean.
+function tide.equal(...) end
 
 ---The error function.
 ---@param input tide.Tensor
@@ -759,6 +771,12 @@ tide.image = tide.image or {}
 ---  and progressive JPEGs of more than 200 scans are refused. Errors: channels that are none of these.
 function tide.image.load(...) end
 
+---  The image (..., height, width) in another size, by bilinear interpolation. size: {height, width}, or an integer for the
+---  shorter side, which keeps the proportions. options.antialias (true): where it shrinks, all samples count. As PyTorch's
+---  interpolate(mode = "bilinear", align_corners = False, antialias = ...). uint8 stays uint8, rounded; floats stay what they
+---  are and have a gradient. Errors: another dtype, fewer than 2 dims, no samples, sizes that are not positive.
+function tide.image.resize(...) end
+
 ---  Writes a uint8 tensor (channels, height, width), or (height, width) as grey, by the end of the path: ".png" (1 to 4
 ---  channels), ".jpg" or ".jpeg" (1 or 3; options.quality: 1 to 100, 75). The file at `path` is replaced when the new one is whole
 ---  and on the disk. Returns the bytes written, or nil, message, code. Errors: another dtype, shape or end of the path.
@@ -815,10 +833,22 @@ function tide.is_grad_enabled(...) end
 ---  Is x a tensor?
 function tide.is_tensor(...) end
 
+---|input - other| <= atol + rtol * |other|, or both are equal; equal_nan: or both are NaN. Broadcast together.
+---@param input tide.Tensor
+---@param other tide.Tensor
+---@param options? { rtol?: number, atol?: number, equal_nan?: boolean }
+---@return tide.Tensor
+function tide.isclose(input, other, options) end
+
 ---The element is neither NaN nor infinite.
 ---@param input tide.Tensor
 ---@return tide.Tensor
 function tide.isfinite(input) end
+
+---The element is infinite, of either sign.
+---@param input tide.Tensor
+---@return tide.Tensor
+function tide.isinf(input) end
 
 ---The element is NaN.
 ---@param input tide.Tensor
@@ -1035,7 +1065,7 @@ function tide.metrics.Classification(...) end
 ---  The share of predictions that are right. predictions as in Classification:update.
 function tide.metrics.accuracy(...) end
 
----  The area under a curve of points (sequences of numbers), x in order, by trapezoids.
+---  The area under a curve of points (sequences of numbers, or 1-d tensors), x in order, by trapezoids.
 function tide.metrics.auc(...) end
 
 ---  The mean of precision over the hits, as thresholds fall: sum of (recall - recall before) precision. scores and targets (0 or 1)
@@ -2515,7 +2545,7 @@ function tide.nn.utils.clip_grad_value_(...) end
 ---  Calls fn(...) without recording for gradients; returns what it returns.
 function tide.no_grad(...) end
 
----  The positions of the elements that are not 0, from 1. -> int64 (number, ndim); as_tuple: a list, one a dim
+---  The positions of the elements that are not 0, counted from 0. -> int64 (number, ndim); as_tuple: a list, one a dim
 function tide.nonzero(...) end
 
 ---input ~= other, element by element; NaN compares false except in ne.
@@ -2710,8 +2740,8 @@ function tide.prelu(...) end
 ---  The program of an operation as text, or of its gradient; for inputs like those given.
 function tide.program(...) end
 
----  Wraps an iterator (a generic for's three values after the options are dropped): progress(options, next, state, control).
----  Or a table with an __call iterator such as a DataLoader: progress(loader, options).
+---  Gives what `iterable` gives, and draws how far it is: a function for a generic for, a DataLoader or folds, the elements of a
+---  sequence, or the numbers 1 .. n of an integer. options: total (as many as there are, where that is known), label ("").
 function tide.progress(...) end
 
 tide.prune = tide.prune or {}
@@ -3195,11 +3225,17 @@ function Tensor:bool(...) end
 ---  Gives the memory back now; x cannot be used any more.
 function Tensor:close(...) end
 
+---  x itself: tensors lie in the machine's memory.
+function Tensor:cpu(...) end
+
 ---  The number of dims.
 function Tensor:dim(...) end
 
 ---  x as float64, or itself if it is that already.
 function Tensor:double(...) end
+
+---  x:expand(other.shape).
+function Tensor:expand_as(...) end
 
 ---  x as float32, or itself if it is that already.
 function Tensor:float(...) end
@@ -3222,8 +3258,17 @@ function Tensor:numel(...) end
 ---  Says that gradients of x are wanted (on: true by default). Leaves of floating dtypes only. -> x
 function Tensor:requires_grad_(...) end
 
+---  x:reshape(other.shape).
+function Tensor:reshape_as(...) end
+
 ---  The shape as a table, or the size of one dim.
 function Tensor:size(...) end
+
+---  x:to(other.dtype).
+function Tensor:type_as(...) end
+
+---  x:view(other.shape).
+function Tensor:view_as(...) end
 
 ---  Sets all elements to 0. -> x
 function Tensor:zero_(...) end
@@ -3251,6 +3296,9 @@ function Tensor:add(other, options) end
 ---@param options? { alpha?: number }
 ---@return tide.Tensor
 function Tensor:add_(other, options) end
+
+---The same as tide.allclose(x, ...).
+function Tensor:allclose(...) end
 
 ---The largest element; NaN wins. Equal elements share the gradient.
 ---@param dim? integer|integer[]
@@ -3418,6 +3466,11 @@ function Tensor:divide(other, options) end
 ---@return tide.Tensor
 function Tensor:elu_(alpha) end
 
+---A tensor whose contents are undefined, in the shape and dtype of input.
+---@param options? { dtype?: string }
+---@return tide.Tensor
+function Tensor:empty_like(options) end
+
 ---input == other, element by element; NaN compares false except in ne.
 ---@param other tide.Tensor|number
 ---@return tide.Tensor
@@ -3427,6 +3480,9 @@ function Tensor:eq(other) end
 ---@param other tide.Tensor|number
 ---@return tide.Tensor
 function Tensor:eq_(other) end
+
+---The same as tide.equal(x, ...).
+function Tensor:equal(...) end
 
 ---The error function.
 ---@return tide.Tensor
@@ -3557,9 +3613,19 @@ function Tensor:index_put_(...) end
 ---@return tide.Tensor
 function Tensor:index_select(dim, index) end
 
+---|input - other| <= atol + rtol * |other|, or both are equal; equal_nan: or both are NaN. Broadcast together.
+---@param other tide.Tensor
+---@param options? { rtol?: number, atol?: number, equal_nan?: boolean }
+---@return tide.Tensor
+function Tensor:isclose(other, options) end
+
 ---The element is neither NaN nor infinite.
 ---@return tide.Tensor
 function Tensor:isfinite() end
+
+---The element is infinite, of either sign.
+---@return tide.Tensor
+function Tensor:isinf() end
 
 ---The element is NaN.
 ---@return tide.Tensor

@@ -60,7 +60,7 @@ static int report(lua_State *L, int status) {
     return 1;
 }
 
-/* lua/tide beside the build, or where it was installed. */
+/* lua/tide beside the build, or where it was installed: after what LUA_PATH names, before Lua's own places. */
 static void set_paths(lua_State *L) {
     char exe[4096], found[4200] = TIDE_LUA_DIR;
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -81,9 +81,12 @@ static void set_paths(lua_State *L) {
     }
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
-    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", found, found, lua_tostring(L, -1));
-    lua_setfield(L, -3, "path");
-    lua_pop(L, 2);
+    const char *path = lua_tostring(L, -1), *own = strstr(path, LUA_PATH_DEFAULT);
+    lua_pushlstring(L, path, own ? (size_t)(own - path) : strlen(path));
+    lua_pushfstring(L, "%s%s%s/?.lua;%s/?/init.lua%s%s", lua_tostring(L, -1), own ? "" : ";", found, found,
+                    own ? ";" : "", own ? own : "");
+    lua_setfield(L, -4, "path");
+    lua_pop(L, 3);
 }
 
 static int preload(lua_State *L) { /* the core is linked in */

@@ -14,5 +14,8 @@ rows[#rows + 1] = { "logical_not", "input: tensor", program = true, promotes = t
 rows[#rows + 1] = { "bitwise_not", "input: tensor", program = true, promotes = true, infer = "rule_bits", inplace = true, doc = "All bits turned; for bool, not.", nograd = "bits have no gradient" }
 rows[#rows + 1] = { "isnan", "input: tensor", program = true, bool = true, doc = "The element is NaN.", nograd = "tests have no gradient" }
 rows[#rows + 1] = { "isfinite", "input: tensor", program = true, bool = true, doc = "The element is neither NaN nor infinite.", nograd = "tests have no gradient" }
+rows[#rows + 1] = { "isinf", "input: tensor", program = true, bool = true, doc = "The element is infinite, of either sign.", nograd = "tests have no gradient" }
+rows[#rows + 1] = { "isclose", "input: tensor, other: tensor, *, rtol: float! = 1e-05, atol: float! = 1e-08, equal_nan: bool = false", program = true, promotes = true, bool = true,
+  numbers = true, infer = true, doc = "|input - other| <= atol + rtol * |other|, or both are equal; equal_nan: or both are NaN. Broadcast together.", nograd = "comparisons have no gradient" }
 table.sort(rows, function(a, b) return a[1] < b[1] end)
 return rows

@@ -58,6 +58,13 @@ COMPOSE(ones) {
     const tide_ones_attr *a = call->attr;
     return filled(cx, &a->size, integer(1), a->dtype, &call->out[0]);
 }
+COMPOSE(empty_like) {
+    const tide_empty_like_attr *a = call->attr;
+    const tide_meta *m = &call->in[0]->meta;
+    tide_empty_attr e = {shape_of(m), a->dtype ? a->dtype : m->dtype};
+    call->out[0] = tide_call1(cx, TIDE_OP_EMPTY, NULL, 0, &e);
+    return call->out[0] ? TIDE_OK : tide_pending(cx);
+}
 COMPOSE(zeros_like) {
     const tide_zeros_like_attr *a = call->attr;
     const tide_meta *m = &call->in[0]->meta;

@@ -10,6 +10,7 @@ return {
   { "empty", "size: shape, *, dtype: dtype?", kernel = true, c = false, infer = true, nograd = none, doc = "A tensor whose contents are undefined, float32 unless dtype is given." },
   { "zeros", "size: shape, *, dtype: dtype?", compose = true, nograd = none, doc = "A tensor of zeros, float32 unless dtype is given." },
   { "ones", "size: shape, *, dtype: dtype?", compose = true, nograd = none, doc = "A tensor of ones, float32 unless dtype is given." },
+  like("empty_like", "", "A tensor whose contents are undefined, in the shape and dtype of input."),
   like("zeros_like", "", "Zeros in the shape and dtype of input."),
   like("ones_like", "", "Ones in the shape and dtype of input."),
   like("full_like", ", fill_value: number!", "A tensor filled with a number, in the shape and dtype of input."),

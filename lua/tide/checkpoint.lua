@@ -8,6 +8,8 @@
 -- random state, and size and CRC-32C of every file. It is written as step-N.tmp, synced and renamed; then LATEST names
 -- it. Whatever stops the process or fails, what was acknowledged before stays. One process at a time writes to a folder.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local plain = require "tide.plain"
 local read_text = require("tide.files").read_text
 
@@ -16,7 +18,7 @@ Checkpoint.__index = Checkpoint
 
 local function lfs()
   local found, library = pcall(require, "lfs")
-  if not found then error("checkpoint: needs LuaFileSystem (Debian: lua-filesystem; LuaRocks: luafilesystem)", 3) end
+  if not found then tide._fail("checkpoint: needs LuaFileSystem (Debian: lua-filesystem; LuaRocks: luafilesystem)") end
   return library
 end
 
@@ -135,9 +137,9 @@ end
 --- Saves now. metrics: {name = number}, for `best` and for whoever reads the manifest. Returns the checkpoint's path, which
 -- is then on the disk for good, or nil, message, code: then earlier checkpoints are as they were.
 function Checkpoint:save(step, metrics)
-  if math.type(step) ~= "integer" or step < 0 then error("checkpoint: the step must be a whole number, not " .. tostring(step), 2) end
+  if math.type(step) ~= "integer" or step < 0 then tide._fail("checkpoint: the step must be a whole number, not " .. tostring(step)) end
   metrics = metrics or {}
-  if self.best and metrics[self.best] == nil then error("checkpoint: metrics lack '" .. self.best .. "', by which the best is kept", 2) end
+  if self.best and metrics[self.best] == nil then tide._fail("checkpoint: metrics lack '" .. self.best .. "', by which the best is kept") end
   local ok, message, code = make_folder(self.folder)
   if not ok then return nil, message, code end
   sweep(self.folder)
@@ -255,22 +257,20 @@ end
 -- stays too), mode ("min" or "max"), sigterm (true: step() saves and returns "stop" after SIGTERM; a host's own handler
 -- is left alone).
 function tide.checkpoint(folder, objects, options)
-  options = options or {}
+  options = with_options("checkpoint", options, "every keep best mode sigterm")
+  expect("string", "checkpoint", "folder", folder)
   local names = {}
-  for name, object in pairs(objects) do
-    if type(name) ~= "string" or not name:find("^[%w_%-]+$") then error("checkpoint: '" .. tostring(name) .. "' cannot name an object", 2) end
+  for name, object in pairs(expect("table", "checkpoint", "objects", objects)) do
+    if type(name) ~= "string" or not name:find("^[%w_%-]+$") then tide._fail("checkpoint: '" .. tostring(name) .. "' cannot name an object") end
     if type(object) ~= "table" or not object.state_dict or not object.load_state_dict then
-      error("checkpoint: '" .. name .. "' has no state_dict and load_state_dict", 2)
+      tide._fail("checkpoint: '" .. name .. "' has no state_dict and load_state_dict")
     end
     names[#names + 1] = name
   end
   table.sort(names)
-  for key in pairs(options) do
-    if not ({ every = 1, keep = 1, best = 1, mode = 1, sigterm = 1 })[key] then error("checkpoint: no option '" .. tostring(key) .. "'", 2) end
-  end
   local mode, keep = options.mode or "min", options.keep or 2
-  if mode ~= "min" and mode ~= "max" then error("checkpoint: mode is 'min' or 'max', not " .. tostring(mode), 2) end
-  if math.type(keep) ~= "integer" or keep < 1 then error("checkpoint: keep must be a positive integer", 2) end
+  if mode ~= "min" and mode ~= "max" then tide._fail("checkpoint: mode is 'min' or 'max', not " .. tostring(mode)) end
+  if math.type(keep) ~= "integer" or keep < 1 then tide._fail("checkpoint: keep must be a positive integer") end
   lfs()
   return setmetatable({ folder = folder, objects = objects, names = names, every = options.every, keep = keep, best = options.best,
     mode = mode, sigterm = options.sigterm ~= false and tide._watch_sigterm() }, Checkpoint)

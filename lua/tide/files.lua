@@ -1,6 +1,8 @@
 --- Files of tensors: safetensors (also in shards), npy, npz; to be read only: .pth of PyTorch, GGUF of llama.cpp.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT", "EUNSUP", "EMEM").
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 -- ---- shards: NAME-00001-of-00003.safetensors and NAME.safetensors.index.json, as Hugging Face's tools write them ----
@@ -13,7 +15,7 @@ end
 local function sorted(tensors)
   local names = {}
   for name in pairs(tensors) do
-    if type(name) ~= "string" then error("save: expected a table from names to tensors; a name is a " .. type(name), 3) end
+    if type(name) ~= "string" then tide._fail("save: expected a table from names to tensors; a name is a " .. type(name)) end
     names[#names + 1] = name
   end
   table.sort(names)
@@ -24,7 +26,7 @@ local function sizes(limit)
   if math.type(limit) == "integer" and limit > 0 then return limit end
   local n, unit = tostring(limit):match("^(%d+)%s*([KMG]i?B)$")
   local factor = { KB = 1e3, MB = 1e6, GB = 1e9, KiB = 1 << 10, MiB = 1 << 20, GiB = 1 << 30 }
-  if not n then error("save: max_shard_size must be bytes or a text as '5GB', not " .. tostring(limit), 3) end
+  if not n then tide._fail("save: max_shard_size must be bytes or a text as '5GB', not " .. tostring(limit)) end
   return math.tointeger(tonumber(n) * factor[unit])
 end
 
@@ -32,7 +34,7 @@ end
 local function distribute(tensors, limit)
   local shards, used, total = { {} }, 0, 0
   for _, name in ipairs(sorted(tensors)) do
-    if not tide.is_tensor(tensors[name]) then error("save: '" .. name .. "' is a " .. type(tensors[name]) .. ", not a tensor", 3) end
+    if not tide.is_tensor(tensors[name]) then tide._fail("save: '" .. name .. "' is a " .. type(tensors[name]) .. ", not a tensor") end
     local n = bytes(tensors[name])
     if used > 0 and used + n > limit then
       shards[#shards + 1] = {}
@@ -54,7 +56,7 @@ local function save_sharded(path, tensors, metadata, limit)
     for _, name in ipairs(names) do
       part[name] = tensors[name]
       local key = tide._json_quote(name)
-      if not key then error("save: a name is not UTF-8", 3) end
+      if not key then tide._fail("save: a name is not UTF-8") end
       rows[#rows + 1] = ("    %s: %s"):format(key, tide._json_quote(file:match("[^/]*$")))
     end
     local ok, message, code = tide._save_safetensors(file, part, metadata)
@@ -107,24 +109,31 @@ end
 
 -- ---- by kind ----
 
+-- What a script sees of a writer's results: not the checksum.
+local function written(size, ...)
+  if size then return size end
+  return nil, ...
+end
+
 --- Writes tensors; the file at `path` is replaced when the new one is whole and on the disk, or left as it was.
 -- By the end of the path: ".npy": `tensors` is one tensor. ".npz": {name = tensor}; options.compressed (zlib). Else
 -- safetensors: {name = tensor}, metadata {key = text}; options.max_shard_size (bytes, or a text as "5GB") spreads them over
 -- NAME-00001-of-0000N.safetensors with NAME.safetensors.index.json; NAME.safetensors.index.json as a path does so too.
 -- Returns the bytes written to the last file, or nil, message, code.
 function tide.save(path, tensors, metadata, options)
-  options = options or {}
-  if path:find("%.npy$") then return tide._save_npy(path, tensors) end
-  if type(tensors) ~= "table" then error("save: expected a table from names to tensors, not a " .. type(tensors), 2) end
+  expect("string", "save", "path", path)
+  options = with_options("save", options, "compressed max_shard_size")
+  if path:find("%.npy$") then return written(tide._save_npy(path, tensors)) end
+  if type(tensors) ~= "table" then tide._fail("save: expected a table from names to tensors, not a " .. type(tensors)) end
   if path:find("%.npz$") then
     local names, list = sorted(tensors), {}
     for i, name in ipairs(names) do list[i] = tensors[name] end
-    return tide._save_npz(path, names, list, options.compressed)
+    return written(tide._save_npz(path, names, list, options.compressed))
   end
   if options.max_shard_size or path:find("%.safetensors%.index%.json$") then
-    return save_sharded(path, tensors, metadata, options.max_shard_size or "5GB")
+    return written(save_sharded(path, tensors, metadata, options.max_shard_size or "5GB"))
   end
-  return tide._save_safetensors(path, tensors, metadata)
+  return written(tide._save_safetensors(path, tensors, metadata))
 end
 
 --- Reads a file of tensors. What it is, its first bytes say, whatever it is called:
@@ -137,7 +146,8 @@ end
 -- Do not shorten the file while they live.
 -- Returns nil, message, code on failure: "EIO", "EFORMAT" (malformed), "EUNSUP" (Tide has no such thing), "EMEM".
 function tide.load(path, options)
-  options = options or {}
+  expect("string", "load", "path", path)
+  options = with_options("load", options, "mmap")
   if path:find("%.index%.json$") then return load_sharded(path, options) end
   local file, message = io.open(path, "rb")
   if not file then return nil, message, "EIO" end

@@ -10,6 +10,7 @@ require "tide.overloads"
 
 local functional = core.nn.functional
 core.nn = require "tide.nn"
+local expect = require("tide.nn.arguments").one
 core.nn.functional = functional
 require "tide.files"
 require "tide.checkpoint"
@@ -33,6 +34,7 @@ setmetatable(core, {
 --- Frees the tensors made inside when it ends, except what fn returns (also in a table): tide.scope(fn), or
 -- `local s <close> = tide.scope()` and s:keep(t).
 function core.scope(fn)
+  if fn ~= nil then expect("function", "scope", "fn", fn) end
   local scope = core._scope()
   if not fn then return scope end
   local opened <close> = scope
@@ -54,7 +56,8 @@ end
 -- backward = function(ctx, gy, ...) return gx, ... end}. ctx is a table for whatever backward needs. backward gets a
 -- gradient (or nil) for each tensor that forward returned and returns one (or nil) for each argument of forward.
 function core.custom(definition)
-  local forward, backward = definition.forward, definition.backward
+  expect("table", "custom", "definition", definition)
+  local forward, backward = expect("function", "custom", "forward", definition.forward), expect("function", "custom", "backward", definition.backward)
   return function(...)
     local ctx, args = {}, table.pack(...)
     local results = table.pack(core.no_grad(forward, ctx, ...))

@@ -184,8 +184,10 @@ define("roc_curve", function(scores, targets)
   return false_rate, true_rate, thresholds
 end)
 
---- The area under a curve of points (sequences of numbers), x in order, by trapezoids.
+--- The area under a curve of points (sequences of numbers, or 1-d tensors), x in order, by trapezoids.
 function M.auc(x, y)
+  if tide.is_tensor(x) and x.ndim == 1 then x = x:tolist() end
+  if tide.is_tensor(y) and y.ndim == 1 then y = y:tolist() end
   if type(x) ~= "table" or type(y) ~= "table" or #x ~= #y or #x < 2 then fail("auc", "two sequences of one length, at least 2, wanted") end
   local area = 0
   for i = 2, #x do area = area + (x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2 end

@@ -3,7 +3,7 @@
 local tide = require "tide.core"
 local M = {}
 
-local function fail(path, what) error(("state of %s: %s"):format(path, what), 0) end
+local function fail(path, what) tide._fail(("state of %s: %s"):format(path, what)) end
 
 local function text(s, path) return tide._json_quote(s) or fail(path, "a text that is not UTF-8") end
 

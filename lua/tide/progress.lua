@@ -1,11 +1,13 @@
---- A progress bar on the terminal; quiet when output is not one.
---   for batch in progress(loader, {total = #loader, label = "epoch 1"}) do ... end
+--- A progress bar on the terminal; quiet when standard error is not one.
+--   for batch in tide.progress(loader, {label = "epoch 1"}) do ... end
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 
-local WIDTH = 30
+local WIDTH, OFTEN = 30, 0.1 -- characters, seconds
 
 local function draw(label, i, total, started)
-  local seconds = os.clock() - started
+  local seconds = tide.seconds() - started
   local rate = seconds > 0 and i / seconds or 0
   if total then
     local done = math.min(WIDTH, WIDTH * i // math.max(total, 1))
@@ -15,14 +17,27 @@ local function draw(label, i, total, started)
   end
 end
 
---- Wraps an iterator (a generic for's three values after the options are dropped): progress(options, next, state, control).
--- Or a table with an __call iterator such as a DataLoader: progress(loader, options).
+-- A function that gives the next values, and how many there are if that is known.
+local function iterator(x)
+  if type(x) == "function" then return x end
+  if math.type(x) == "integer" then x = tide.arange(1, x + 1):tolist() end
+  expect("table", "progress", "iterable", x)
+  if x.iterate then return x:iterate(), #x end
+  local i = 0
+  return function()
+    i = i + 1
+    return x[i]
+  end, #x
+end
+
+--- Gives what `iterable` gives, and draws how far it is: a function for a generic for, a DataLoader or folds, the elements of a
+-- sequence, or the numbers 1 .. n of an integer. options: total (as many as there are, where that is known), label ("").
 return function(iterable, options)
-  options = options or {}
-  local total = options.total or (type(iterable) == "table" and getmetatable(iterable) and getmetatable(iterable).__len and #iterable) or nil
-  local next_item = type(iterable) == "function" and iterable or iterable:iterate()
-  if not (tide._isatty and tide._isatty(2)) then return next_item end
-  local i, started, shown = 0, os.clock(), -1
+  options = with_options("progress", options, "total label")
+  local next_item, total = iterator(iterable)
+  if not tide._isatty(2) then return next_item end
+  total = options.total or total
+  local i, started, shown = 0, tide.seconds(), -OFTEN
   local label = options.label or ""
   return function()
     local values = table.pack(next_item())
@@ -32,8 +47,8 @@ return function(iterable, options)
       return nil
     end
     i = i + 1
-    if os.clock() - shown > 0.1 then
-      shown = os.clock()
+    if tide.seconds() - shown > OFTEN then
+      shown = tide.seconds()
       draw(label, i, total, started)
     end
     return table.unpack(values, 1, values.n)

@@ -62,7 +62,7 @@ return function(stoppable)
     if type(parent) == "table" then setmetatable(fields, { __index = show(parent) }) end
     setmetatable(v, {
       __index = fields,
-      __newindex = function(_, key) error(("the library is frozen: '%s' cannot be set"):format(tostring(key)), 2) end,
+      __newindex = function(_, key) tide._fail(("the library is frozen: '%s' cannot be set"):format(tostring(key))) end,
       __pairs = function() return next, fields, nil end,
       __call = type(meta) == "table" and rawget(meta, "__call") and function(_, ...) return real(...) end or nil,
       __metatable = false,
@@ -119,7 +119,7 @@ return function(stoppable)
     return show(getmetatable(x))
   end
   function base.require(name)
-    if name ~= "tide" then error(("there is no module '%s' in a sandbox"):format(tostring(name)), 2) end
+    if name ~= "tide" then tide._fail(("there is no module '%s' in a sandbox"):format(tostring(name))) end
     return libraries.tide
   end
   local globals = setmetatable({}, { __index = base, __metatable = false })

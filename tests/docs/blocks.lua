@@ -1,7 +1,7 @@
 -- Runs every ```lua block of the Markdown files given:  lua5.4 tests/docs/blocks.lua FILE...
 -- The blocks of a file are one script in its order (locals of a block stay in it; globals go on; `tide` is there, as in the program). A line with `--> text`
--- says what that line prints, in full; a block without such lines only has to run. A block that is an excerpt is
--- marked by ```lua excerpt, and is not run.
+-- says what that line prints, in full; a block without such lines only has to run. A block marked by ```lua excerpt, or of C
+-- without a main, must stand so in core/op. An indented `$ build/tide ...` is run, and writes the lines below it.
 local passed, failed = 0, 0
 
 -- What a block expects: the texts after `-->`, a line each.
@@ -15,6 +15,15 @@ local function expectations(code)
 end
 
 local function squeeze(text) return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+local function verdict(ok, message)
+  if ok then
+    passed = passed + 1
+  else
+    failed = failed + 1
+    print(message)
+  end
+end
 
 local function run(path, line, code, env)
   local printed = {}
@@ -35,28 +44,61 @@ local function run(path, line, code, env)
       end
     end
   end
-  if ok then
-    passed = passed + 1
-  else
-    failed = failed + 1
-    print(message)
+  verdict(ok, message)
+end
+
+-- A command of the reader's, and what it writes.
+local function command(path, line, text, expected)
+  local pipe = assert(io.popen(text:gsub("^build/tide", os.getenv "TIDE") .. " 2>&1"))
+  local got = squeeze(pipe:read "a")
+  pipe:close()
+  local wanted = squeeze(expected)
+  local open = wanted:match "^(.-)%s*%.%.%.$" -- what follows the dots may be anything
+  verdict(open and got:sub(1, #open) == open or got == wanted, ("%s:%d: wrote\n  %s\nexpected\n  %s"):format(path, line, got, expected))
+end
+
+-- Part of a source.
+local sources
+local function excerpt(path, line, code)
+  if not sources then
+    local pipe = assert(io.popen(("cat '%s'/core/op/*.lua '%s'/core/op/*.c"):format(os.getenv "ROOT", os.getenv "ROOT")))
+    sources = squeeze(pipe:read "a")
+    pipe:close()
   end
+  verdict(sources:find(squeeze(code), 1, true), ("%s:%d: no source has this excerpt"):format(path, line))
 end
 
 for _, path in ipairs(arg) do
-  local env, n, start, indent, lines = setmetatable({ tide = require "tide" }, { __index = _G }), 0, nil, "", {}
+  local env, n, start, indent, kind, lines = setmetatable({ tide = require "tide" }, { __index = _G }), 0, nil, "", nil, {}
+  local typed, written -- a command, and what is below it
   for line in io.lines(path) do
     n = n + 1
+    if typed then
+      local text = line:match "^    (.*)$"
+      if text then
+        written[#written + 1] = text
+      else
+        command(path, n, typed, table.concat(written, "\n"))
+        typed = nil
+      end
+    end
     if start then
       if line:match "^%s*```%s*$" then
-        run(path, start, table.concat(lines, "\n"), env)
+        local code = table.concat(lines, "\n")
+        if kind == "lua" then
+          run(path, start, code, env)
+        elseif not code:find("int main", 1, true) then
+          excerpt(path, start, code)
+        end
         start, lines = nil, {}
       else
         lines[#lines + 1] = line:sub(#indent + 1)
       end
     else
-      indent = line:match "^(%s*)```lua%s*$"
-      if indent then start = n end
+      indent, kind = line:match "^(%s*)```(%l+.*)$"
+      if indent then start, kind = n, kind:match "^(.-)%s*$" end
+      local text = line:match "^    %$ (build/tide .*)$"
+      if text then typed, written = text, {} end
     end
   end
   if start then

@@ -1,6 +1,7 @@
 -- Writes types/tide.lua (LuaCATS) and docs/reference/*.md from the operation table, tide.help and the docstrings:
 --   lua5.4 tests/docs/generate.lua ROOT OUT_DIR
--- Fails on a function that is documented nowhere or named by no test, and on a row of the table that no function calls.
+-- Fails on a function that is documented nowhere, has no example or is named by no test, and on a row of the table that no
+-- function calls.
 local root, out = arg[1], arg[2]
 local tide = require "tide"
 local help = tide.help
@@ -25,6 +26,7 @@ end
 local function described(value)
   tide.manual_seed(1)
   local text = settled(help(value))
+  if not text:find "\nexample\n" then problem("no example (lua/tide/help/examples.lua): %s", text:match "^[^\n]*") end
   if not text:find "\n" then
     problem("undocumented: %s", text)
     text = text .. "\n"

@@ -6,7 +6,9 @@ root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;;"
 LUA_CPATH="$build/tide_module/?.so;;"
 TIDE_BLACKBOX=off
-export LUA_PATH LUA_CPATH TIDE_BLACKBOX
+TIDE=$build/tide
+ROOT=$root
+export LUA_PATH LUA_CPATH TIDE_BLACKBOX TIDE ROOT
 if [ -n "$TIDE_PRELOAD" ]; then # a sanitizer's library, for plain lua5.4 with an instrumented module
     LD_PRELOAD=$TIDE_PRELOAD
     ASAN_OPTIONS=detect_leaks=0

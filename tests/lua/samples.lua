@@ -89,7 +89,7 @@ end
 add("zeros ones", call { 2, 3 }, call({ 4 }, { dtype = "int64" }), call({ 0, 2 }))
 add("empty", call { 0, 3 }, call { 2, 0 }, call({ 0 }, { dtype = "bool" })) -- what is in others is not defined
 add("rand randn", call { 300 }, call({ 3, 5 }, { dtype = "float64" }), call { 0 })
-add("zeros_like ones_like rand_like randn_like", call(F(2, 3)), call(F()), call(F(3), { dtype = "float64" }))
+add("empty_like zeros_like ones_like rand_like randn_like", call(F(2, 3)), call(F()), call(F(3), { dtype = "float64" }))
 add("full", call({ 2, 3 }, 1.5), call({ 4 }, 7, { dtype = "int32" }), call({}, true))
 add("full_like", call(F(2, 3), 1.5), call(F(4), 7, { dtype = "int32" }), call(F(), 3))
 add("arange", call(5), call(2, 9), call(1, 3, 0.25), call(9, 2, -2, { dtype = "int64" }))
@@ -101,6 +101,7 @@ add("copy", call(F(3, 2), F(3, 2)), call(F(3, 2), F(2)), call(F(4), I(9, 4)))
 local pairs_of = { call(F(4, 3), F(4, 3)), call(F(2, 1, 3), F(4, 1)), call(F(300), 1.5), call(F(), F()), call(F(0, 2), F(2)) }
 add("add sub", pairs_of[1], pairs_of[2], pairs_of[3], pairs_of[4], pairs_of[5], call(F(5), F(5), { alpha = 2 }))
 add("mul eq ge gt le lt ne", table.unpack(pairs_of))
+add("isclose", pairs_of[1], pairs_of[2], pairs_of[4], call(F(300), F(300), { rtol = 0.5, atol = 0.25, equal_nan = true }))
 add("maximum minimum", pairs_of[1], pairs_of[2], pairs_of[4], pairs_of[5])
 add("div", pairs_of[1], pairs_of[2], pairs_of[3], call(F(5), P(5), { rounding_mode = "floor" }),
   call(F(5), P(5), { rounding_mode = "trunc" }))
@@ -112,7 +113,7 @@ add("masked_fill", call(F(4, 3), B(3), 2.5), call(F(300), B(300), 0), call(F(), 
 
 local one = { call(F(4, 3)), call(F()), call(F(300)), call(F(0, 3)) }
 add("neg abs sign square floor ceil trunc exp expm1 sin cos tanh erf sigmoid relu nn.functional.silu clone isfinite "
-  .. "isnan logical_not detach contiguous", table.unpack(one))
+  .. "isinf isnan logical_not detach contiguous", table.unpack(one))
 add("round", one[1], one[2], one[3], call(F(5), { decimals = 1 }))
 add("reciprocal log log1p sqrt rsqrt", call(P(4, 3)), call(P()), call(P(300)), call(P(0, 3)))
 add("nn.functional.gelu", one[1], one[2], one[3], call(F(5), { approximate = "tanh" }))

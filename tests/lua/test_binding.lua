@@ -219,6 +219,37 @@ describe("fields", function()
     assert.same("int64", x:to("int64").dtype)
     assert.is_true(x:to("cpu") == x)
   end)
+  it("take another tensor's shape or dtype", function()
+    local a, like = tide.ones(6), tide.zeros({ 2, 3 }, { dtype = "float64" })
+    assert.same({ 2, 3 }, a:view_as(like).shape)
+    assert.same({ 2, 3 }, a:reshape_as(like).shape)
+    assert.same({ 2, 3 }, tide.ones(3):expand_as(like).shape)
+    assert.same("float64", a:type_as(like).dtype)
+    assert.is_true(a:cpu() == a)
+    assert.matches("^[^\n]*test_binding.lua:%d+: %[view_as%] expected a tensor, not a number$", fails(function() a:view_as(3) end))
+  end)
+
+  it("compare as a whole", function()
+    local nan, one = tide.tensor { 0 / 0, 1 }, tide.ones(2)
+    assert.is_true(tide.equal(one, tide.ones(2)))
+    assert.is_true(one:equal(ints { 1, 1 }))
+    assert.is_false(tide.equal(one, tide.ones(2, 1)))
+    assert.is_false(tide.equal(one, tide.ones(1)))
+    assert.is_false(tide.equal(nan, nan))
+    assert.is_true(tide.equal(tide.ones(0, 3), tide.ones(0, 3)))
+    assert.is_true(tide.allclose(one, one + 1e-6))
+    assert.is_false(one:allclose(one + 1e-4))
+    assert.is_true(one:allclose(one + 0.1, { rtol = 0, atol = 0.2 }))
+    assert.is_false(tide.allclose(nan, nan))
+    assert.is_true(tide.allclose(nan, nan, { equal_nan = true }))
+    assert.same({ false, true, false }, list(tide.isclose(tide.tensor { math.huge, math.huge, 1 }, tide.tensor { -math.huge, math.huge, 2 })))
+    assert.same({ true, true, false }, list(tide.isinf(tide.tensor { math.huge, -math.huge, 0 / 0 })))
+    assert.matches("test_binding.lua:%d+: equal: expected two tensors, not a tensor and number", fails(function() tide.equal(one, 1) end))
+    assert.matches("test_binding.lua:%d+: %[isclose%] rtol and atol must not be negative", fails(function() tide.allclose(one, one, { atol = -1 }) end))
+    assert.same({ 2 }, tide.empty_like(one).shape)
+    assert.same("int64", tide.empty_like(one, { dtype = "int64" }).dtype)
+  end)
+
   it("close", function()
     local y = tide.ones(2)
     y:close()
@@ -243,6 +274,30 @@ describe("errors", function()
     assert.matches("test_binding.lua:" .. line .. ": [linear]", m, 1, true)
     m = fails(tide.add, tide.ones(2), tide.ones(3))
     assert.matches("test_binding.lua:%d+: %[add%]", m)
+  end)
+  it("name the user's line from the Lua part too, with what was expected", function()
+    local x, t, net = tide.ones(4, 2), tide.data.table { { "a", { 1, 2 } } }, nn.Linear(2, 1)
+    for _, call in ipairs {
+      function() tide.save(1, {}) end, function() tide.load() end, function() tide.load("x", { map = true }) end, function() tide.checkpoint(1, {}) end,
+      function() tide.checkpoint("x", x) end, function() tide.scope(x) end, function() tide.custom(1) end, function() tide.custom {} end,
+      function() tide.flatten(1) end, function() x:flatten("a") end, function() x:flatten(1, 3) end, function() tide.t(1) end,
+      function() tide.clip_grad_norm_({ x }) end, function() tide.clip_grad_value_(1, 1) end,
+      function() tide.optim.SGD(net:parameters(), 1) end, function() tide.optim.LBFGS(net:parameters(), 1) end, function() tide.optim.EMA(net, 1) end,
+      function() net:load_state_dict(1) end, function() net:load_state_dict({}, { strct = false }) end, function() net:load_state_dict { weight = 1 } end,
+      function() net:apply(1) end, function() net:register_buffer(1, x) end, function() net:register_forward_hook(1) end, function() nn.Embedding.from_pretrained(1) end,
+      function() tide.data.csv() end, function() tide.data.table(1) end, function() tide.data.table { 1 } end, function() tide.data.table { { "a", 1 } } end,
+      function() t:split("a") end, function() t:split(0.5, { sed = 1 }) end, function() t:sort("a", 1) end, function() t:join(1, "a") end,
+      function() t:dropna { subst = 1 } end, function() tide.data.StandardScaler():fit(1) end, function() tide.data.LabelEncoder():load_state_dict(1) end,
+      function() tide.data.train_test_split(1) end, function() tide.data.train_test_split(x, { test = 1 }) end, function() tide.data.KFold("a", 2) end,
+      function() tide.data.StratifiedKFold(1, 2) end, function() tide.data.TensorDataset(nil, x) end, function() tide.data.TensorDataset(tide.ones(1):sum()) end,
+      function() tide.data.DataLoader({ x }, 1) end, function() tide.data.JSONLines(1) end, function() tide.data.ImageFolder(1) end,
+      function() tide.data.MNISTDataset(1) end, function() tide.data.TokenShards("x", { contxt = 1 }) end, function() tide.data.CIFARDataset("x", 1) end,
+      function() tide.data.DistributedSampler(3) end, function() tide.image.load("x", 1) end, function() tide.image.save("x.png", x, { q = 1 }) end,
+    } do
+      local message = fails(call)
+      assert.matches("^[^\n:]*test_binding%.lua:%d+: .", message)
+      assert.is_nil(message:find("attempt to", 1, true), message)
+    end
   end)
   it("name the module", function()
     local Net = nn.Module:extend("Net")

@@ -10,7 +10,7 @@ local function has(list)
   return set
 end
 local RANDOM = has "rand randn rand_like randn_like randperm nn.functional.dropout"
-local UNDEFINED = has "empty" -- memory as it was
+local UNDEFINED = has "empty empty_like" -- memory as it was
 local REFUSES = has "nn.functional.binary_cross_entropy" -- numbers outside [0, 1]
 -- Lua functions in front of several operations: what is too much for them is dropped, as in Lua.
 local OVERLOADED = has "max_dim min_dim nonzero nn.functional.max_pool2d nn.functional.max_pool2d_with_indices"
@@ -18,7 +18,7 @@ local OVERLOADED = has "max_dim min_dim nonzero nn.functional.max_pool2d nn.func
 local JUMPS = has "eq ne floor_divide remainder div floor ceil trunc round argmax argmin max_dim min_dim sort argsort topk"
 -- Operations that take a tensor of any shape: they are tried on an empty one and on one element without dims.
 local ANY_SHAPE = has [[neg abs sign square floor ceil trunc round reciprocal exp expm1 log log1p sqrt rsqrt sin cos tanh erf
-  sigmoid relu clone isfinite isnan logical_not zeros_like ones_like contiguous detach sum nonzero]]
+  sigmoid relu clone isfinite isinf isnan logical_not zeros_like ones_like contiguous detach sum nonzero]]
 
 local function same(a, b, what)
   assert.are.equal(#a, #b, what)

@@ -21,7 +21,7 @@ local function collate(samples)
     local column = {}
     for i, sample in ipairs(samples) do
       column[i] = sample[key]
-      if column[i] == nil then error(("collate: sample %d has no '%s'"):format(i, tostring(key)), 0) end
+      if column[i] == nil then tide._fail(("collate: sample %d has no '%s'"):format(i, tostring(key))) end
     end
     batch[key] = collate(column)
   end

@@ -24,12 +24,12 @@ local function same_kind(list, name)
     local v = list[i]
     local k = math.type(v) or type(v)
     if k ~= "integer" and k ~= "float" and k ~= "boolean" and k ~= "string" then
-      error(("column '%s': row %d is a %s"):format(name, i, k), 3)
+      tide._fail(("column '%s': row %d is a %s"):format(name, i, k))
     end
     if not (v == false and kind and kind ~= "boolean") then -- there false means missing
-      if (kind == "integer" and k == "float") or (kind == "float" and k == "integer") then k = "float" end
+      if kind == "integer" and k == "float" then kind = "float" elseif kind == "float" and k == "integer" then k = "float" end
       if kind and kind ~= k and not (kind == "boolean" and M.all_false(list, i - 1)) then
-        error(("column '%s': row %d is a %s, those before are %ss"):format(name, i, k, kind), 3)
+        tide._fail(("column '%s': row %d is a %s, those before are %ss"):format(name, i, k, kind))
       end
       kind = k
     end
@@ -51,10 +51,11 @@ M.tensor = tensor
 function M.of(name, list)
   if getmetatable(list) == Column then return M.new(name, list.type, list.values, list.missing, list.levels) end
   if tide.is_tensor(list) then
-    if list.ndim ~= 1 then error(("column '%s': expected a 1-d tensor, got %d dims"):format(name, list.ndim), 3) end
+    if list.ndim ~= 1 then tide._fail(("column '%s': expected a 1-d tensor, got %d dims"):format(name, list.ndim)) end
     local dtype = list.dtype:find("^float") and "float64" or list.dtype == "bfloat16" and "float64" or list.dtype == "bool" and "bool" or "int64"
     return M.new(name, dtype, list:to(dtype))
   end
+  if type(list) ~= "table" then tide._fail(("column '%s': expected a sequence or a 1-d tensor, not a %s"):format(name, type(list))) end
   local kind = same_kind(list, name)
   if kind == "boolean" then return M.new(name, "bool", tensor(list, "bool")) end
   local cells, gone, some = {}, {}, false
@@ -82,8 +83,8 @@ end
 --- The column's values as a tensor. options: dtype (float32). Strings and missing cells raise.
 function Column:tensor(options)
   local dtype = options and options.dtype or "float32"
-  if self.type == "string" then error(("column '%s' holds strings"):format(self.name), 2) end
-  if self.missing then error(("column '%s' has missing cells: dropna() first"):format(self.name), 2) end
+  if self.type == "string" then tide._fail(("column '%s' holds strings"):format(self.name)) end
+  if self.missing then tide._fail(("column '%s' has missing cells: dropna() first"):format(self.name)) end
   return self.values:to(dtype)
 end
 
@@ -146,7 +147,7 @@ end
 function Column:fillna(value)
   if not self.missing then return self end
   if self.type == "string" then
-    if type(value) ~= "string" then error(("column '%s' holds strings, not a %s"):format(self.name, type(value)), 3) end
+    if type(value) ~= "string" then tide._fail(("column '%s' holds strings, not a %s"):format(self.name, type(value))) end
     local levels = table.move(self.levels, 1, #self.levels, 1, {})
     local code
     for i, v in ipairs(levels) do code = v == value and i - 1 or code end
@@ -157,7 +158,7 @@ function Column:fillna(value)
     return M.new(self.name, "string", tide.where(self.missing, code, self.values), nil, levels)
   end
   if self.type == "bool" and type(value) ~= "boolean" or self.type ~= "bool" and type(value) ~= "number" then
-    error(("column '%s' holds %s, not a %s"):format(self.name, self.type, type(value)), 3)
+    tide._fail(("column '%s' holds %s, not a %s"):format(self.name, self.type, type(value)))
   end
   if self.type == "bool" then
     local present = self.values & ~self.missing

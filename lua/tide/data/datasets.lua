@@ -2,6 +2,8 @@
 -- from files keep `spec`, by which a loader's workers open the same. What cannot be read raises an error. `transform` is a
 -- function of the sample's values, or the name of a module that returns one (needed for workers).
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local source = require "tide.data.source"
 local M = {}
 
@@ -17,18 +19,21 @@ local function class(kind, make)
   return Dataset
 end
 
-local function check(value, message, level)
-  if value == nil then error(message, (level or 1) + 3) end
+local function check(value, message)
+  if value == nil then tide._fail(message) end
   return value
 end
 
 --- TensorDataset(x, y, ...): tensors with as many rows; a batch is picked from each at once.
 local Tensors = class("TensorDataset", function(...)
-  local tensors = { ... }
-  if #tensors == 0 then error("TensorDataset: no tensors", 3) end
+  local tensors = table.pack(...)
+  if tensors.n == 0 then tide._fail("TensorDataset: no tensors") end
+  for i = 1, tensors.n do
+    if expect("tensor", "TensorDataset", "tensor " .. i, tensors[i]).ndim == 0 then tide._fail(("TensorDataset: tensor %d has no rows"):format(i)) end
+  end
   local rows = tensors[1].shape[1]
   for i, t in ipairs(tensors) do
-    if t.shape[1] ~= rows then error(("DataLoader: tensor %d has %s rows, the first %s"):format(i, t.shape[1], rows), 4) end
+    if t.shape[1] ~= rows then tide._fail(("DataLoader: tensor %d has %s rows, the first %s"):format(i, t.shape[1], rows)) end
   end
   return { tensors = tensors, n = rows }
 end)
@@ -44,7 +49,10 @@ function Tensors:batch(rows)
 end
 
 --- List(samples): a sequence of samples.
-local List = class("List", function(samples) return { samples = samples, n = #samples } end)
+local List = class("List", function(samples)
+  expect("table", "List", "samples", samples)
+  return { samples = samples, n = #samples }
+end)
 function List:get(i) return self.samples[i] end
 
 -- Datasets whose rows lie in self.tensors.
@@ -53,7 +61,7 @@ local function in_memory(Dataset) Dataset.get, Dataset.batch = Tensors.get, Tens
 --- CSVDataset(path, {target, features, dtype = "float32", target_dtype, csv}): rows without missing cells; samples are
 -- {features, target} or, without target, {features}. csv: options of tide.data.csv.
 in_memory(class("CSVDataset", function(path, options)
-  options = options or {}
+  options = with_options("CSVDataset", options, "target features dtype target_dtype csv")
   local t, message = require("tide.data.table").csv(path, options.csv)
   check(t, message)
   t = t:dropna()
@@ -81,9 +89,9 @@ in_memory(class("ArrayDataset", function(path, ...)
   else
     for i, name in ipairs { ... } do tensors[i] = check(first[name], ("%s: no array '%s'"):format(path, name)) end
   end
-  if #tensors == 0 then error("ArrayDataset: which arrays of " .. path .. "?", 3) end
+  if #tensors == 0 then tide._fail("ArrayDataset: which arrays of " .. path .. "?") end
   for i, t in ipairs(tensors) do
-    if t.ndim == 0 or t.shape[1] ~= tensors[1].shape[1] then error(("ArrayDataset: array %d has other rows than the first"):format(i), 3) end
+    if t.ndim == 0 or t.shape[1] ~= tensors[1].shape[1] then tide._fail(("ArrayDataset: array %d has other rows than the first"):format(i)) end
   end
   return { tensors = tensors, n = tensors[1].shape[1] }
 end))
@@ -91,8 +99,8 @@ end))
 -- ---- binary files of images ----
 
 local function bytes(path)
-  local b, message = tide._bytes(path)
-  return check(b, message, 2)
+  local b, message = tide._bytes(expect("string", "data", "path", path))
+  return check(b, message)
 end
 
 local idx_kinds = { [0x08] = "uint8", [0x09] = "int8", [0x0B] = "int16", [0x0C] = "int32", [0x0D] = "float32", [0x0E] = "float64" }
@@ -100,7 +108,7 @@ local idx_kinds = { [0x08] = "uint8", [0x09] = "int8", [0x0B] = "int16", [0x0C] 
 --- The tensor in a file of the IDX format (LeCun's MNIST page).
 function M.idx(path)
   local b = bytes(path)
-  local function bad(why) error(("%s: %s"):format(path, why), 3) end
+  local function bad(why) tide._fail(("%s: %s"):format(path, why)) end
   if #b < 4 then bad "no IDX file: too short" end
   local head = b:read("uint8", 0, 4):tolist()
   local kind, ndim = idx_kinds[head[3]], head[4]
@@ -120,7 +128,7 @@ end
 local Mnist = class("MNISTDataset", function(images, labels)
   local x, y = M.idx(images), M.idx(labels)
   if x.ndim ~= 3 or y.ndim ~= 1 or x.shape[1] ~= y.shape[1] then
-    error(("MNISTDataset: %s images and %s labels"):format(table.concat(x.shape, "x"), table.concat(y.shape, "x")), 3)
+    tide._fail(("MNISTDataset: %s images and %s labels"):format(table.concat(x.shape, "x"), table.concat(y.shape, "x")))
   end
   return { tensors = { x:unsqueeze(2), y }, n = y.shape[1] }
 end)
@@ -133,17 +141,17 @@ function Mnist:get(i) return { self.tensors[1][i]:to("float32") / 255, self.tens
 --- CIFARDataset(paths, {classes = 10}): the binary version's files (a path or a sequence of them), of 10 or 100 classes (then
 -- the fine labels); samples are {image (3, 32, 32) float32 within 0 and 1, label}.
 local Cifar = class("CIFARDataset", function(paths, options)
-  local labels = options and options.classes == 100 and 2 or 1
+  local labels = with_options("CIFARDataset", options, "classes").classes == 100 and 2 or 1
   local x, y = {}, {}
   for i, path in ipairs(type(paths) == "table" and paths or { paths }) do
     local b = bytes(path)
     local record = labels + 3072
-    if #b == 0 or #b % record ~= 0 then error(("%s: %d bytes are no whole records of %d"):format(path, #b, record), 3) end
+    if #b == 0 or #b % record ~= 0 then tide._fail(("%s: %d bytes are no whole records of %d"):format(path, #b, record)) end
     local rows = b:read("uint8", 0, #b):reshape({ -1, record })
     y[i] = rows:select(2, labels)
     x[i] = rows:narrow(2, labels + 1, 3072):reshape({ -1, 3, 32, 32 })
   end
-  if #x == 0 then error("CIFARDataset: no files", 3) end
+  if #x == 0 then tide._fail("CIFARDataset: no files") end
   local images = tide.cat(x, 1)
   return { tensors = { images, tide.cat(y, 1) }, n = images.shape[1] }
 end)
@@ -152,15 +160,16 @@ Cifar.batch, Cifar.get = Mnist.batch, Mnist.get
 --- ImageFolder(root, {transform, load = tide.image.load, extensions = {png, jpg, jpeg}}): root/CLASS/any/picture; samples are
 -- {load(path), label}, labels from 0 in the order of the classes' names (self.classes). Needs LuaFileSystem.
 local Folder = class("ImageFolder", function(root, options)
-  options = options or {}
+  expect("string", "ImageFolder", "root", root)
+  options = with_options("ImageFolder", options, "transform load extensions")
   local found, lfs = pcall(require, "lfs")
-  if not found then error("ImageFolder: LuaFileSystem (lfs) is not installed", 3) end
+  if not found then tide._fail("ImageFolder: LuaFileSystem (lfs) is not installed") end
   local wanted = {}
   for _, e in ipairs(options.extensions or { "png", "jpg", "jpeg" }) do wanted[e:lower()] = true end
   local function entries(path)
     local list = {}
     local ok, iterate, state = pcall(lfs.dir, path)
-    if not ok then error("ImageFolder: " .. tostring(iterate), 0) end
+    if not ok then tide._fail("ImageFolder: " .. tostring(iterate)) end
     for name in iterate, state do
       if name:sub(1, 1) ~= "." then list[#list + 1] = name end
     end
@@ -169,7 +178,7 @@ local Folder = class("ImageFolder", function(root, options)
   end
   local self = { classes = {}, paths = {}, labels = {}, load = source.callable(options.load, "load") or tide.image and tide.image.load,
     transform = source.callable(options.transform, "transform") }
-  if not self.load then error("ImageFolder: pictures cannot be read here: give options.load", 3) end
+  if not self.load then tide._fail("ImageFolder: pictures cannot be read here: give options.load") end
   local function walk(path, label)
     for _, name in ipairs(entries(path)) do
       local full = path .. "/" .. name
@@ -188,32 +197,33 @@ local Folder = class("ImageFolder", function(root, options)
     end
   end
   self.n = #self.paths
-  if self.n == 0 then error(("ImageFolder: no pictures in folders of %s"):format(root), 3) end
+  if self.n == 0 then tide._fail(("ImageFolder: no pictures in folders of %s"):format(root)) end
   return self
 end)
 function Folder:get(i)
   local image, message = self.load(self.paths[i])
-  if not image then error(message or self.paths[i], 0) end
+  if not image then tide._fail(message or self.paths[i]) end
   if self.transform then image = self.transform(image) end
   return { image, self.labels[i] }
 end
 
 --- JSONLines(path, {transform}): one JSON value a line; empty lines are passed over. Lines are read when they are asked for.
 local Lines = class("JSONLines", function(path, options)
-  local file, message = io.open(path, "rb")
+  options = with_options("JSONLines", options, "transform")
+  local file, message = io.open(expect("string", "JSONLines", "path", path), "rb")
   check(file, message)
   local at, places = 0, {}
   for line in file:lines("L") do
     if line:find("%S") then places[#places + 1] = at end
     at = at + #line
   end
-  return { path = path, file = file, places = places, n = #places, transform = source.callable(options and options.transform, "transform") }
+  return { path = path, file = file, places = places, n = #places, transform = source.callable(options.transform, "transform") }
 end)
 function Lines:get(i)
   if not self.places[i] then return nil end
   self.file:seek("set", self.places[i])
   local value, message = tide._json(self.file:read("L"))
-  if value == nil then error(("%s: line of sample %d: %s"):format(self.path, i, message or "null"), 0) end
+  if value == nil then tide._fail(("%s: line of sample %d: %s"):format(self.path, i, message or "null")) end
   if self.transform then return self.transform(value) end
   return value
 end
@@ -221,13 +231,13 @@ end
 --- TokenShards(paths, {context, stride = context, dtype = "uint16", header = 0}): files of token numbers (little-endian), mapped
 -- rather than read; samples are {tokens, the tokens after each}, both int64 of `context`. No sample spans two files.
 local Tokens = class("TokenShards", function(paths, options)
-  options = options or {}
+  options = with_options("TokenShards", options, "context stride dtype header")
   local size = ({ uint8 = 1, uint16 = 2, uint32 = 4, int32 = 4, int64 = 8 })[options.dtype or "uint16"]
   local context = options.context
-  if not size then error("TokenShards: dtype must be uint8, uint16, uint32, int32 or int64", 3) end
-  if math.type(context) ~= "integer" or context < 1 then error("TokenShards: context must be a positive integer", 3) end
+  if not size then tide._fail("TokenShards: dtype must be uint8, uint16, uint32, int32 or int64") end
+  if math.type(context) ~= "integer" or context < 1 then tide._fail("TokenShards: context must be a positive integer") end
   local stride = options.stride or context
-  if math.type(stride) ~= "integer" or stride < 1 then error("TokenShards: stride must be a positive integer", 3) end
+  if math.type(stride) ~= "integer" or stride < 1 then tide._fail("TokenShards: stride must be a positive integer") end
   local self = { shards = {}, n = 0, context = context, stride = stride, dtype = options.dtype or "uint16", size = size,
     header = options.header or 0 }
   for i, path in ipairs(type(paths) == "table" and paths or { paths }) do
@@ -237,7 +247,7 @@ local Tokens = class("TokenShards", function(paths, options)
     self.shards[i] = { bytes = b, first = self.n, windows = windows }
     self.n = self.n + windows
   end
-  if self.n == 0 then error("TokenShards: no file has a sample's tokens", 3) end
+  if self.n == 0 then tide._fail("TokenShards: no file has a sample's tokens") end
   return self
 end)
 function Tokens:get(i)

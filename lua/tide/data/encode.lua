@@ -1,10 +1,12 @@
 --- Categories as numbers: LabelEncoder and OneHotEncoder learn the sorted distinct values of a list (strings, numbers or
 -- booleans), a table's column, or a tensor of integers.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 local function values(x, name)
-  if type(x) ~= "table" and not tide.is_tensor(x) then error(name .. ": expected a list, a column or a tensor", 3) end
+  if type(x) ~= "table" and not tide.is_tensor(x) then tide._fail(name .. ": expected a list, a column or a tensor") end
   return x.tolist and x:tolist() or x
 end
 
@@ -20,7 +22,7 @@ end
 local function learn(list, name)
   local seen, classes = {}, {}
   for i, v in ipairs(list) do
-    if not rank[type(v)] or v ~= v then error(("%s: value %d is no category: %s"):format(name, i, tostring(v)), 3) end
+    if not rank[type(v)] or v ~= v then tide._fail(("%s: value %d is no category: %s"):format(name, i, tostring(v))) end
     if not seen[v] then
       seen[v] = true
       classes[#classes + 1] = v
@@ -47,33 +49,35 @@ local function class(name, options)
   end
   function Encoder:fit_transform(x) return self:fit(x):transform(x) end
   function Encoder:state_dict()
-    if not self.classes then error(name .. ": fit() first", 2) end
+    if not self.classes then tide._fail(name .. ": fit() first") end
     return { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
   end
   function Encoder:load_state_dict(dict)
-    if type(dict.classes) ~= "table" then error(name .. ": expected the list 'classes'", 2) end
+    expect("table", name, "state", dict)
+    if type(dict.classes) ~= "table" then tide._fail(name .. ": expected the list 'classes'") end
     self.classes = table.move(dict.classes, 1, #dict.classes, 1, {})
     self.code = numbered(self.classes)
     return self
   end
+  local known = {}
+  for key in pairs(options) do known[#known + 1] = key end
+  table.sort(known)
+  known = table.concat(known, " ")
   M[name] = setmetatable(Encoder, { __call = function(_, given)
     local self = setmetatable({}, Encoder)
     for key, value in pairs(options) do self[key] = value end
-    for key, value in pairs(given or {}) do
-      if options[key] == nil then error(("%s: no option '%s'"):format(name, key), 2) end
-      self[key] = value
-    end
+    for key, value in pairs(with_options(name, given, known)) do self[key] = value end
     return self
   end })
   return Encoder
 end
 
 local function codes(self, x, name, unknown)
-  if not self.classes then error(name .. ": fit() first", 3) end
+  if not self.classes then tide._fail(name .. ": fit() first") end
   local out, n = {}, 0
   for i, v in ipairs(values(x, name)) do
     n = i
-    out[i] = self.code[v] or unknown or error(("%s: value %d was not seen by fit: %s"):format(name, i, tostring(v)), 3)
+    out[i] = self.code[v] or unknown or tide._fail(("%s: value %d was not seen by fit: %s"):format(name, i, tostring(v)))
   end
   return n > 0 and tide.tensor(out, { dtype = "int64" }) or tide.zeros({ 0 }, { dtype = "int64" })
 end
@@ -83,9 +87,9 @@ end
 local Label = class("LabelEncoder", {})
 function Label:transform(x) return codes(self, x, "LabelEncoder") end
 function Label:inverse_transform(x)
-  if not self.classes then error("LabelEncoder: fit() first", 2) end
+  if not self.classes then tide._fail("LabelEncoder: fit() first") end
   local list = {}
-  for i, c in ipairs(x:tolist()) do list[i] = self.classes[c + 1] or error("LabelEncoder: no class has the code " .. c, 2) end
+  for i, c in ipairs(expect("tensor", "LabelEncoder", "codes", x):tolist()) do list[i] = self.classes[c + 1] or tide._fail("LabelEncoder: no class has the code " .. c) end
   return list
 end
 
@@ -97,8 +101,9 @@ function OneHot:transform(x)
   return c:reshape({ -1, 1 }):eq(tide.arange(#self.classes)):to(self.dtype)
 end
 function OneHot:inverse_transform(x)
-  if not self.classes then error("OneHotEncoder: fit() first", 2) end
+  if not self.classes then tide._fail("OneHotEncoder: fit() first") end
   local list = {}
+  expect("tensor", "OneHotEncoder", "x", x)
   local some = x:amax(2):tolist()
   for i, c in ipairs(x:argmax(2):tolist()) do list[i] = some[i] ~= 0 and self.classes[c + 1] or false end
   return list

@@ -62,7 +62,7 @@ local function pick(name, c, values, order, places, size)
 end
 
 local function numeric(c, what)
-  if c.type == "string" then error(("%s: column '%s' holds strings"):format(what, c.name), 0) end
+  if c.type == "string" then tide._fail(("%s: column '%s' holds strings"):format(what, c.name)) end
 end
 
 local function mean(c, ids, n)

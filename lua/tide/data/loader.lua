@@ -1,5 +1,6 @@
 -- tide.data.DataLoader: passes over batches; background workers (tide.data.serve) make them ahead.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 local samplers = require "tide.data.sampler"
 local source = require "tide.data.source"
 
@@ -34,10 +35,10 @@ local function receive(self, k, id)
     local ok, reply = self.crew[place]:receive()
     if not ok then
       self:close()
-      error(("DataLoader: worker %d: %s"):format(place, reply or "ended"), 0)
+      tide._fail(("DataLoader: worker %d: %s"):format(place, reply or "ended"))
     end
     if reply[1] == id then -- else of a pass that was left
-      if reply[3] then error(("DataLoader: worker %d: %s"):format(place, reply[3]), 0) end
+      if reply[3] then tide._fail(("DataLoader: worker %d: %s"):format(place, reply[3])) end
       if type(self.collate) == "function" and not self.whole_batches then return self.collate(reply[2]) end
       return reply[2]
     end
@@ -100,14 +101,11 @@ end
 
 -- ---- making one ----
 
-local known = { batch_size = true, shuffle = true, sampler = true, drop_last = true, collate = true, seed = true, workers = true,
-  prefetch = true }
-
 local function positive(options, name, default, least)
   local n = options[name]
   if n == nil then return default end
   if math.type(n) ~= "integer" or n < least then
-    error(("DataLoader: %s must be %s integer"):format(name, least > 0 and "a positive" or "a non-negative"), 3)
+    tide._fail(("DataLoader: %s must be %s integer"):format(name, least > 0 and "a positive" or "a non-negative"))
   end
   return n
 end
@@ -125,28 +123,25 @@ end
 -- state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
 -- so does the collector.
 return function(dataset, options)
-  options = options or {}
-  for key in pairs(options) do
-    if not known[key] then error(("DataLoader: no option '%s'"):format(tostring(key)), 2) end
-  end
+  options = with_options("DataLoader", options, "batch_size shuffle sampler drop_last collate seed workers prefetch")
   local spec
   if tide.is_tensor(dataset) then dataset = { dataset } end
-  if type(dataset) ~= "table" then error("DataLoader: expected tensors or a dataset, got a " .. type(dataset), 2) end
+  if type(dataset) ~= "table" then tide._fail("DataLoader: expected tensors or a dataset, got a " .. type(dataset)) end
   if type(dataset.module) == "string" and not getmetatable(dataset) then
     spec = dataset
     dataset = source.open(spec)
   elseif source.is_tensors(dataset) then
     dataset = require("tide.data.datasets").TensorDataset(table.unpack(dataset))
   elseif not getmetatable(dataset) and not dataset.get and not dataset.batch then
-    if #dataset == 0 then error("DataLoader: an empty dataset, without tensors or samples", 2) end
+    if #dataset == 0 then tide._fail("DataLoader: an empty dataset, without tensors or samples") end
     spec = { module = "tide.data.datasets", data = { kind = "List", args = { dataset } } }
   end
   local workers = positive(options, "workers", 0, 0)
   spec = spec or dataset.spec
   if workers > 0 and not spec then
-    error("DataLoader: workers need the dataset as {module = name, data = plain data}", 2)
+    tide._fail("DataLoader: workers need the dataset as {module = name, data = plain data}")
   end
-  if options.sampler and options.shuffle then error("DataLoader: shuffle or sampler, not both", 2) end
+  if options.sampler and options.shuffle then tide._fail("DataLoader: shuffle or sampler, not both") end
   local sampler = options.sampler or samplers[options.shuffle and "RandomSampler" or "SequentialSampler"](#dataset)
   return setmetatable({ dataset = dataset, spec = spec, whole_batches = dataset.batch ~= nil, batch_size = positive(options, "batch_size", 1, 1),
     sampler = sampler, drop_last = options.drop_last or false, collate = options.collate, workers = workers,

@@ -1,6 +1,7 @@
 --- The order in which a loader takes rows: sampler:order(seed, pass) gives row numbers (int64, counted from 0) that these two
 -- fix, #sampler how many. A sampler of your own is a table with these two.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 local M = {}
 
 -- f() with tide's generator seeded for it alone.
@@ -24,7 +25,7 @@ local function class(name, make)
 end
 
 local function count(n, name)
-  if math.type(n) ~= "integer" or n < 0 then error(name .. ": expected a number of rows, got " .. tostring(n), 4) end
+  if math.type(n) ~= "integer" or n < 0 then tide._fail(name .. ": expected a number of rows, got " .. tostring(n)) end
   return n
 end
 
@@ -42,11 +43,11 @@ local Weighted = class("WeightedRandomSampler", function(weights, n, replacement
   local w = tide.is_tensor(weights) and weights:to("float64") or tide.tensor(weights, { dtype = "float64" })
   local total = w:sum():item()
   if w.ndim ~= 1 or w:amin():item() < 0 or not (total > 0 and total < math.huge) then
-    error("WeightedRandomSampler: weights must be a list of finite numbers, none negative, some positive", 3)
+    tide._fail("WeightedRandomSampler: weights must be a list of finite numbers, none negative, some positive")
   end
   count(n, "WeightedRandomSampler")
   if replacement == false and n > w:gt(0.0):sum():item() then
-    error(("WeightedRandomSampler: %d rows without replacement, but fewer have a weight"):format(n), 3)
+    tide._fail(("WeightedRandomSampler: %d rows without replacement, but fewer have a weight"):format(n))
   end
   return { n = n, weights = w, replacement = replacement ~= false }
 end)
@@ -76,9 +77,10 @@ end
 -- the same seed.
 local Distributed = class("DistributedSampler", function(n, options)
   count(n, "DistributedSampler")
+  options = with_options("DistributedSampler", options, "ranks rank shuffle drop_last")
   local ranks, rank = options.ranks, options.rank
   if math.type(ranks) ~= "integer" or math.type(rank) ~= "integer" or rank < 1 or rank > ranks then
-    error("DistributedSampler: rank must be an integer within 1 and ranks", 3)
+    tide._fail("DistributedSampler: rank must be an integer within 1 and ranks")
   end
   return { rows = n, n = options.drop_last and n // ranks or (n + ranks - 1) // ranks, ranks = ranks, rank = rank,
     shuffle = options.shuffle ~= false }

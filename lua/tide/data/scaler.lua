@@ -2,6 +2,8 @@
 -- dtype; state_dict and load_state_dict keep what was learned. A constant column is only shifted. Definitions are
 -- scikit-learn's.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 -- A class of scalers: y = (x - shift) / scale, where learn(self, x in float64) gives shift and scale.
@@ -10,8 +12,9 @@ local function class(name, defaults, learn)
   Scaler.__index = Scaler
 
   function Scaler:fit(x)
-    if x.ndim ~= 2 then error(("%s: expected (rows, columns), got %d dims"):format(name, x.ndim), 2) end
-    if x.shape[1] == 0 then error(name .. ": no rows to learn from", 2) end
+    expect("tensor", name, "x", x)
+    if x.ndim ~= 2 then tide._fail(("%s: expected (rows, columns), got %d dims"):format(name, x.ndim)) end
+    if x.shape[1] == 0 then tide._fail(name .. ": no rows to learn from") end
     tide.no_grad(function()
       local shift, scale = learn(self, x:to("float64"))
       self.learned = { shift = shift, scale = tide.where(scale:eq(0.0), 1.0, scale) }
@@ -20,9 +23,10 @@ local function class(name, defaults, learn)
   end
 
   local function apply(self, x, f)
-    local learned = self.learned or error(name .. ": fit() first", 3)
+    expect("tensor", name, "x", x)
+    local learned = self.learned or tide._fail(name .. ": fit() first")
     if x.shape[x.ndim] ~= learned.shift.shape[1] then
-      error(("%s: %d columns, learned from %d"):format(name, x.shape[x.ndim], learned.shift.shape[1]), 3)
+      tide._fail(("%s: %d columns, learned from %d"):format(name, x.shape[x.ndim], learned.shift.shape[1]))
     end
     return tide.no_grad(function() return f(x:to("float64"), learned):to(x.dtype) end)
   end
@@ -42,24 +46,26 @@ local function class(name, defaults, learn)
   function Scaler:fit_transform(x) return self:fit(x):transform(x) end
   --- {shift, scale} as float64 tensors.
   function Scaler:state_dict()
-    if not self.learned then error(name .. ": fit() first", 2) end
+    if not self.learned then tide._fail(name .. ": fit() first") end
     return { shift = self.learned.shift, scale = self.learned.scale }
   end
   function Scaler:load_state_dict(dict)
+    expect("table", name, "state", dict)
     if not (tide.is_tensor(dict.shift) and tide.is_tensor(dict.scale)) then
-      error(name .. ": expected the tensors 'shift' and 'scale'", 2)
+      tide._fail(name .. ": expected the tensors 'shift' and 'scale'")
     end
     self.learned = { shift = dict.shift:clone(), scale = dict.scale:clone() }
     return self
   end
 
+  local known = {}
+  for key in pairs(defaults) do known[#known + 1] = key end
+  table.sort(known)
+  known = table.concat(known, " ")
   local function make(_, options)
     local self = setmetatable({}, Scaler)
     for key, value in pairs(defaults) do self[key] = value end
-    for key, value in pairs(options or {}) do
-      if defaults[key] == nil then error(("%s: no option '%s'"):format(name, key), 2) end
-      self[key] = value
-    end
+    for key, value in pairs(with_options(name, options, known)) do self[key] = value end
     return self
   end
   M[name] = setmetatable(Scaler, { __call = make })
@@ -76,7 +82,7 @@ end)
 -- greatest to the second; clip keeps other rows inside it.
 local MinMax = class("MinMaxScaler", { feature_range = { 0, 1 }, clip = false }, function(self, x)
   local low, high = table.unpack(self.feature_range)
-  if low >= high then error("MinMaxScaler: feature_range must rise", 4) end
+  if low >= high then tide._fail("MinMaxScaler: feature_range must rise") end
   local least = x:amin(1)
   return least, x:amax(1) - least
 end)
@@ -102,7 +108,7 @@ end
 --- RobustScaler{quantile_range = {25, 75}}: (x - median) / (the distance between two percentiles).
 class("RobustScaler", { quantile_range = { 25, 75 } }, function(self, x)
   local low, high = table.unpack(self.quantile_range)
-  if not (low >= 0 and low < high and high <= 100) then error("RobustScaler: quantile_range must rise within 0 and 100", 4) end
+  if not (low >= 0 and low < high and high <= 100) then tide._fail("RobustScaler: quantile_range must rise within 0 and 100") end
   local sorted = x:sort(1)
   return quantile(sorted, 0.5), quantile(sorted, high / 100) - quantile(sorted, low / 100)
 end)

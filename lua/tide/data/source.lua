@@ -8,15 +8,17 @@ local M = {}
 function M.callable(f, what)
   if type(f) ~= "string" then return f end
   local loaded = require(f)
-  if type(loaded) ~= "function" then error(("%s: the module '%s' returned a %s, not a function"):format(what, f, type(loaded)), 0) end
+  if type(loaded) ~= "function" then tide._fail(("%s: the module '%s' returned a %s, not a function"):format(what, f, type(loaded))) end
   return loaded
 end
 
 --- spec: {module = name, data = plain data}; the module returns a function (or a table that can be called) of the data that
 -- gives the dataset.
 function M.open(spec)
-  local dataset = require(spec.module)(spec.data)
-  if type(dataset) ~= "table" then error(("the module '%s' made a %s, not a dataset"):format(spec.module, type(dataset)), 0) end
+  local found, make = pcall(require, spec.module)
+  if not found then tide._fail(("the dataset's module: %s"):format(tostring(make):match "^[^\n]*")) end
+  local dataset = make(spec.data)
+  if type(dataset) ~= "table" then tide._fail(("the module '%s' made a %s, not a dataset"):format(spec.module, type(dataset))) end
   return dataset
 end
 
@@ -29,7 +31,7 @@ function M.batch(dataset, rows, seed, together)
     for i, row in ipairs(rows:tolist()) do
       samples[i] = dataset.get and dataset:get(row + 1)
       if not dataset.get then samples[i] = dataset[row + 1] end
-      if samples[i] == nil then error(("the dataset has no sample %d"):format(row + 1), 0) end
+      if samples[i] == nil then tide._fail(("the dataset has no sample %d"):format(row + 1)) end
     end
     if together == false then return samples end
     return (together or collate)(samples)

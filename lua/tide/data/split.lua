@@ -1,12 +1,14 @@
 --- Rows dealt out for training and testing. Everything is fixed by the seed; row numbers are int64 tensors counted from 0,
 -- as index_select and Table:take read them.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local M = {}
 
 -- Row numbers 0 .. n-1, shuffled or not.
 local function order_of(n, options)
   if options.shuffle == false then return tide.arange(n):tolist() end
-  return tide._permutation(n, options.seed or 0):tolist()
+  return tide._permutation(n, expect("integer", "split", "seed", options.seed or 0)):tolist()
 end
 
 -- The rows of `order` by the value of their label, and the values in a fixed order.
@@ -33,7 +35,8 @@ local function tensor(list) return #list > 0 and tide.tensor(list, { dtype = "in
 -- n labels, or a tensor: their shares are kept in both parts; counts are rounded by largest remainder).
 function M.rows(n, fraction, options)
   options = options or {}
-  if not (fraction >= 0 and fraction <= 1) then error("split: the fraction must lie within 0 and 1", 2) end
+  expect("number", "split", "fraction", fraction)
+  if not (fraction >= 0 and fraction <= 1) then tide._fail("split: the fraction must lie within 0 and 1") end
   local order, first, second = order_of(n, options), {}, {}
   local want = math.floor(n * fraction + 0.5)
   if not options.stratify then
@@ -41,7 +44,7 @@ function M.rows(n, fraction, options)
     return tensor(first), tensor(second)
   end
   local labels = tide.is_tensor(options.stratify) and options.stratify:tolist() or options.stratify
-  if #labels ~= n then error(("split: %d labels for %d rows"):format(#labels, n), 2) end
+  if #labels ~= n then tide._fail(("split: %d labels for %d rows"):format(#labels, n)) end
   local groups, keys = groups_of(order, labels)
   local take, rest, left = {}, {}, want
   for i, key in ipairs(keys) do
@@ -75,17 +78,18 @@ end
 -- x_train, x_test, y_train, y_test, ... options: test_size (0.25, a share), seed (0), shuffle (true), stratify (labels).
 function M.train_test_split(...)
   local list = table.pack(...)
+  for i = 1, list.n do expect("tensor|table", "train_test_split", "argument " .. i, list[i]) end
   local function data(x) return tide.is_tensor(x) or getmetatable(x) or #x > 0 end
   local options = {}
   if list.n > 0 and not data(list[list.n]) then
-    options = list[list.n]
+    options = with_options("train_test_split", list[list.n], "test_size seed shuffle stratify")
     list.n = list.n - 1
   end
-  if list.n == 0 then error("train_test_split: nothing to split", 2) end
+  if list.n == 0 then tide._fail("train_test_split: nothing to split") end
   local function rows(x) return tide.is_tensor(x) and x.shape[1] or #x end
   local n = rows(list[1])
   for i = 2, list.n do
-    if rows(list[i]) ~= n then error(("train_test_split: argument %d has %d rows, the first %d"):format(i, rows(list[i]), n), 2) end
+    if rows(list[i]) ~= n then tide._fail(("train_test_split: argument %d has %d rows, the first %d"):format(i, rows(list[i]), n)) end
   end
   local train, test = M.rows(n, 1 - (options.test_size or 0.25), options)
   local out = {}
@@ -123,14 +127,15 @@ function Folds:state_dict()
 end
 function Folds:load_state_dict(dict)
   for key, mine in pairs { seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle } do
-    if dict[key] ~= mine then error(("KFold: the state has %s %s, these folds %s"):format(key, tostring(dict[key]), tostring(mine)), 2) end
+    if dict[key] ~= mine then tide._fail(("KFold: the state has %s %s, these folds %s"):format(key, tostring(dict[key]), tostring(mine))) end
   end
   self.fold, self.resume = dict.fold, dict.fold
   return self
 end
 
 local function make(n, k, options)
-  if math.type(k) ~= "integer" or k < 2 or k > n then error(("KFold: %d rows cannot make %s folds"):format(n, tostring(k)), 3) end
+  expect("integer", "KFold", "n", n)
+  if math.type(k) ~= "integer" or k < 2 or k > n then tide._fail(("KFold: %d rows cannot make %s folds"):format(n, tostring(k))) end
   return setmetatable({ k = k, order = order_of(n, options), fold_of = {}, fold = 0, seed = options.seed or 0,
     shuffle = options.shuffle ~= false }, Folds)
 end
@@ -138,7 +143,7 @@ end
 --- for i, train, test in tide.data.KFold(n, k, options) do ... end: every row is tested once. Folds differ by at most one
 -- row. options: seed (0), shuffle (true).
 function M.KFold(n, k, options)
-  local self = make(n, k, options or {})
+  local self = make(n, k, with_options("KFold", options, "seed shuffle"))
   local size, extra, at = n // k, n % k, 0
   for fold = 1, k do
     for _ = 1, size + (fold <= extra and 1 or 0) do
@@ -153,7 +158,7 @@ end
 -- at most one. labels: a sequence or a tensor.
 function M.StratifiedKFold(labels, k, options)
   if tide.is_tensor(labels) then labels = labels:tolist() end
-  local self = make(#labels, k, options or {})
+  local self = make(#expect("table", "StratifiedKFold", "labels", labels), k, with_options("StratifiedKFold", options, "seed shuffle"))
   local groups, keys = groups_of(self.order, labels)
   local fold = 0
   for _, key in ipairs(keys) do -- each goes on where the last ended, so that the folds' sizes stay equal too

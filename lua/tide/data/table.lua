@@ -1,6 +1,8 @@
 --- A table of named columns, as a CSV file has them (tide.data.column). Tables are not changed: every method gives a new one.
 -- Rows count from 1.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
+local with_options = require "tide.options"
 local split = require "tide.data.split"
 local columns = require "tide.data.column"
 local group = require "tide.data.group"
@@ -17,30 +19,28 @@ end
 --- tide.data.table{{name, values}, ...}: values is a sequence (false: missing) or a 1-d tensor.
 function Table.of(list)
   local made, names = {}, {}
+  expect("table", "table", "columns", list)
   for i, pair in ipairs(list) do
+    if type(pair) ~= "table" then tide._fail(("table: column %d must be {name, values}, not a %s"):format(i, type(pair))) end
     made[i] = columns.of(pair[1], pair[2])
-    if type(pair[1]) ~= "string" or names[pair[1]] then error(("table: column %d needs a name of its own"):format(i), 2) end
+    if type(pair[1]) ~= "string" or names[pair[1]] then tide._fail(("table: column %d needs a name of its own"):format(i)) end
     names[pair[1]] = true
-    if made[i].rows ~= made[1].rows then error(("table: column '%s' has %d rows, the first %d"):format(pair[1], made[i].rows, made[1].rows), 2) end
+    if made[i].rows ~= made[1].rows then tide._fail(("table: column '%s' has %d rows, the first %d"):format(pair[1], made[i].rows, made[1].rows)) end
   end
   return new(made, made[1] and made[1].rows or 0)
 end
 
 -- ---- CSV ----
 
-local known = { sep = true, header = true, na_values = true, keep_default_na = true, skip_initial_space = true, columns = true,
-  dtypes = true, limit = true, chunk_rows = true }
-
 local function count(options, name)
   local n = options[name]
-  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then error(("csv: %s must be a positive integer"):format(name), 4) end
+  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then tide._fail(("csv: %s must be a positive integer"):format(name)) end
 end
 
 -- The options as the core takes them.
 local function prepared(options)
   local raw = { typed = {}, types = {} }
   for key, value in pairs(options) do
-    if not known[key] then error(("csv: no option '%s'"):format(tostring(key)), 3) end
     raw[key] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
   end
   count(options, "limit")
@@ -49,7 +49,7 @@ local function prepared(options)
   for name, dtype in pairs(options.dtypes or {}) do
     local kind = kinds[dtype] or dtype
     if kind ~= "float64" and kind ~= "int64" and kind ~= "bool" and kind ~= "string" then
-      error(("csv: column '%s' cannot be '%s': int64, float64, bool or string"):format(name, dtype), 3)
+      tide._fail(("csv: column '%s' cannot be '%s': int64, float64, bool or string"):format(name, dtype))
     end
     raw.typed[#raw.typed + 1], raw.types[#raw.types + 1] = name, kind
   end
@@ -71,7 +71,8 @@ end
 -- With chunk_rows = n: an iterator of tables of n rows, whose types are inferred for each alone; only one of them is in memory.
 -- It raises when a later part cannot be read.
 function Table.csv(path, options)
-  options = options or {}
+  expect("string", "csv", "path", path)
+  options = with_options("csv", options, "sep header na_values keep_default_na skip_initial_space columns dtypes limit chunk_rows")
   local wanted = prepared(options)
   if not options.chunk_rows then
     local raw, message, code = tide._csv(path, wanted)
@@ -84,7 +85,7 @@ function Table.csv(path, options)
   return function()
     if left == 0 then return nil end
     local raw, why = tide._csv_next(file, math.min(options.chunk_rows, left))
-    if raw == nil then error(why, 2) end
+    if raw == nil then tide._fail(why) end
     if not raw then
       left = 0
       return nil
@@ -107,12 +108,12 @@ end
 
 --- The column of that name: a list with its type; an error names the columns that are there.
 function Table:column(name)
-  return self.by_name[name] or error(("no column '%s'; there are: %s"):format(name, table.concat(self:names(), ", ")), 2)
+  return self.by_name[name] or tide._fail(("no column '%s'; there are: %s"):format(name, table.concat(self:names(), ", ")))
 end
 
 --- Row i as {name = value}; missing cells are absent.
 function Table:row(i)
-  if math.type(i) ~= "integer" or i < 1 or i > self.rows then error(("row %s of a table of %d"):format(i, self.rows), 2) end
+  if math.type(i) ~= "integer" or i < 1 or i > self.rows then tide._fail(("row %s of a table of %d"):format(i, self.rows)) end
   local row = {}
   for _, c in ipairs(self.columns) do
     if not (c.missing and c.missing[i]:item()) then
@@ -158,7 +159,8 @@ end
 
 --- Without the rows that have a missing cell, in any column or in options.subset.
 function Table:dropna(options)
-  local subset, bad = options and options.subset and set(self, options.subset), nil
+  options = with_options("dropna", options, "subset")
+  local subset, bad = options.subset and set(self, options.subset), nil
   local function looked_at(c) return not subset or subset[c.name] end
   for _, c in ipairs(self.columns) do
     if c.missing and looked_at(c) then bad = bad and (bad | c.missing) or c.missing end
@@ -202,7 +204,7 @@ end
 --- With the column `name` added, or in the place of the one of that name.
 function Table:with(name, values)
   local c, list, put = columns.of(name, values), {}, false
-  if #self.columns > 0 and c.rows ~= self.rows then error(("with: %d values for %d rows"):format(c.rows, self.rows), 2) end
+  if #self.columns > 0 and c.rows ~= self.rows then tide._fail(("with: %d values for %d rows"):format(c.rows, self.rows)) end
   for i, old in ipairs(self.columns) do
     list[i] = old.name == name and c or old
     put = put or old.name == name
@@ -229,7 +231,7 @@ end
 function Table:filter(which)
   if tide.is_tensor(which) then
     if which.dtype ~= "bool" or which.ndim ~= 1 or which.shape[1] ~= self.rows then
-      error(("filter: expected a bool tensor of %d rows"):format(self.rows), 2)
+      tide._fail(("filter: expected a bool tensor of %d rows"):format(self.rows))
     end
     return keep(self, which)
   end
@@ -281,7 +283,7 @@ end
 --- Splits the rows in two: `fraction` of them, and the rest. options: seed (0), shuffle (true), stratify (a column
 -- whose values keep their shares in both parts; counts are rounded by largest remainder).
 function Table:split(fraction, options)
-  options = options or {}
+  options = with_options("split", options, "seed shuffle stratify")
   local first, second = split.rows(self.rows, fraction, { seed = options.seed, shuffle = options.shuffle,
     stratify = options.stratify and self:column(options.stratify):tolist() })
   return self:take(first), self:take(second)
@@ -291,7 +293,7 @@ end
 -- cells come last. options: descending (false, or a list with one for each column).
 function Table:sort(names, options)
   names = type(names) == "table" and names or { names }
-  local down, order = options and options.descending or false, nil
+  local down, order = with_options("sort", options, "descending").descending or false, nil
   for i = #names, 1, -1 do
     local c = self:column(names[i])
     local descending = type(down) == "table" and down[i] or down == true
@@ -312,7 +314,7 @@ Groups.__index = Groups
 --- groupby(names): rows with equal cells in these columns belong together; rows where one is missing belong to none.
 function Table:groupby(names)
   names = type(names) == "table" and names or { names }
-  if #names == 0 then error("groupby: no columns", 2) end
+  if #names == 0 then tide._fail("groupby: no columns") end
   for _, name in ipairs(names) do self:column(name) end
   local whole = self:dropna({ subset = names })
   local ids, n = group.number_rows(whole:select(names).columns)
@@ -335,9 +337,9 @@ function Groups:agg(list)
   for i, name in ipairs(self.names) do out[i] = self.table:column(name):take(firsts) end
   for _, item in ipairs(list) do
     local c, how = self.table:column(item[1]), group.aggregates[item[2]]
-    if not how then error(("agg: '%s' is no aggregate"):format(tostring(item[2])), 2) end
+    if not how then tide._fail(("agg: '%s' is no aggregate"):format(tostring(item[2]))) end
     local ok, result = pcall(how, item[3] or c.name, c, self.ids, self.n)
-    if not ok then error(result, 2) end
+    if not ok then tide._fail(result) end
     out[#out + 1] = result
   end
   return new(out, self.n)
@@ -367,24 +369,27 @@ end
 -- table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
 function Table:join(other, on, options)
   on = type(on) == "table" and on or { on }
-  local how = options and options.how or "inner"
+  options = with_options("join", options, "how suffixes")
+  if getmetatable(other) ~= Table then tide._fail("join: expected a table of data, not a " .. type(other)) end
+  if #on == 0 then tide._fail "join: no column to join on" end
+  local how = options.how or "inner"
   if how == "right" then
     local suffixes = options.suffixes or { "_x", "_y" }
     local j = other:join(self, on, { how = "left", suffixes = { suffixes[2], suffixes[1] } })
     return j
   end
-  if how ~= "inner" and how ~= "left" then error(("join: how is inner, left or right, not %s"):format(tostring(how)), 2) end
+  if how ~= "inner" and how ~= "left" then tide._fail(("join: how is inner, left or right, not %s"):format(tostring(how))) end
   local both, key = {}, {}
   for i, name in ipairs(on) do
     local a, b = self:column(name), other:column(name)
     key[name] = true
-    if (a.type == "string") ~= (b.type == "string") then error(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type), 2) end
+    if (a.type == "string") ~= (b.type == "string") then tide._fail(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type)) end
     both[i] = columns.concat(a, b)
   end
   local ids, n = group.number_rows(both)
   local rows, partners = group.pairs(ids:narrow(1, 1, self.rows), ids:narrow(1, self.rows + 1, other.rows), n and n + 1 or 0, how == "left")
   local absent = partners:lt(0)
-  local suffixes, out = options and options.suffixes or { "_x", "_y" }, {}
+  local suffixes, out = options.suffixes or { "_x", "_y" }, {}
   local function add(c, clash, suffix)
     if clash then c.name = c.name .. suffix end
     out[#out + 1] = c

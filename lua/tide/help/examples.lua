@@ -1,9 +1,10 @@
---- Code for the help: { what works, what gives an error }. Operations that are not here get an example by trying.
+--- Code for the help: { what works, what gives an error }; unrun: it needs files or other things of the reader's. Operations that are not here get an example by trying.
 local F = "tide.nn.functional."
 local M = {
   -- operations whose arguments must fit together
   full = { "tide.full({2, 3}, 7)" },
   empty = { "tide.empty(2, 3).shape[2]", "tide.empty(-1)" },
+  empty_like = { "tide.empty_like(tide.ones(2, 3)).shape[2]", "tide.empty_like(3)" },
   arange = { "tide.arange(1, 10, 3)", "tide.arange(1, 10, 0)" },
   where = { "tide.where(tide.tensor{true, false}, tide.tensor{1, 2}, 0)" },
   masked_fill = { "tide.masked_fill(tide.tensor{1, 2}, tide.tensor{true, false}, 9)" },
@@ -56,21 +57,25 @@ local M = {
   max = { "tide.max(tide.tensor{{1, 4}, {3, 2}}, 2)", "tide.max(tide.ones(2, 3), 3)" },
   min = { "tide.min(tide.tensor{3, 1}, tide.tensor{2, 2})", "tide.min(tide.ones(2, 3), tide.ones(4))" },
   to = { "tide.tensor{1.7, -1.7}:to('int64')", "tide.ones(2):to('int7')" },
+  equal = { "tide.equal(tide.ones(2), tide.ones(2)), tide.equal(tide.ones(2), tide.ones(3))", "tide.equal(tide.ones(2), 1)" },
+  allclose = { "tide.allclose(tide.ones(2), tide.ones(2) + 1e-3, {atol = 0.01})", "tide.allclose(tide.ones(2), tide.ones(3))" },
   flatten = { "tide.ones(2, 3, 4):flatten(2).shape[2]" },
   nonzero = { "tide.tensor{0, 3, 0, 4}:nonzero()" },
   tensor = { "tide.tensor{{1, 2}, {3, 4}}", "tide.tensor{{1, 2}, {3}}" },
+  isclose = { "tide.isclose(tide.tensor{1, 2}, tide.tensor{1.001, 2.1}, {rtol = 0.01})", "tide.isclose(tide.ones(2), tide.ones(2), {rtol = -1})" },
   item = { "tide.tensor{42}:item()", "tide.ones(3):item()" },
   tolist = { "tide.tensor{5, 6}:tolist()[2]", "tide.tolist(1)" },
-  grad = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}) return tide.grad((x * x):sum(), x) end)()" },
+  grad = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}) return tide.grad((x * x):sum(), x)[1] end)()" },
   backward = { "(function() local x = tide.tensor({2, 3}, {requires_grad = true}); (x * x):sum():backward() return x.grad end)()", "tide.ones(2):backward()" },
   no_grad = { "tide.no_grad(function() return tide.is_grad_enabled() end)" },
-  load = { "select(2, tide.load('/nonexistent'))" },
+  load = { unrun = true, "model:load_state_dict(assert(tide.load('model.safetensors')))", "tide.load(1)" },
   is_tensor = { "tide.is_tensor(3)" },
   ["x:size"] = { "tide.ones(2, 3):size(2)", "tide.ones(2, 3):size(3)" },
   ["plot.line"] = { "tide.plot.line{1, 4, 9, 16, width = 30, height = 4}:text{colour = false}", "tide.plot.line{}" },
   ["plot.histogram"] = { "tide.plot.histogram{1, 2, 2, 4, bins = 3, width = 30}:text{colour = false}", "tide.plot.histogram{1, bins = 0}" },
   ["plot.heatmap"] = { "tide.plot.heatmap{{{1, 2}, {3, 4}}, width = 30}:text{colour = false}", "tide.plot.heatmap{tide.ones(3)}" },
-  ["image.load"] = { "select(2, tide.image.load('/nonexistent.png'))", "tide.image.load('x.png', {channels = 5})" },
+  ["image.load"] = { unrun = true, "tide.image.load('picture.png', {channels = 3})", "tide.image.load('x.png', {channels = 5})" },
+  ["image.resize"] = { "tide.image.resize(tide.tensor{{0, 4}, {8, 12}}, {3, 2})", "tide.image.resize(tide.ones(3), 2)" },
   -- layers and optimizers
   ["nn.Linear"] = { "tide.nn.Linear(3, 2)", "tide.nn.Linear(3, 2)(tide.ones(4, 5))" },
   ["nn.Conv2d"] = { "tide.nn.Conv2d(3, 8, 3)(tide.ones(1, 3, 5, 5)):size(2)", "tide.nn.Conv2d(3, 8, 3)(tide.ones(1, 1, 5, 5))" },
@@ -118,4 +123,6 @@ schedule("CosineAnnealingLR", "6")
 schedule("CosineAnnealingWarmRestarts", "4")
 schedule("CyclicLR", "0.01, 0.1, 6")
 schedule("OneCycleLR", "0.1, 10")
+require "tide.help.examples_layers"(M)
+require "tide.help.examples_data"(M)
 return M

@@ -54,15 +54,21 @@ end
 -- ---- running examples ----
 
 local function run(code)
-  local env = setmetatable({ tide = tide }, { __index = _G })
+  local written = {} -- what it prints, then what it gives
+  local function print(...)
+    local parts = table.pack(...)
+    for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+    written[#written + 1] = table.concat(parts, "\t")
+  end
+  local env = setmetatable({ tide = tide, print = print }, { __index = _G })
   local chunk = load("return " .. code, "=example", "t", env)
   if not chunk then chunk = assert(load(code, "=example", "t", env)) end
   local seed, calls = tide._random() -- the person's random numbers stay theirs
   local results = table.pack(pcall(chunk))
   tide._random(seed, calls)
   if results[1] then
-    for i = 2, results.n do results[i] = tostring(results[i]) end
-    return true, table.concat(results, "\n", 2, results.n)
+    for i = 2, results.n do written[#written + 1] = tostring(results[i]) end
+    return true, table.concat(written, "\n")
   end
   return false, (tostring(results[2]):gsub("^[^\n]-:%d+: ", ""))
 end
@@ -244,7 +250,7 @@ end
 local function with_example(lines, path)
   local known = path and require("tide.help.examples")[path]
   if not known then return table.concat(lines, "\n") end
-  lines[#lines + 1] = "example\n" .. example(known[1])
+  lines[#lines + 1] = "example\n" .. (known.unrun and indent("> " .. known[1]) or example(known[1]))
   if known[2] then lines[#lines + 1] = "errors\n" .. without_result(known[2]) end
   return table.concat(lines, "\n")
 end

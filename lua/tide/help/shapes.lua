@@ -2,7 +2,7 @@
 local same = "that of the argument"
 return {
   full = "the sizes given", empty = "the sizes given", zeros = "the sizes given", ones = "the sizes given", rand = "the sizes given", randn = "the sizes given",
-  zeros_like = same, ones_like = same, full_like = same,
+  empty_like = same, zeros_like = same, ones_like = same, full_like = same,
   arange = "(n): as many steps as lie in the range",
   eye = "(n, n), or (n, m)",
   randperm = "(n)",

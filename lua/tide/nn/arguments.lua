@@ -119,8 +119,14 @@ local function arguments(name, names, needed, defaults)
   return read
 end
 
---- One argument of a kind, which must be there: for functions that take few. Returns it.
-local function one(kind, name, argument, x) return checked(name, argument, x, { kind }) end
+local lists = setmetatable({}, { __index = function(t, key)
+  local list = {}
+  for kind in key:gmatch "[^|]+" do list[#list + 1] = kind end
+  t[key] = list
+  return list
+end })
+--- One argument of a kind (or "tensor|table"), which must be there: for functions that take few. Returns it.
+local function one(kind, name, argument, x) return checked(name, argument, x, lists[kind]) end
 local function tensor(name, argument, x) return one("tensor", name, argument, x) end
 
 return setmetatable({ signatures = signatures, one = one, tensor = tensor }, { __call = function(_, ...) return arguments(...) end })

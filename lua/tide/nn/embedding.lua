@@ -1,6 +1,7 @@
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
 local arguments = require "tide.nn.arguments"
+local expect = arguments.one
 local init = require "tide.nn.initialise"
 
 --- Rows of a table by number, counted from 0. ids int64 (...) -> (..., embedding_dim). options: padding_idx (its row is 0 and
@@ -21,7 +22,10 @@ end
 --- An embedding of a table that is there already, (rows, columns). options: freeze (true), and those of nn.Embedding.
 function Embedding.from_pretrained(weight, options)
   local o = {}
-  for key, value in pairs(options or {}) do o[key] = value end
+  if expect("tensor", "Embedding.from_pretrained", "weight", weight).ndim ~= 2 then
+    tide._fail(("[Embedding.from_pretrained] expected (rows, columns), got %d dims"):format(weight.ndim))
+  end
+  for key, value in pairs(expect("table", "Embedding.from_pretrained", "options", options or {})) do o[key] = value end
   local frozen = o.freeze ~= false
   o.freeze, o.dtype = nil, weight.dtype
   local self = Embedding(weight.shape[1], weight.shape[2], o)

@@ -3,6 +3,7 @@
 -- first assigned (or came through register_parameter), a buffer if it came through register_buffer. Submodules may lie
 -- in plain tables, at any depth: self.blocks = {Block(), Block()}.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 
 local Module = { __name = "nn.Module", __tide_module = true }
 Module.__index = Module
@@ -13,6 +14,15 @@ local is_tensor = tide.is_tensor
 local function is_module(x)
   local mt = type(x) == "table" and getmetatable(x)
   return mt and mt.__tide_module == true or false
+end
+
+-- What these take (tide.nn.arguments needs this file).
+local function callable(what, fn)
+  local mt = type(fn) == "table" and getmetatable(fn)
+  if type(fn) ~= "function" and not (mt and mt.__call) then tide._fail(("%s: expected a function, not a %s"):format(what, tide.is_tensor(fn) and "tensor" or type(fn))) end
+end
+local function named(what, name)
+  if type(name) ~= "string" then tide._fail(("%s: expected a name, not a %s"):format(what, tide.is_tensor(name) and "tensor" or type(name))) end
 end
 
 function Module.__newindex(self, key, value)
@@ -45,6 +55,7 @@ end
 
 -- Lists are copied, so that a hook may remove itself while they are walked.
 local function add_hook(self, list, fn)
+  callable("a hook", fn)
   local hook, hooks = { fn = fn }, { table.unpack(rawget(self, list) or {}) }
   hooks[#hooks + 1] = hook
   rawset(self, list, hooks)
@@ -83,16 +94,18 @@ end
 --- Called by Class(...) with its arguments; makes parameters and layers. Defined by each class.
 function Module.init() end
 --- What model(x) calls. Defined by each class.
-function Module.forward(self) error(("%s has no forward"):format(getmetatable(self).__name), 2) end
+function Module.forward(self) tide._fail(("%s has no forward"):format(getmetatable(self).__name)) end
 
 --- A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
 function Module:register_parameter(name, tensor)
+  named("register_parameter", name)
   self[name] = tensor
   self._kind[name] = "parameter"
 end
 
 --- A tensor that belongs to the state but is not trained.
 function Module:register_buffer(name, tensor)
+  named("register_buffer", name)
   self[name] = tensor
   self._kind[name] = "buffer"
 end
@@ -194,6 +207,7 @@ end
 
 --- Calls fn(module) for every module inside, the innermost first, then for the module itself.
 function Module:apply(fn)
+  callable("apply", fn)
   local list = self:modules()
   for i = #list, 1, -1 do fn(list[i]) end
   return self
@@ -251,32 +265,36 @@ end
 --- Copies the tensors of a state_dict into this module. Strict (the default): names must agree exactly.
 -- Returns {missing = {...}, unexpected = {...}}; raises on shapes that differ and, if strict, on names.
 function Module:load_state_dict(dict, options)
-  local strict = not options or options.strict ~= false
-  local missing, unexpected, known = {}, {}, {}
-  tide.no_grad(function()
-    for _, kind in ipairs { "parameter", "buffer" } do
-      for _, entry in ipairs(tensors(self, kind, true)) do
-        local name, tensor = entry[1], entry[2]
-        known[name] = true
-        local value = dict[name]
-        if not value then
-          missing[#missing + 1] = name
-        else
-          local a, b = table.concat(tensor.shape, ","), table.concat(value.shape, ",")
-          if a ~= b then error(("load_state_dict: %s has shape (%s), the dictionary (%s)"):format(name, a, b), 0) end
-          tensor:copy_(value)
-        end
+  local strict = with_options("load_state_dict", options, "strict").strict ~= false
+  local missing, unexpected, known, pairs_of = {}, {}, {}, {}
+  if type(dict) ~= "table" then tide._fail(("load_state_dict: expected a table of tensors, not a %s"):format(tide.is_tensor(dict) and "tensor" or type(dict))) end
+  for _, kind in ipairs { "parameter", "buffer" } do
+    for _, entry in ipairs(tensors(self, kind, true)) do
+      local name, tensor = entry[1], entry[2]
+      known[name] = true
+      local value = dict[name]
+      if value == nil then
+        missing[#missing + 1] = name
+      elseif not tide.is_tensor(value) then
+        tide._fail(("load_state_dict: %s is a %s, not a tensor"):format(name, type(value)))
+      else
+        local a, b = table.concat(tensor.shape, ","), table.concat(value.shape, ",")
+        if a ~= b then tide._fail(("load_state_dict: %s has shape (%s), the dictionary (%s)"):format(name, a, b)) end
+        pairs_of[#pairs_of + 1] = { tensor, value }
       end
     end
-  end)
+  end
   for name in pairs(dict) do
     if not known[name] then unexpected[#unexpected + 1] = name end
   end
   table.sort(unexpected)
   if strict and (#missing > 0 or #unexpected > 0) then
-    error(("load_state_dict: missing: %s; unexpected: %s"):format(#missing > 0 and table.concat(missing, ", ") or "none",
-      #unexpected > 0 and table.concat(unexpected, ", ") or "none"), 2)
+    tide._fail(("load_state_dict: missing: %s; unexpected: %s"):format(#missing > 0 and table.concat(missing, ", ") or "none",
+      #unexpected > 0 and table.concat(unexpected, ", ") or "none"))
   end
+  tide.no_grad(function() -- all of them or none
+    for _, pair in ipairs(pairs_of) do pair[1]:copy_(pair[2]) end
+  end)
   return { missing = missing, unexpected = unexpected }
 end
 

@@ -30,7 +30,7 @@ local function derive(class)
   function derived.__newindex(self, key, value)
     local lists = rawget(self, "parametrizations")
     if lists and rawget(lists, key) then
-      error(("%s is parametrized: change parametrizations.%s.original"):format(key, key), 2)
+      tide._fail(("%s is parametrized: change parametrizations.%s.original"):format(key, key))
     end
     class.__newindex(self, key, value)
   end
@@ -57,7 +57,7 @@ function M.register_parametrization(m, name, fn)
   arguments.one("function", "register_parametrization", "function", fn)
   if not M.is_parametrized(m, name) then
     local original = rawget(m, name)
-    if not tide.is_tensor(original) then error(("register_parametrization: the module has no parameter '%s'"):format(name), 2) end
+    if not tide.is_tensor(original) then tide._fail(("register_parametrization: the module has no parameter '%s'"):format(name)) end
     if not rawget(m, "parametrizations") then
       m.parametrizations = Lists()
       setmetatable(m, derive(getmetatable(m)))
@@ -72,13 +72,13 @@ function M.register_parametrization(m, name, fn)
   if ok and tide.is_tensor(after) and table.concat(after.shape, ",") == table.concat(before.shape, ",") then return m end
   list[#list] = nil
   if #list == 0 then M.remove_parametrizations(m, name) end
-  error(ok and "register_parametrization: the result has another shape" or after, 2)
+  tide._fail(ok and "register_parametrization: the result has another shape" or after)
 end
 
 --- Makes module[name] a plain parameter again: the same tensor as before, holding what was computed, or with
 -- {leave_parametrized = false} its original values.
 function M.remove_parametrizations(m, name, options)
-  if not M.is_parametrized(m, name) then error(("remove_parametrizations: '%s' is not parametrized"):format(name), 2) end
+  if not M.is_parametrized(m, name) then tide._fail(("remove_parametrizations: '%s' is not parametrized"):format(name)) end
   local lists = m.parametrizations
   local list = rawget(lists, name)
   local original = list.original

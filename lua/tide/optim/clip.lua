@@ -1,11 +1,12 @@
 --- Clipping gradients, as in torch.nn.utils (tide.nn.utils holds these functions too).
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
 local M = {}
 
 local function list_of(params)
   if tide.is_tensor(params) then return { params } end
   if type(params) == "table" and params.parameters then return params:parameters() end
-  return params
+  return expect("table", "clip", "params", params)
 end
 
 -- The p-norm of all gradients together, as one vector (0-d); nil: there are none.
@@ -32,14 +33,15 @@ function M.clip_grad_norm_(params, max_norm, norm_type, error_if_nonfinite)
   if type(norm_type) == "table" then norm_type, error_if_nonfinite = norm_type.norm_type, norm_type.error_if_nonfinite end
   params, norm_type = list_of(params), norm_type or 2
   if type(norm_type) ~= "number" or norm_type <= 0 or norm_type ~= norm_type then
-    error(("clip_grad_norm_: norm_type must be positive, not %s"):format(norm_type), 2)
+    tide._fail(("clip_grad_norm_: norm_type must be positive, not %s"):format(norm_type))
   end
+  expect("number", "clip_grad_norm_", "max_norm", max_norm)
   if norm_type == 2 and not error_if_nonfinite then return tide._clip_grad_norm(params, max_norm) end
-  if type(max_norm) ~= "number" or max_norm < 0 then error("clip_grad_norm_: max_norm must not be negative", 2) end
+  if max_norm < 0 then tide._fail("clip_grad_norm_: max_norm must not be negative") end
   return tide.no_grad(function()
     local norm = norm_of(params, norm_type)
     if not norm then return tide.tensor(0.0) end
-    if error_if_nonfinite and not tide.isfinite(norm):item() then error("clip_grad_norm_: the norm is not finite", 0) end
+    if error_if_nonfinite and not tide.isfinite(norm):item() then tide._fail("clip_grad_norm_: the norm is not finite") end
     local factor = (max_norm / (norm + 1e-6)):clamp { max = 1.0 }
     for _, t in ipairs(params) do
       if t.grad then t.grad:mul_(factor:to(t.grad.dtype)) end
@@ -50,6 +52,8 @@ end
 
 --- clip_grad_value_(params, clip_value): brings every element of the gradients into [-clip_value, clip_value], as one
 -- operation; NaN stays. Raises on a negative clip_value.
-function M.clip_grad_value_(params, clip_value) tide._clip_grad_value(list_of(params), clip_value) end
+function M.clip_grad_value_(params, clip_value)
+  tide._clip_grad_value(list_of(params), expect("number", "clip_grad_value_", "clip_value", clip_value))
+end
 
 return M

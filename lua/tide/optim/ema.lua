@@ -4,6 +4,7 @@
 --   ... opt:step(); ema:update() ...
 --   ema:average(function() evaluate(model) end)     -- with the averages in place of the parameters
 local tide = require "tide.core"
+local with_options = require "tide.options"
 
 local EMA = { __name = "tide.EMA" }
 EMA.__index = EMA
@@ -54,9 +55,9 @@ function EMA:state_dict() return { n_averaged = self.n_averaged, averages = { ta
 
 function EMA:load_state_dict(dict)
   if type(dict) ~= "table" or #(dict.averages or {}) ~= #self.averages or #(dict.buffers or {}) ~= #self.kept then
-    error("load_state_dict: the averages are of another model", 2)
+    tide._fail("load_state_dict: the averages are of another model")
   end
-  if math.type(dict.n_averaged) ~= "integer" then error("load_state_dict: n_averaged is missing", 2) end
+  if math.type(dict.n_averaged) ~= "integer" then tide._fail("load_state_dict: n_averaged is missing") end
   self.n_averaged = dict.n_averaged
   for i, t in ipairs(dict.averages) do self.averages[i]:copy_(t) end
   for i, t in ipairs(dict.buffers) do self.kept[i]:copy_(t) end
@@ -65,19 +66,16 @@ end
 --- EMA(model or list of parameters, {decay = 0.999, use_buffers = false}): decay in [0, 1], or "mean" for the plain mean
 -- of all updates (stochastic weight averaging). Buffers are copied, or averaged with use_buffers.
 return function(model, options)
-  options = options or {}
-  for name in pairs(options) do
-    if name ~= "decay" and name ~= "use_buffers" then error(("EMA: no option '%s'"):format(name), 2) end
-  end
+  options = with_options("EMA", options, "decay use_buffers")
   local decay = options.decay or 0.999
   if decay ~= "mean" and not (type(decay) == "number" and decay >= 0 and decay <= 1) then
-    error(("EMA: decay must lie in [0, 1] or be \"mean\", not %s"):format(decay), 2)
+    tide._fail(("EMA: decay must lie in [0, 1] or be \"mean\", not %s"):format(decay))
   end
   local is_model = type(model) == "table" and model.parameters
   local self = setmetatable({ decay = decay, use_buffers = options.use_buffers or false, n_averaged = 0, averages = {}, kept = {} }, EMA)
   self.params = is_model and model:parameters() or model
   self.buffers = is_model and model:buffers() or {}
-  if type(self.params) ~= "table" or not tide.is_tensor(self.params[1]) then error("EMA: expected a model or a list of parameters", 2) end
+  if type(self.params) ~= "table" or not tide.is_tensor(self.params[1]) then tide._fail("EMA: expected a model or a list of parameters") end
   for i, p in ipairs(self.params) do self.averages[i] = p:detach():clone() end
   for i, b in ipairs(self.buffers) do self.kept[i] = b:detach():clone() end
   return self

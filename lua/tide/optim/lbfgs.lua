@@ -1,6 +1,7 @@
 --- L-BFGS (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 7.5), with a line search for the strong Wolfe
 -- conditions (algorithms 3.5 and 3.6, cubic interpolation); PyTorch's options, tolerances and order of decisions.
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
 local Optimizer = require("tide.optim.optimizer").Optimizer
 
 local LBFGS = setmetatable({ __name = Optimizer.__name, __tostring = Optimizer.__tostring }, Optimizer)
@@ -43,7 +44,7 @@ local function evaluate(self, closure)
   local loss = tide.enable_grad(closure)
   self.memory.func_evals = self.memory.func_evals + 1
   local value = type(loss) == "number" and loss or loss ~= nil and loss.item and loss:item()
-  if type(value) ~= "number" then error("LBFGS: the closure must return the loss", 0) end
+  if type(value) ~= "number" then tide._fail("LBFGS: the closure must return the loss") end
   return self.param_groups[1].maximize and -value or value, flat_grad(self), loss
 end
 
@@ -143,7 +144,7 @@ end
 --- step(closure): the closure clears the gradients, works out the loss, calls backward and returns the loss; it runs
 -- several times. Returns its first loss.
 function LBFGS:step(closure)
-  if type(closure) ~= "function" then error("LBFGS: step needs a closure that returns the loss", 2) end
+  if type(closure) ~= "function" then tide._fail("LBFGS: step needs a closure that returns the loss") end
   local result
   tide.no_grad(function() result = self:iterate(closure) end)
   for _, fn in ipairs(self.hooks) do fn(self) end
@@ -197,7 +198,7 @@ function LBFGS:iterate(closure)
   return first
 end
 
-function LBFGS.add_param_group() error("LBFGS: takes one group of parameters", 2) end
+function LBFGS.add_param_group() tide._fail("LBFGS: takes one group of parameters") end
 
 local saved = { "n_iter", "func_evals", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss" }
 
@@ -233,11 +234,11 @@ end
 
 function LBFGS:load_state_dict(dict)
   if type(dict) ~= "table" or not (dict.groups and dict.groups[1] and dict.state and dict.state[1] and dict.state[1].n_iter) then
-    error("load_state_dict: no state of LBFGS", 2)
+    tide._fail("load_state_dict: no state of LBFGS")
   end
   for k, v in pairs(dict.groups[1]) do
     local o = options[k]
-    if not o or not o[2](v) then error(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v)), 2) end
+    if not o or not o[2](v) then tide._fail(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v))) end
   end
   for k in pairs(options) do self.param_groups[1][k] = dict.groups[1][k] end
   self.memory = {}
@@ -247,9 +248,10 @@ end
 --- LBFGS(params, {lr = 1, max_iter = 20, max_eval = max_iter * 5 // 4, tolerance_grad = 1e-7, tolerance_change = 1e-9,
 -- history_size = 100, line_search_fn = nil or "strong_wolfe", maximize = false})
 return function(params, given)
-  if type(params) ~= "table" or params[1] == nil then error("LBFGS: no parameters", 2) end
+  if type(params) ~= "table" or params[1] == nil then tide._fail("LBFGS: no parameters") end
+  if given ~= nil then expect("table", "LBFGS", "options", given) end
   if not tide.is_tensor(params[1]) then
-    if #params > 1 then error("LBFGS: takes one group of parameters", 2) end
+    if #params > 1 then tide._fail("LBFGS: takes one group of parameters") end
     local merged = {}
     for k, v in pairs(given or {}) do merged[k] = v end
     for k, v in pairs(params[1]) do
@@ -261,12 +263,12 @@ return function(params, given)
   for name, o in pairs(options) do group[name] = o[1] end
   for name, value in pairs(given or {}) do
     local o = options[name]
-    if not o then error(("LBFGS: no option '%s'"):format(name), 2) end
-    if not o[2](value) then error(("LBFGS: %s must be %s, not %s"):format(name, o[3], tostring(value)), 2) end
+    if not o then tide._fail(("LBFGS: no option '%s'"):format(name)) end
+    if not o[2](value) then tide._fail(("LBFGS: %s must be %s, not %s"):format(name, o[3], tostring(value))) end
     group[name] = value
   end
   for i, p in ipairs(params) do
-    if not tide.is_tensor(p) or not p.requires_grad then error(("LBFGS: entry %d is no parameter"):format(i), 2) end
+    if not tide.is_tensor(p) or not p.requires_grad then tide._fail(("LBFGS: entry %d is no parameter"):format(i)) end
   end
   return setmetatable({ kind = "LBFGS", defaults = given or {}, params = params, param_groups = { group }, hooks = {},
     memory = { n_iter = 0, func_evals = 0 } }, LBFGS)

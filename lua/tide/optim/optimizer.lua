@@ -1,5 +1,6 @@
 --- What all optimizers share, and those whose step is one C operation over all parameters (core/optim/table.c).
 local tide = require "tide.core"
+local expect = require("tide.nn.arguments").one
 local defined = require "tide.defined"
 
 local Optimizer = { __name = "tide.Optimizer" }
@@ -18,10 +19,10 @@ local group_meta = {
 
 --- Adds {params = {...}, option = value ...}; options that are not named are those of the constructor.
 function Optimizer:add_param_group(group)
-  if type(group) ~= "table" then error("add_param_group: expected a table {params = ...}", 2) end
+  if type(group) ~= "table" then tide._fail("add_param_group: expected a table {params = ...}") end
   local params, options = group.params, {}
   if tide.is_tensor(params) then params = { params } end
-  if type(params) ~= "table" then error("add_param_group: no params", 2) end
+  if type(params) ~= "table" then tide._fail("add_param_group: no params") end
   for k, v in pairs(self.defaults) do options[k] = v end
   for k, v in pairs(group) do
     if k ~= "params" and k ~= "initial_lr" then options[k] = v end
@@ -29,7 +30,7 @@ function Optimizer:add_param_group(group)
   for _, other in ipairs(self.param_groups) do
     for _, p in ipairs(other.params) do
       for _, q in ipairs(params) do
-        if rawequal(p, q) then error("add_param_group: a parameter is in two groups", 2) end
+        if rawequal(p, q) then tide._fail("add_param_group: a parameter is in two groups") end
       end
     end
   end
@@ -66,7 +67,7 @@ end
 
 --- fn(optimizer) is called after each step: masks are kept so.
 function Optimizer:after_step(fn)
-  if type(fn) ~= "function" then error("after_step: expected a function, got " .. type(fn), 2) end
+  if type(fn) ~= "function" then tide._fail("after_step: expected a function, got " .. type(fn)) end
   self.hooks[#self.hooks + 1] = fn
 end
 
@@ -89,13 +90,13 @@ end
 --- Takes options and state over (copied); the following steps are those of the optimizer that was saved, bit for bit.
 -- Raises on another number of groups or parameters, options that are not this optimizer's, and states of other shapes.
 function Optimizer:load_state_dict(dict)
-  if type(dict) ~= "table" or type(dict.groups) ~= "table" or type(dict.state) ~= "table" then error("load_state_dict: no state of an optimizer", 2) end
+  if type(dict) ~= "table" or type(dict.groups) ~= "table" or type(dict.state) ~= "table" then tide._fail("load_state_dict: no state of an optimizer") end
   if #dict.groups ~= #self.param_groups then
-    error(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.groups, #self.param_groups), 2)
+    tide._fail(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.groups, #self.param_groups))
   end
   local total = 0
   for _, group in ipairs(self.param_groups) do total = total + #group.params end
-  if dict.state[total + 1] then error("load_state_dict: the state has more parameters than the optimizer", 2) end
+  if dict.state[total + 1] then tide._fail("load_state_dict: the state has more parameters than the optimizer") end
   local number = 0
   for i, group in ipairs(self.param_groups) do
     for key, value in pairs(dict.groups[i]) do group[key] = value end
@@ -117,16 +118,17 @@ local function class(row)
   local kind, signature = row.name, {}
   local function new(params, options)
     local defaults = {}
+    if options ~= nil then expect("table", kind, "options", options) end
     for k, v in pairs(options or {}) do defaults[k] = v end
-    if type(params) ~= "table" then error(("%s: expected a list of parameters, got %s"):format(kind, type(params)), 2) end
+    if type(params) ~= "table" then tide._fail(("%s: expected a list of parameters, got %s"):format(kind, type(params))) end
     local self = setmetatable({ kind = kind, defaults = defaults, param_groups = {}, hooks = {} }, Optimizer)
     local first = params[1]
-    if first == nil then error(kind .. ": no parameters", 2) end
+    if first == nil then tide._fail(kind .. ": no parameters") end
     if tide.is_tensor(first) then
       self:add_param_group { params = params }
     else
       for i, group in ipairs(params) do
-        if type(group) ~= "table" then error(("%s: entry %d is neither a tensor nor a group"):format(kind, i), 2) end
+        if type(group) ~= "table" then tide._fail(("%s: entry %d is neither a tensor nor a group"):format(kind, i)) end
         self:add_param_group(group)
       end
     end

@@ -13,7 +13,7 @@ local M = {}
 local Figure = { __name = "tide.Figure" }
 Figure.__index = Figure
 
-local function fail(what, ...) error(("plot.%s: %s"):format(what, (...)), 3) end
+local function fail(what, ...) tide._fail(("plot.%s: %s"):format(what, (...))) end
 
 -- A list of floats from a list or a tensor (of `ndim` dims), or nil, message.
 local function numbers(data)
@@ -39,8 +39,8 @@ local function new(kind, options, more)
   local figure = setmetatable({ kind = kind }, Figure)
   for key, v in next, options do
     local expected = math.type(key) == "integer" and "any" or known[key] or more[key]
-    if not expected then error(("plot.%s: unknown option '%s'"):format(kind, tostring(key)), 3) end
-    if expected ~= "any" and type(v) ~= expected then error(("plot.%s: %s must be a %s, not a %s"):format(kind, key, expected, type(v)), 3) end
+    if not expected then tide._fail(("plot.%s: unknown option '%s'"):format(kind, tostring(key))) end
+    if expected ~= "any" and type(v) ~= expected then tide._fail(("plot.%s: %s must be a %s, not a %s"):format(kind, key, expected, type(v))) end
     if type(key) == "string" then figure[key] = v end
   end
   return figure
@@ -48,7 +48,7 @@ end
 
 local function given(kind, options)
   if tide.is_tensor(options) then return { options } end
-  if type(options) ~= "table" then error(("plot.%s: expected a table, not a %s"):format(kind, type(options)), 3) end
+  if type(options) ~= "table" then tide._fail(("plot.%s: expected a table, not a %s"):format(kind, type(options))) end
   if type(options[1]) ~= "number" then return options end
   local whole = { {} } -- a plain list of numbers, with options beside them
   for key, v in next, options do
@@ -180,7 +180,7 @@ end
 
 --- Writes the figure as an SVG file; options as of svg(). Returns true, or nil, message, code.
 function Figure:save(path, options)
-  if type(path) ~= "string" or not path:find "%.svg$" then error("plot: save writes SVG: the path must end with .svg", 2) end
+  if type(path) ~= "string" or not path:find "%.svg$" then tide._fail("plot: save writes SVG: the path must end with .svg") end
   local ok, message, code = tide._write(path, self:svg(options))
   if not ok then return nil, message, code end
   return true

@@ -39,9 +39,13 @@ local function key_text(key)
   return ("[%s]"):format(type(key) == "string" and ("%q"):format(key) or tostring(key))
 end
 
-local function less(a, b)
+local function less(a, b) -- names with a leading underscore, which are nobody's business, come last
   local ta, tb = type(a), type(b)
   if ta ~= tb then return ta < tb end
+  if ta == "string" then
+    local ua, ub = a:byte() == 95, b:byte() == 95
+    if ua ~= ub then return ub end
+  end
   if ta == "number" or ta == "string" then return a < b end
   return tostring(a) < tostring(b)
 end

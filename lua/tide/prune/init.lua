@@ -77,24 +77,24 @@ function M.Pruner(model, schedule, options)
   arguments.one("function", "Pruner", "schedule", schedule)
   for _, t in ipairs(options.params or {}) do arguments.tensor("Pruner", "params", t) end
   for key in pairs(options) do
-    if not known[key] then error(("Pruner: there is no option '%s'"):format(tostring(key)), 2) end
+    if not known[key] then tide._fail(("Pruner: there is no option '%s'"):format(tostring(key))) end
   end
   local scope, structure = options.scope or "layer", options.structure or "element"
-  if scope ~= "layer" and scope ~= "global" then error(("Pruner: scope is 'layer' or 'global', not '%s'"):format(tostring(scope)), 2) end
+  if scope ~= "layer" and scope ~= "global" then tide._fail(("Pruner: scope is 'layer' or 'global', not '%s'"):format(tostring(scope))) end
   local n, m = structure:match "^(%d+):(%d+)$"
   if not n and structure ~= "element" and structure ~= "channel" then
-    error(("Pruner: structure is 'element', 'channel' or 'N:M', not '%s'"):format(structure), 2)
+    tide._fail(("Pruner: structure is 'element', 'channel' or 'N:M', not '%s'"):format(structure))
   end
   local self = setmetatable({ schedule = schedule, steps = 0, scope = scope, structure = structure, rule = options.mask, n = math.tointeger(tonumber(n)),
     m = math.tointeger(tonumber(m)) }, Pruner)
   self.entries = entries_of(model, options)
-  if #self.entries == 0 then error("Pruner: nothing to prune", 2) end
+  if #self.entries == 0 then tide._fail("Pruner: nothing to prune") end
   for _, e in ipairs(self.entries) do
     -- made here, once: a compiled step writes into them
     e.keep = tide.ones(e.tensor.shape, { dtype = e.tensor.dtype })
     for i, t in ipairs(e.companions or {}) do e.companions[i] = { tensor = t, keep = tide.ones(t.shape, { dtype = t.dtype }) } end
     if options.parametrize then
-      if not e.module then error("Pruner: parametrize needs a model", 2) end
+      if not e.module then tide._fail("Pruner: parametrize needs a model") end
       e.tensor = e.module[e.key]
       require("tide.nn.parametrize").register_parametrization(e.module, e.key, masks.Mask(e.keep))
       e.parametrized = true
@@ -160,7 +160,7 @@ function Pruner:set_mask(which, mask)
       return self
     end
   end
-  error(("set_mask: there is no weight '%s'"):format(tostring(which)), 2)
+  tide._fail(("set_mask: there is no weight '%s'"):format(tostring(which)))
 end
 
 --- Zeroes what the masks leave out.

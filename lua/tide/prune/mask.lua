@@ -161,7 +161,7 @@ function M.is_pruned(module, name) return mask_of(module, name) ~= nil end
 
 --- Takes the mask away; the zeros stay.
 function M.remove(module, name)
-  if not mask_of(module, name) then error(("remove: '%s' has no mask"):format(name), 2) end
+  if not mask_of(module, name) then tide._fail(("remove: '%s' has no mask"):format(name)) end
   return parametrize.remove_parametrizations(module, name)
 end
 

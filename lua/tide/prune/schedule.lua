@@ -1,5 +1,6 @@
 --- When masks change, and how sparse they are then: schedule(step) gives whether this step is due, and the sparsity.
 -- Curves as TensorFlow Model Optimization has them.
+local tide = require "tide.core"
 local arguments = require "tide.nn.arguments"
 local M = {}
 
@@ -9,12 +10,12 @@ local function common(options, name)
     if options[key] ~= nil then arguments.one(key == "power" and "number" or "integer", name, key, options[key]) end
   end
   local o = { begin_step = options.begin_step or 0, end_step = options.end_step or -1, frequency = options.frequency or 100 }
-  if o.frequency < 1 then error(name .. ": frequency must be at least 1", 3) end
+  if o.frequency < 1 then tide._fail(name .. ": frequency must be at least 1") end
   return o
 end
 
 local function fraction(x, name, what)
-  if type(x) ~= "number" or x < 0 or x >= 1 then error(("%s: %s must lie in [0, 1)"):format(name, what), 3) end
+  if type(x) ~= "number" or x < 0 or x >= 1 then tide._fail(("%s: %s must lie in [0, 1)"):format(name, what)) end
   return x
 end
 
@@ -33,7 +34,7 @@ local function decay(options, name, power)
   power = power or options.power or 3
   local initial = fraction(options.initial_sparsity or 0.0, name, "initial_sparsity")
   local final = fraction(options.final_sparsity, name, "final_sparsity")
-  if o.end_step <= o.begin_step then error(name .. ": end_step must lie after begin_step", 2) end
+  if o.end_step <= o.begin_step then tide._fail(name .. ": end_step must lie after begin_step") end
   return function(step)
     local p = math.min(1.0, math.max(0.0, (step - o.begin_step) / (o.end_step - o.begin_step)))
     local due = step >= o.begin_step and step <= o.end_step and (step - o.begin_step) % o.frequency == 0

@@ -41,7 +41,7 @@ function M.chain(model)
     end
   end
   if whole and kind(model) ~= "Sequential" then
-    error(("of a %s it is not known in which order its layers work: give a sequence of layers that follow each other"):format(kind(model)), 0)
+    tide._fail(("of a %s it is not known in which order its layers work: give a sequence of layers that follow each other"):format(kind(model)))
   end
   if whole then add(model) else for _, layer in ipairs(model) do add(layer) end end
   return list, whole
@@ -119,7 +119,7 @@ end
 local function shrink_link(link)
   local layer, follower = link.layer, link.next
   for _, x in ipairs { layer, follower } do
-    if not rawget(x, "weight") then error(("the weight of a %s is parametrized: strip() the pruner first"):format(kind(x)), 0) end
+    if not rawget(x, "weight") then tide._fail(("the weight of a %s is parametrized: strip() the pruner first"):format(kind(x))) end
   end
   local dead = zeros_of(link)
   local n = dead:numel()
@@ -136,7 +136,7 @@ local function shrink_link(link)
   local into = producers[kind(follower)].into
   local each = follower.weight.shape[into] // n
   if each * n ~= follower.weight.shape[into] then
-    error(("a layer of %d outputs is followed by one of %d inputs"):format(n, follower.weight.shape[into]), 0)
+    tide._fail(("a layer of %d outputs is followed by one of %d inputs"):format(n, follower.weight.shape[into]))
   end
   local function positions(list, times)
     local out = {}

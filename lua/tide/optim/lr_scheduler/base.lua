@@ -2,6 +2,7 @@
 --   next(self, lr, base, t, i)   the rate of group i at epoch t, from the rate `lr` in use and the base rate
 --   closed(self, base, t, i)     the same from the base rate alone, where `next` goes step from step
 -- `next` sees what other schedules made of the rate, so several may work on one optimizer (ChainedScheduler).
+local tide = require "tide.core"
 local defined = require "tide.defined"
 
 local Scheduler = { __name = "tide.Scheduler" }
@@ -9,7 +10,7 @@ Scheduler.__index = Scheduler
 
 --- Goes one epoch on and sets the rate of every group; step(t) jumps to epoch t.
 function Scheduler:step(t)
-  if t ~= nil and type(t) ~= "number" then error(self.kind .. ": step takes an epoch, a number", 2) end
+  if t ~= nil and type(t) ~= "number" then tide._fail(self.kind .. ": step takes an epoch, a number") end
   local jump = t ~= nil
   self.last_epoch = t or self.last_epoch + 1
   self:update(jump)
@@ -66,10 +67,10 @@ end
 function Scheduler:load_state_dict(dict)
   local groups = self.optimizer.param_groups
   if type(dict) ~= "table" or type(dict.last_epoch) ~= "number" or not numbers(dict.base_lrs) or not numbers(dict.last_lr or {}) then
-    error("load_state_dict: no state of a schedule", 2)
+    tide._fail("load_state_dict: no state of a schedule")
   end
   if dict.last_lr and #dict.last_lr ~= #groups then
-    error(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.last_lr, #groups), 2)
+    tide._fail(("load_state_dict: the state has %d parameter groups, the optimizer %d"):format(#dict.last_lr, #groups))
   end
   self.last_epoch, self.base_lrs = dict.last_epoch, copy(dict.base_lrs)
   for _, name in ipairs(self.memory or {}) do
@@ -89,7 +90,7 @@ end
 
 local M = { Scheduler = Scheduler, copy = copy }
 
-local function raise(kind, ...) error(kind .. ": " .. string.format(...), 4) end
+local function raise(kind, ...) tide._fail(kind .. ": " .. string.format(...)) end
 
 -- The arguments of kind(optimizer, ...): in order or in a table of options behind them, as `spec` says: {name, default,
 -- check} each. A default of nil: must be given. "none": may be left out.
@@ -148,7 +149,7 @@ function M.of_group(self, name, i)
   local v = self[name]
   if type(v) ~= "table" then return v end
   if #v ~= #self.optimizer.param_groups then
-    error(("%s: %s has %d values for %d groups"):format(self.kind, name, #v, #self.optimizer.param_groups), 4)
+    tide._fail(("%s: %s has %d values for %d groups"):format(self.kind, name, #v, #self.optimizer.param_groups))
   end
   return v[i]
 end
@@ -162,7 +163,7 @@ function M.define(kind, spec, class)
   for i, s in ipairs(spec) do class.names[i] = s[1] end
   setmetatable(class, Scheduler)
   local function new(optimizer, ...)
-    if not is_optimizer(optimizer) then error(kind .. ": expected an optimizer, got " .. type(optimizer), 2) end
+    if not is_optimizer(optimizer) then tide._fail(kind .. ": expected an optimizer, got " .. type(optimizer)) end
     local self = setmetatable(arguments(kind, spec, ...), class)
     self.optimizer, self.base_lrs = optimizer, {}
     if self.prepare then self:prepare() end

@@ -17,7 +17,7 @@ end
 --- step(metric): a number or a tensor of one element.
 function Plateau:step(metric)
   local x = tide.is_tensor(metric) and metric:item() or metric
-  if type(x) ~= "number" then error("ReduceLROnPlateau: step takes the metric, a number", 2) end
+  if type(x) ~= "number" then tide._fail("ReduceLROnPlateau: step takes the metric, a number") end
   self.last_epoch = self.last_epoch + 1
   if better(self, x) then
     self.best, self.num_bad_epochs = x, 0

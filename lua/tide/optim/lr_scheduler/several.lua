@@ -1,15 +1,16 @@
 --- Schedules made of schedules: one after the other, or all at once.
+local tide = require "tide.core"
 local base = require "tide.optim.lr_scheduler.base"
 
 -- The schedules of a list, which must all be of one optimizer and step without a metric.
 local function parts(kind, list, optimizer)
-  if type(list) ~= "table" or #list == 0 then error(kind .. ": expected a list of schedules", 3) end
+  if type(list) ~= "table" or #list == 0 then tide._fail(kind .. ": expected a list of schedules") end
   optimizer = optimizer or type(list[1]) == "table" and list[1].optimizer
   for i, s in ipairs(list) do
     if type(s) ~= "table" or not s.state_dict or s.optimizer ~= optimizer then
-      error(("%s: entry %d is not a schedule of the same optimizer"):format(kind, i), 3)
+      tide._fail(("%s: entry %d is not a schedule of the same optimizer"):format(kind, i))
     end
-    if s.kind == "ReduceLROnPlateau" then error(kind .. ": ReduceLROnPlateau needs a metric at each step", 3) end
+    if s.kind == "ReduceLROnPlateau" then tide._fail(kind .. ": ReduceLROnPlateau needs a metric at each step") end
   end
   return list, optimizer
 end
@@ -25,7 +26,7 @@ local function class(kind)
   end
   function c:load_state_dict(dict)
     if type(dict) ~= "table" or #(dict.schedulers or {}) ~= #self.schedulers then
-      error("load_state_dict: another number of schedules", 2)
+      tide._fail("load_state_dict: another number of schedules")
     end
     for i, s in ipairs(self.schedulers) do s:load_state_dict(dict.schedulers[i]) end
     base.Scheduler.load_state_dict(self, dict) -- last, for the rates in use
@@ -64,7 +65,7 @@ return {
     if type(schedulers) == "table" and schedulers.schedulers then schedulers, milestones = schedulers.schedulers, schedulers.milestones end
     local list = parts("SequentialLR", schedulers, optimizer)
     if type(milestones) ~= "table" or #milestones ~= #list - 1 then
-      error(("SequentialLR: %d schedules need %d milestones"):format(#list, #list - 1), 2)
+      tide._fail(("SequentialLR: %d schedules need %d milestones"):format(#list, #list - 1))
     end
     local self = setmetatable({ optimizer = optimizer, schedulers = list, milestones = milestones, base_lrs = {} }, Sequential)
     self:begin()

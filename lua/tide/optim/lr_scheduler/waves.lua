@@ -1,4 +1,5 @@
 --- Schedules that go down and up: cosines, cycles, one cycle.
+local tide = require "tide.core"
 local base = require "tide.optim.lr_scheduler.base"
 local define, number, count, boolean, each, of_group = base.define, base.number, base.count, base.boolean, base.each, base.of_group
 local cos, pi = math.cos, math.pi
@@ -42,7 +43,7 @@ end
 local function want_momentum(s)
   for _, group in ipairs(s.optimizer.param_groups) do
     if group.momentum == nil and group.betas == nil then
-      error(s.kind .. ": cycle_momentum needs an optimizer with momentum or betas; give cycle_momentum = false", 3)
+      tide._fail(s.kind .. ": cycle_momentum needs an optimizer with momentum or betas; give cycle_momentum = false")
     end
   end
 end
@@ -93,7 +94,7 @@ M.OneCycleLR = define("OneCycleLR", { { "max_lr", nil, each }, { "total_steps", 
   { "max_momentum", 0.95, each }, { "div_factor", 25.0, number }, { "final_div_factor", 1e4, number }, { "three_phase", false, boolean } }, {
     prepare = function(s)
       if not s.total_steps then
-        if not (s.epochs and s.steps_per_epoch) then error("OneCycleLR: give total_steps, or epochs and steps_per_epoch", 3) end
+        if not (s.epochs and s.steps_per_epoch) then tide._fail("OneCycleLR: give total_steps, or epochs and steps_per_epoch") end
         s.total_steps = s.epochs * s.steps_per_epoch
       end
       if s.cycle_momentum then want_momentum(s) end
@@ -102,7 +103,7 @@ M.OneCycleLR = define("OneCycleLR", { { "max_lr", nil, each }, { "total_steps", 
       end
     end,
     next = function(s, _, first, t, i)
-      if t > s.total_steps then error(("OneCycleLR: step %d of %d"):format(t, s.total_steps), 4) end
+      if t > s.total_steps then tide._fail(("OneCycleLR: step %d of %d"):format(t, s.total_steps)) end
       local peak = s.pct_start * s.total_steps - 1
       local top, last = of_group(s, "max_lr", i), first / s.final_div_factor
       local low, high = of_group(s, "base_momentum", i), of_group(s, "max_momentum", i)
