@@ -306,7 +306,7 @@ VJP(slice) {
 VIEW(select) {
     const tide_select_attr *a = call->attr;
     int d;
-    int64_t i;
+    int64_t i = 0;
     tide_status e = tide_wrap_dim(cx, a->dim, call->in[0]->meta.ndim, &d);
     same(call, out);
     if (e) return e;
