@@ -10,17 +10,20 @@ trap 'rm -rf "$work"' EXIT
 fail() { [ ! -s "$work/log" ] || tail -n 20 "$work/log"; echo "aarch64: $1"; echo "$passed passed, 1 failed"; exit 1; }
 passed=0
 cmake -S . -B "$work" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=$cross >"$work/log" 2>&1 &&
-    make -C "$work" -j "$(nproc)" tide_static >>"$work/log" 2>&1 || fail "does not build"
+    make -C "$work" -j "$(nproc)" tide_static amalgamation >>"$work/log" 2>&1 || fail "does not build"
 passed=1
 train() { # compiler, library: train
     "$1" -O2 -Icore/include -I"$build/gen" examples/embed/train.c -o "$work/$1" "$2" -lm -lpthread -ldl >>"$work/log" 2>&1
 }
 train $cross "$work/libtide.a" || fail "the example does not link"
+$cross -O2 -Wall -Werror -c "$work/amalgamation/tide.c" -o "$work/tide.o" >>"$work/log" 2>&1 || fail "tide.c does not compile"
+passed=2
 if command -v qemu-aarch64 >/dev/null; then
     train cc "$build/libtide.a" || fail "the example does not link here"
     qemu-aarch64 -L /usr/aarch64-linux-gnu "$work/$cross" >"$work/there" || fail "the example fails"
     "$work/cc" >"$work/here"
     diff "$work/here" "$work/there" || fail "other numbers than here"
-    passed=2
+    train $cross "$work/tide.o" && qemu-aarch64 -L /usr/aarch64-linux-gnu "$work/$cross" | diff "$work/here" - || fail "tide.c: other numbers"
+    passed=4
 fi
 echo "$passed passed, 0 failed"
