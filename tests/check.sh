@@ -17,7 +17,8 @@ check_lua() {
     done | (! grep .)
 }
 
-check_cppcheck() { # knows the operation table from a build, where there is one
+check_cppcheck() { # knows the operation table, also without a build
+    [ -f build/gen/tide_ops.h ] || { mkdir -p build/gen && lua5.4 core/op/generate.lua core/op build/gen; } || return 1
     cppcheck --quiet --error-exitcode=1 -j "$(nproc)" --std=c11 --language=c --inline-suppr \
         --enable=warning --suppress=internalAstError --suppress=constStatement \
         -D__GNUC__=12 -D__x86_64__=1 -Icore -Icore/include -Ibuild/gen core bindings
