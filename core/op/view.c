@@ -261,7 +261,7 @@ static tide_status position(tide_context *cx, int64_t at, int64_t size, bool end
 static tide_status sliced(tide_context *cx, const tide_call *call, int64_t dim, int64_t start, int64_t length,
                           int64_t step, tide_seen *out) {
     int d;
-    int64_t i;
+    int64_t i = 0;
     tide_status e = tide_wrap_dim(cx, dim, call->in[0]->meta.ndim, &d);
     same(call, out);
     if (e) return e;
