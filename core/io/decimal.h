@@ -8,19 +8,12 @@
 #include "io/bytes16.h"
 #include "io/number.h"
 
-enum {
-    DECIMAL_REACH = 33,
-    DECIMAL_DIGITS = 19
-}; /* bytes that are read before the end; digits that fit 64 bits */
+enum { DECIMAL_REACH = 33 };  /* bytes before the end that are read */
+enum { DECIMAL_DIGITS = 19 }; /* they fit 64 bits */
 
 /* Bytes from 32 - n on are 255: the last n of 32, n <= 32, of which the second half begins 16 later. */
 static inline const uint8_t *decimal_last(size_t n) {
-    static const uint8_t window[64] = {
-#define FOUR 255, 255, 255, 255
-        [32] = FOUR, FOUR, FOUR, FOUR, FOUR,
-        FOUR,        FOUR, FOUR
-#undef FOUR
-    };
+    static const uint8_t window[64] = {[32 ... 63] = 255};
     return window + n;
 }
 
