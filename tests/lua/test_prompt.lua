@@ -97,20 +97,13 @@ describe("the prompt", function()
     assert.same(0, p:finish())
   end)
 
-  it("opens within 15 ms", function()
+  it("opens and closes within 15 ms", function()
     if (os.getenv "TIDE_PRELOAD" or "") ~= "" or os.getenv "TIDE_VALGRIND" then return end
-    local best, lua = math.huge, math.huge
-    for _ = 1, 50 do -- one quiet moment will do; on a machine without any, lua5.4 is slow too
-      local before = tide.seconds()
-      local p = begin()
-      best = math.min(best, tide.seconds() - before)
-      p:finish()
-      before = tide.seconds()
-      os.execute "lua5.4 -e ''"
-      lua = math.min(lua, tide.seconds() - before)
-      if best < 0.015 then break end
+    local best = math.huge
+    for _ = 1, 10 do -- of processor time: the machine may be busy
+      best = math.min(best, (select(3, begin():finish())))
     end
-    assert.is_true(best < math.max(0.015, 4 * lua), ("%.1f ms, lua5.4 %.1f ms"):format(1e3 * best, 1e3 * lua))
+    assert.is_true(best < 0.015, ("%.1f ms"):format(1e3 * best))
   end)
 
   it("shows tensors with a line about them", function()
