@@ -97,15 +97,11 @@ describe("the prompt", function()
     assert.same(0, p:finish())
   end)
 
-  it("opens within 15 ms", function()
+  it("opens and closes within 15 ms", function()
     if (os.getenv "TIDE_PRELOAD" or "") ~= "" or os.getenv "TIDE_VALGRIND" then return end
     local best = math.huge
-    for _ = 1, 50 do -- one quiet moment will do
-      local before = tide.seconds()
-      local p = begin()
-      best = math.min(best, tide.seconds() - before)
-      p:finish()
-      if best < 0.015 then break end
+    for _ = 1, 10 do -- of processor time: the machine may be busy
+      best = math.min(best, (select(3, begin():finish())))
     end
     assert.is_true(best < 0.015, ("%.1f ms"):format(1e3 * best))
   end)

@@ -1,13 +1,14 @@
 /* A terminal for the tests, as a Lua module: a program runs on a pseudo-terminal and is typed at.
  *   local t = require("terminal").spawn({program, arguments...}, {columns, rows, [name] = value...})
  *   t:send(text)   t:read(seconds) -> what was written until then, "" if nothing, nil if the program has ended
- *   t:signal(number)   t:resize(columns, rows)   t:wait() -> exit status, signal */
+ *   t:signal(number)   t:resize(columns, rows)   t:wait() -> exit status, signal, seconds of processor time */
 #include <errno.h>
 #include <lauxlib.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -89,11 +90,14 @@ static int resize(lua_State *L) {
 static int wait_for(lua_State *L) {
     terminal *t = check(L);
     int status = 0;
-    if (!t->pid || waitpid(t->pid, &status, 0) < 0) return 0;
+    struct rusage use;
+    if (!t->pid || wait4(t->pid, &status, 0, &use) < 0) return 0;
     t->pid = 0;
     lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
     lua_pushinteger(L, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-    return 2;
+    lua_pushnumber(L, (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+                          1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec));
+    return 3;
 }
 
 static int collect(lua_State *L) {
