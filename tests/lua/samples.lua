@@ -89,7 +89,8 @@ end
 add("zeros ones", call { 2, 3 }, call({ 4 }, { dtype = "int64" }), call({ 0, 2 }))
 add("empty", call { 0, 3 }, call { 2, 0 }, call({ 0 }, { dtype = "bool" })) -- what is in others is not defined
 add("rand randn", call { 300 }, call({ 3, 5 }, { dtype = "float64" }), call { 0 })
-add("empty_like zeros_like ones_like rand_like randn_like", call(F(2, 3)), call(F()), call(F(3), { dtype = "float64" }))
+add("empty_like", call(F(0, 3)), call(F(2, 0), { dtype = "float64" }), call(F(0)))
+add("zeros_like ones_like rand_like randn_like", call(F(2, 3)), call(F()), call(F(3), { dtype = "float64" }))
 add("full", call({ 2, 3 }, 1.5), call({ 4 }, 7, { dtype = "int32" }), call({}, true))
 add("full_like", call(F(2, 3), 1.5), call(F(4), 7, { dtype = "int32" }), call(F(), 3))
 add("arange", call(5), call(2, 9), call(1, 3, 0.25), call(9, 2, -2, { dtype = "int64" }))

@@ -10,7 +10,7 @@ local function has(list)
   return set
 end
 local RANDOM = has "rand randn rand_like randn_like randperm nn.functional.dropout"
-local UNDEFINED = has "empty empty_like" -- memory as it was
+local UNDEFINED = has "empty" -- memory as it was
 local REFUSES = has "nn.functional.binary_cross_entropy" -- numbers outside [0, 1]
 -- Lua functions in front of several operations: what is too much for them is dropped, as in Lua.
 local OVERLOADED = has "max_dim min_dim nonzero nn.functional.max_pool2d nn.functional.max_pool2d_with_indices"
