@@ -40,7 +40,7 @@ typedef struct opened {
 } opened;
 
 static void done(opened *o) {
-    if (o->close && o->s->cx) o->close(o);
+    if (o->close) o->close(o);
     o->close = NULL;
 }
 static void opened_release(tide_lua *s, void *p) {

@@ -9,11 +9,7 @@ typedef struct {
 
 static const tide_lua_kind kind;
 
-static box_t *check(lua_State *L) {
-    box_t *b = tide_lua_object(L, 1, &kind);
-    if (!b->o) luaL_error(L, "this optimizer is gone");
-    return b;
-}
+static box_t *check(lua_State *L) { return tide_lua_object(L, 1, &kind); }
 
 /* Sets an option from the value on top of the stack: a number, a boolean, or a list of two numbers. */
 static tide_status set_option(lua_State *L, tide_lua *s, tide_optim_config *c, const char *name) {
