@@ -4,24 +4,11 @@
 build=$1
 shift
 cd "$(dirname "$0")/.." || exit 1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+. tests/tally.sh
 LUA_PATH="$PWD/lua/?.lua;$PWD/lua/?/init.lua;$PWD/tests/lua/?.lua;;"
 TIDE_BLACKBOX=off
 TIDE_ONEDNN=0 # which tide.c is without; its sums are its own
 export LUA_PATH TIDE_BLACKBOX TIDE_ONEDNN
-passed=0 failed=0
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "amalgamation: $name"
-        tail -n 40 "$work/log"
-    fi
-}
 sets='baseline avx2 avx512'
 hashes() { # hashes CORE: one file an instruction set, small samples but for the best of this processor
     for isa in $sets; do
@@ -73,5 +60,4 @@ hashes one
 for isa in $sets; do
     check "the bits of the library: $isa" sh -c "[ \$(wc -l <'$work/one-$isa') -gt 1500 ] && diff '$work/library-$isa' '$work/one-$isa'"
 done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+tally

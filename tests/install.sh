@@ -1,25 +1,12 @@
 #!/bin/sh
 # Installs a build into an empty folder and uses only what lies there: sh install.sh BUILD_DIR
 cd "$(dirname "$0")/.." || exit 1
-prefix=$(mktemp -d) || exit 1
-trap 'rm -rf "$prefix"' EXIT
-passed=0
-failed=0
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >"$prefix/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "install: $name"
-        cat "$prefix/log"
-    fi
-}
+. tests/tally.sh
+prefix=$work
 check install cmake --install "$1" --prefix "$prefix"
 if grep -q 'TIDE_SANITIZE:BOOL=ON' "$1/CMakeCache.txt"; then # libraries that want a sanitizer's runtime around them
-    echo "$passed passed, $failed failed"
-    exit $failed
+    tally
+    exit
 fi
 PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 export PKG_CONFIG_PATH
@@ -60,5 +47,4 @@ check 'an engine needs no file of the library' sh -c "cd / && mv $prefix/share $
 check 'the installed program' sh -c "cd / && TIDE_BLACKBOX=off $prefix/bin/tide -e 'print(tide.ones(2):sum():item())' | grep 2.0"
 check 'the module under plain lua5.4' sh -c "cd / && TIDE_BLACKBOX=off LUA_PATH='$prefix/share/lua/5.4/?.lua;$prefix/share/lua/5.4/?/init.lua' \
     LUA_CPATH='$prefix/lib/lua/5.4/?.so' lua5.4 -e 'print(require(\"tide\").ones(2):sum():item())' | grep 2.0"
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+tally

@@ -3,8 +3,7 @@
 # What `make rock` would build is taken from BUILD_DIR; LuaFileSystem is made known as provided.
 build=$1
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+. "$root/tests/tally.sh"
 mkdir "$work/src" && cp -R "$root/Makefile" "$root/lua" "$work/src" || exit 1
 cd "$work/src" || exit 1
 spec=tide-0.1.0-1.rockspec
@@ -15,17 +14,7 @@ LUA_PATH="$work/tree/share/lua/5.4/?.lua;$work/tree/share/lua/5.4/?/init.lua;;"
 LUA_CPATH="$work/tree/lib/lua/5.4/?.so;;"
 TIDE_BLACKBOX=off
 export LUAROCKS_CONFIG LUA_PATH LUA_CPATH TIDE_BLACKBOX
-good=0
-bad=0
-try() {
-    if "$@" >../log 2>&1; then
-        good=$((good + 1))
-    else
-        bad=$((bad + 1))
-        echo "failed: $*"
-        cat ../log
-    fi
-}
+try() { check "$*" "$@"; }
 rocks() { luarocks --lua-version=5.4 --tree "$work/tree" "$@"; }
 works() { lua5.4 -e 'assert(require("tide").ones(2):sum():item() == 2)
     assert(package.searchpath("tide", package.path):find("tree", 1, true))'; }
@@ -39,5 +28,4 @@ try rocks remove tide
 try gone
 try rocks install ./tide-0.1.0-1.*.rock
 try works
-echo "$good passed, $bad failed"
-[ $bad -eq 0 ]
+tally
