@@ -248,10 +248,17 @@ static double ulps(wide y, wide r, int digits, int least, wide huge) {
     int e = r == 0 ? least : ilogbl(r);
     return (double)fabsl(ldexpl(y - r, digits - 1 - (e < least ? least : e)));
 }
-/* A reference beyond the range stands for infinity or the largest number, whichever it rounds to. */
+/* A reference beyond the range stands for infinity or the largest number, whichever it rounds to. In double alone:
+ * this is done for every float of every function. */
 static double ulps32(float y, double r) {
     float f = (float)r;
-    return f == y && isinf(y) ? 0 : ulps(y, isinf(f) ? f : r, 24, -126, 0x1p128L);
+    if (f == y && isinf(y)) return 0;
+    if (f != f || y != y) return f != f && y != y ? 0 : INFINITY;
+    if (f == 0 && y == 0 && r == 0) return !signbit(r) != !signbit(y) ? INFINITY : 0;
+    if (isinf(f)) return INFINITY;
+    int e = (int)(tide_bits_f64(r) >> 52 & 0x7ff) - 1023;
+    if (e < -126) e = -126;
+    return fabs((isinf(y) ? copysign(0x1p128, y) : y) - r) * tide_pow2_f64(23 - e);
 }
 static double ulps64(double y, wide r) {
     double f = (double)r;
