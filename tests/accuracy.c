@@ -248,8 +248,8 @@ static double ulps(wide y, wide r, int digits, int least, wide huge) {
     int e = r == 0 ? least : ilogbl(r);
     return (double)fabsl(ldexpl(y - r, digits - 1 - (e < least ? least : e)));
 }
-/* A reference beyond the range stands for infinity or the largest number, whichever it rounds to. In double alone:
- * this is done for every float of every function. */
+/* A reference beyond the range stands for infinity or the largest number, whichever it rounds to. In double
+ * alone: this is done for every float of every function. */
 static double ulps32(float y, double r) {
     float f = (float)r;
     if (f == y && isinf(y)) return 0;

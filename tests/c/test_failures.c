@@ -264,8 +264,9 @@ static int tensors_left(lua_State *L) {
 
 static lua_State *new_state(void) { return lua_newstate(lua_counting, NULL); }
 
-/* Each Lua state hashes with a seed of its own, so their tables grow at different times and the last requests may
- * not be made. Loading takes many times longer under ASan; what is left out there fails in the plain run. */
+/* Each Lua state hashes with a seed of its own, so their tables grow at different times and the last requests
+ * may not be made. Loading takes many times longer under ASan; what is left out there fails in the plain run.
+ */
 #ifdef __SANITIZE_ADDRESS__
 enum { STRIDE = 7 };
 #else
