@@ -220,7 +220,7 @@ int tide_lua_call(lua_State *L) {
         char bytes[MAXATTR];
         int64_t align;
     } attr;
-    tide_tensor *in[TIDE_MAXARGS] = {NULL}, *out[TIDE_MAXARGS];
+    tide_tensor *in[TIDE_MAXARGS], *out[TIDE_MAXARGS];
     handle *box[TIDE_MAXARGS];
     reader r = {.L = L, .s = s, .op = op, .attr = attr.bytes, .in = in};
     int top = lua_gettop(L), at = 1, last = top;
@@ -232,6 +232,7 @@ int tide_lua_call(lua_State *L) {
                       .out = out,
                       .attr = attr.bytes,
                       .nattr = op->nattr};
+    for (int i = 0; i < op->nin; i++) in[i] = NULL;
     if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
     bool named = top > 0 && is_options(L, top);
     if (named) last--;

@@ -36,6 +36,7 @@ typedef struct tide_lua {
     object *objects;         /* what its userdata hold besides tensors */
     struct custom *customs;  /* Lua backwards that the tape holds */
     handle closed;           /* what a userdata has whose finalizer has run */
+    int tensor_class;        /* the metatable of tensors, in the registry */
     uint32_t site;           /* of the last call */
     struct seen {
         const void *caller;

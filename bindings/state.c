@@ -30,7 +30,7 @@ tide_context *tide_lua_context(lua_State *L) {
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
-    tide_lua_context(L);
+    if (!s->cx) tide_lua_context(L); /* raises */
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
     lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */

@@ -20,7 +20,7 @@ handle *tide_lua_box(lua_State *L, tide_lua *s) {
     tide_lua_scope_add(s->scope, h);
     b->h = h;
     b->mark = s;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, s); /* the metatable */
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->tensor_class);
     lua_setmetatable(L, -2);
     return h;
 }
@@ -32,9 +32,14 @@ void tide_lua_fill(tide_lua *s, handle *h, tide_tensor *t) {
     if (t->flags & TIDE_TEMP) h->epoch = t->epoch;
 }
 
+static box *box_at(lua_State *L, tide_lua *s, int i) {
+    box *b = lua_touserdata(L, i);
+    return b && lua_rawlen(L, i) == sizeof *b && b->mark == s ? b : NULL;
+}
+
 handle *tide_lua_handle(lua_State *L, tide_lua *s, int i) {
-    const box *b = lua_touserdata(L, i);
-    return b && lua_rawlen(L, i) == sizeof *b && b->mark == s ? b->h : NULL;
+    const box *b = box_at(L, s, i);
+    return b ? b->h : NULL;
 }
 
 tide_tensor *tide_lua_test(lua_State *L, tide_lua *s, int i) {
@@ -71,9 +76,10 @@ static int tensor_close(lua_State *L) {
 
 static int tensor_gc(lua_State *L) {
     tide_lua *s = STATE(L);
-    handle *h = tide_lua_handle(L, s, 1);
-    if (!h || h == &s->closed) return 0;
-    ((box *)lua_touserdata(L, 1))->h = &s->closed;
+    box *b = box_at(L, s, 1);
+    handle *h = b ? b->h : &s->closed;
+    if (h == &s->closed) return 0;
+    b->h = &s->closed;
     if (!s->cx) return 0;
     close_handle(L, s, h);
     tide_lua_scope_remove(h);
@@ -325,7 +331,7 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s) {
     lua_newtable(L); /* the metatable */
     int mt = lua_gettop(L);
     lua_pushvalue(L, mt);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, s);
+    s->tensor_class = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushliteral(L, "tide.Tensor");
     lua_setfield(L, mt, "__name");
     tide_lua_register(L, s, meta);

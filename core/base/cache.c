@@ -3,18 +3,13 @@
 
 uint32_t tide_cache_hash(const void *key, uint32_t nkey) {
     const char *k = key;
-    uint64_t a = 0xcbf29ce484222325u, b = nkey, w[2]; /* two chains: multiplications overlap */
-    for (; nkey >= 16; nkey -= 16, k += 16) {
-        memcpy(w, k, 16);
-        a = (a ^ w[0]) * 0x9E3779B97F4A7C15u, a ^= a >> 29;
-        b = (b ^ w[1]) * 0xD6E8FEB86659FD93u, b ^= b >> 32;
+    uint64_t h = nkey, odd = 0x9E3779B97F4A7C15u, w;
+    for (; nkey; nkey -= 8, k += 8, odd += 0xD6E8FEB86659FD92u) { /* no word waits for the one before */
+        memcpy(&w, k, 8);
+        h += w * odd;
     }
-    if (nkey) {
-        memcpy(w, k, 8);
-        a = (a ^ w[0]) * 0x9E3779B97F4A7C15u, a ^= a >> 29;
-    }
-    a = (a ^ b) * 0x9E3779B97F4A7C15u;
-    return (uint32_t)(a ^ a >> 32);
+    h = (h ^ h >> 32) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)(h ^ h >> 32);
 }
 
 tide_cached *tide_cache_find(const tide_cache *c, const void *key, uint32_t nkey, uint32_t hash) {

@@ -58,10 +58,7 @@ tide_status hardtanh_infer(tide_shapes *s) {
 PROGRAM(relu6) { y[0] = limited(p, x[0], 0, 6); }
 PROGRAM(hardsigmoid) { y[0] = limited(p, p_add(p, p_div(p, x[0], VALUE(6)), VALUE(0.5)), 0, 1); }
 /* PyTorch's slope is the float32 nearest to 1/6, in float64 too */
-void hardsigmoid_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y,
-                             const tide_val *gy, tide_val *gx);
-void hardsigmoid_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y,
-                             const tide_val *gy, tide_val *gx) {
+VJP_PROGRAM(hardsigmoid) {
     tide_val inside = p_and(p, p_lt(p, VALUE(-3), x[0]), p_lt(p, x[0], VALUE(3)));
     gx[0] = p_select(p, inside, p_mul(p, gy[0], VALUE(1.0f / 6.0f)), VALUE(0));
 }

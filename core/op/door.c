@@ -27,8 +27,10 @@ const tide_op *tide_op_named(const char *name) {
 }
 
 static tide_status check_inputs(tide_context *cx, const tide_op *op, const tide_call *call) {
+    bool whole = call->nin == op->nin;
     for (uint32_t i = 0; i < call->nin; i++) {
         const tide_tensor *t = call->in[i];
+        whole &= t != NULL;
         if (!t) continue;
         if (t->cx != cx) return tide_fail(cx, TIDE_EARG, "argument %u belongs to another context", i + 1);
         if (t->flags & TIDE_DEAD)
@@ -39,7 +41,7 @@ static tide_status check_inputs(tide_context *cx, const tide_op *op, const tide_
     }
     if ((call->flags & TIDE_INPLACE) && (call->nin == 0 || !call->in[0]))
         return tide_fail(cx, TIDE_EARG, "in place: the first argument must be a tensor");
-    if (op->infer == tide_vjp_infer || (op->flags & TIDE_F_LIST)) return TIDE_OK;
+    if (whole || op->infer == tide_vjp_infer || (op->flags & TIDE_F_LIST)) return TIDE_OK;
     bool many = false;
     for (int a = 0; a < op->narg; a++) {
         const tide_arg *arg = &op->arg[a];

@@ -10,8 +10,21 @@ static tide_val mean_r(tide_prog *p, tide_val x) {
 }
 
 static tide_val affine(tide_prog *p, tide_val v, tide_val w, tide_val b) {
-    if (w != TIDE_NOVAL) v = p_mul(p, v, p_cvt(p, w, p_type(p, v)));
-    return b != TIDE_NOVAL ? p_add(p, v, p_cvt(p, b, p_type(p, v))) : v;
+    int type = p_type(p, v);
+    if (w != TIDE_NOVAL && b != TIDE_NOVAL) return p_fma(p, v, p_cvt(p, w, type), p_cvt(p, b, type));
+    if (w != TIDE_NOVAL) return p_mul(p, v, p_cvt(p, w, type));
+    return b != TIDE_NOVAL ? p_add(p, v, p_cvt(p, b, type)) : v;
+}
+
+/* The gradients of affine((x - m) r, w, b), where m and r are of x's own row; parameters do not vary along
+ * `sum`. */
+static void normal_vjp(tide_prog *p, tide_val x, tide_val w, tide_val m, tide_val r, tide_val g, int sum,
+                       tide_val *gx) {
+    tide_val gw = w != TIDE_NOVAL ? p_mul(p, g, p_cvt(p, w, p_type(p, x))) : g;
+    tide_val v = p_mul(p, p_sub(p, x, m), r), slope = mean_r(p, p_mul(p, gw, v));
+    gx[0] = p_mul(p, p_fma(p, v, p_neg(p, slope), p_sub(p, gw, mean_r(p, gw))), r);
+    gx[1] = p_reduce(p, TIDE_P_SUM, p_mul(p, g, v), sum);
+    gx[2] = p_reduce(p, TIDE_P_SUM, g, sum);
 }
 
 /* ---- over the last dims ---- */
@@ -67,6 +80,7 @@ PROGRAM(layer_norm) {
     y[1] = m;
     y[2] = r;
 }
+VJP_PROGRAM(layer_norm) { normal_vjp(p, x[0], x[1], y[1], y[2], gy[0], TIDE_AXIS_K, gx); }
 
 RULE(rms_norm_infer) { return last_dims(s, &((const tide_rms_norm_attr *)s->attr)->normalized_shape, 1); }
 SPACE(rms_norm) { return last_space(s, &((const tide_rms_norm_attr *)s->attr)->normalized_shape, out); }
@@ -129,6 +143,7 @@ PROGRAM(batch_norm_train) {
     y[2] = r;
     y[3] = var;
 }
+VJP_PROGRAM(batch_norm_train) { normal_vjp(p, x[0], x[1], y[1], y[2], gy[0], TIDE_AXIS_R, gx); }
 RULE(batch_norm_eval_infer) { return channels(s); }
 SPACE(batch_norm_eval) { return channel_space(s, out); }
 PROGRAM(batch_norm_eval) {

@@ -100,8 +100,9 @@ typedef struct tide_op {
 
     tide_status (*space)(const tide_shapes *s,
                          tide_space *out); /* of a program; NULL: broadcast, nothing reduced */
-    /* The gradient. NULL everywhere: derived from the program. y[], gy[]: TIDE_NOVAL where not saved or not
-     * given. */
+    /* The gradient. NULL everywhere: derived from the program. vjp_program: the same, written with fewer
+     * instructions, where the gradient is the first output's alone, gy[0]. y[], gy[]: TIDE_NOVAL where not
+     * saved or not given. */
     void (*vjp_program)(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y,
                         const tide_val *gy, tide_val *gx);
     tide_status (*vjp)(tide_context *cx, const tide_call *call, tide_tensor *const *gy, uint32_t need,

@@ -170,24 +170,34 @@ UNARY(sigmoid, p_sigmoid(p, x[0]))
 UNARY(silu, p_mul(p, x[0], p_sigmoid(p, x[0])))
 
 UNARY(relu, p_type(p, x[0]) == TIDE_RMASK ? x[0] : p_max(p, x[0], VALUE(0)))
-void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy,
-                      tide_val *gx);
-void relu_vjp_program(tide_prog *p, const void *attr, const tide_val *x, const tide_val *y, const tide_val *gy,
-                      tide_val *gx) {
+VJP_PROGRAM(relu) {
     tide_val zero = p_like(p, y[0], 0);
     gx[0] = p_select(p, p_le(p, y[0], zero), zero, gy[0]); /* NaN passes */
 }
 
-PROGRAM(gelu) {
-    const tide_gelu_attr *a = attr;
-    tide_val v = x[0], t;
-    if (a->approximate == TIDE_GELU_TANH) { /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
-        tide_val cube = p_mul(p, p_mul(p, v, v), v);
-        t = p_tanh(p, p_mul(p, VALUE(0.79788456080286535588), p_add(p, v, p_mul(p, VALUE(0.044715), cube))));
-    } else { /* 0.5 x (1 + erf(x / sqrt 2)) */
+/* What gelu multiplies its input by: (1 + erf(x / sqrt 2)) / 2, or (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) /
+ * 2; and the derivative of that. */
+static tide_val gelu_share(tide_prog *p, const tide_gelu_attr *a, const tide_val *x, tide_val *slope) {
+    tide_val v = x[0], half = VALUE(0.5), square = p_mul(p, v, v), t;
+    if (a->approximate == TIDE_GELU_TANH) {
+        const double rate = 0.79788456080286535588, cubic = rate * 0.044715;
+        t = p_tanh(p, p_mul(p, v, p_fma(p, square, VALUE(cubic), VALUE(rate))));
+        *slope = p_mul(p, p_fma(p, square, VALUE(1.5 * cubic), VALUE(0.5 * rate)),
+                       p_fma(p, p_neg(p, t), t, VALUE(1)));
+    } else {
+        tide_val exponent = p_mul(p, square, VALUE(-0.5));
         t = p_erf(p, p_mul(p, v, VALUE(0.70710678118654752440)));
+        *slope = p_mul(p, p_exp(p, exponent), VALUE(0.39894228040143267794));
     }
-    y[0] = p_mul(p, p_mul(p, VALUE(0.5), v), p_add(p, VALUE(1), t));
+    return p_fma(p, t, half, half);
+}
+PROGRAM(gelu) {
+    tide_val slope;
+    y[0] = p_mul(p, x[0], gelu_share(p, attr, x, &slope));
+}
+VJP_PROGRAM(gelu) {
+    tide_val slope, share = gelu_share(p, attr, x, &slope);
+    gx[0] = p_mul(p, p_fma(p, x[0], slope, share), gy[0]);
 }
 
 tide_status to_infer(tide_shapes *s);

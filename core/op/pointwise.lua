@@ -54,7 +54,7 @@ return {
   unary("sigmoid", "1 / (1 + exp(-input))."),
   unary("relu", "max(input, 0); its gradient at 0 is 0.", { floating = false, promotes = true, vjp_program = true, saves_out = 1 }),
   unary("gelu", "Gaussian error linear unit (Hendrycks and Gimpel, arXiv 1606.08415); approximate = 'tanh' for the tanh form.",
-    nn("gelu", { [2] = "input: tensor, *, approximate: enum(none|tanh) = none", inplace = false })),
+    nn("gelu", { [2] = "input: tensor, *, approximate: enum(none|tanh) = none", inplace = false, vjp_program = true, saves_in = 1 })),
   unary("silu", "input * sigmoid(input) (Elfwing et al., arXiv 1702.03118).", nn("silu")),
   { "to", "input: tensor, dtype: dtype", program = true, infer = true, lua = "to", method = false,
     doc = "input converted to dtype. Floats are truncated towards 0 to integers." },

@@ -193,13 +193,15 @@ static void *address(const tide_ready *r, int g, const tide_call *call, int item
 tide_status tide_ready_run(tide_context *cx, tide_ready *r, const tide_call *call) {
     tide_variant *v = r->variant;
     uint64_t slot[TIDE_MAXSLOTS];
-    void *temp[sizeof r->temp / sizeof *r->temp] = {NULL};
+    void *temp[sizeof r->temp / sizeof *r->temp];
     tide_status e = TIDE_OK;
     cx->door->count.kernels++;
     for (int i = 0; i < v->prog->nslot; i++)
         memcpy(&slot[i], (const char *)call->attr + v->prog->slot[i].offset, 8);
-    for (int t = 0; t < v->pieces.ntemp && !e; t++)
-        if (!(temp[t] = tide_alloc(cx, r->temp[t]))) e = TIDE_EMEM;
+    for (int t = 0; t < v->pieces.ntemp; t++) {
+        temp[t] = e ? NULL : tide_alloc(cx, r->temp[t]);
+        if (!temp[t]) e = TIDE_EMEM;
+    }
     for (int p = 0; p < v->pieces.npiece && !e; p++) {
         tide_iter *it = r->iter[p];
         for (int item = 0; item < r->count; item++)

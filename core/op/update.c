@@ -1,5 +1,5 @@
-/* Optimizer steps: the same formulas, in the same order of roundings, as PyTorch's. A row of update.lua is one
- * function here; its optional states follow the others in x and y. */
+/* Optimizer steps: PyTorch's formulas, products and sums rounded once where they meet. A row of update.lua is
+ * one function here; its optional states follow the others in x and y. */
 #include "op/row.h"
 
 /* What every step begins with: its attributes, and the gradient as the parameter's type. */
@@ -10,28 +10,27 @@
     if (a->maximize) g = p_neg(p, g)
 #define SLOT(op, field) p_slot(p, offsetof(tide_##op##_attr, field), true, type)
 #define ONE p_const(p, type, 1)
-/* Weight decay as a part of the gradient, or by itself. */
-#define L2(op) \
-    if (a->has_weight_decay) g = p_add(p, g, p_mul(p, SLOT(op, weight_decay), param))
-#define DECOUPLED(op) \
-    if (a->has_weight_decay) param = p_mul(p, param, SLOT(op, shrink))
-#define DECAY(op)                    \
-    if (a->decoupled_weight_decay) { \
-        DECOUPLED(op);               \
-    } else                           \
-        L2(op)
+/* Weight decay as a part of the gradient, or by itself: what the parameter is multiplied by. */
+#define L2(op, ...) \
+    if (a->has_weight_decay __VA_ARGS__) g = p_fma(p, SLOT(op, weight_decay), param, g)
+#define DECOUPLED(op, ...) tide_val shrink = a->has_weight_decay __VA_ARGS__ ? SLOT(op, shrink) : TIDE_NOVAL
+#define DECAY(op)                               \
+    DECOUPLED(op, &&a->decoupled_weight_decay); \
+    L2(op, &&!a->decoupled_weight_decay)
 
 /* from + (to - from) * weight */
 static tide_val lerp(tide_prog *p, tide_val from, tide_val to, tide_val weight) {
-    return p_add(p, from, p_mul(p, p_sub(p, to, from), weight));
+    return p_fma(p, p_sub(p, to, from), weight, from);
 }
 /* old * keep + g * g * weight; weight is 1 - keep */
 static tide_val square_average(tide_prog *p, tide_val old, tide_val g, tide_val keep, tide_val weight) {
-    return p_add(p, p_mul(p, old, keep), p_mul(p, p_mul(p, g, g), weight));
+    return p_fma(p, old, keep, p_mul(p, p_mul(p, g, g), weight));
 }
-/* param - rate * direction */
-static tide_val descend(tide_prog *p, tide_val param, tide_val rate, tide_val direction) {
-    return p_sub(p, param, p_mul(p, rate, direction));
+/* param * shrink - rate * direction */
+static tide_val descend(tide_prog *p, tide_val param, tide_val shrink, tide_val rate, tide_val direction) {
+    tide_val down = p_neg(p, rate);
+    return shrink == TIDE_NOVAL ? p_fma(p, direction, down, param)
+                                : p_fma(p, param, shrink, p_mul(p, direction, down));
 }
 
 PROGRAM(sgd) {
@@ -39,10 +38,10 @@ PROGRAM(sgd) {
     L2(sgd);
     if (a->has_momentum) {
         tide_val m = SLOT(sgd, momentum);
-        y[1] = a->first ? g : p_add(p, p_mul(p, m, x[2]), p_mul(p, SLOT(sgd, rest_dampening), g));
-        g = a->nesterov ? p_add(p, g, p_mul(p, m, y[1])) : y[1];
+        y[1] = a->first ? g : p_fma(p, m, x[2], p_mul(p, SLOT(sgd, rest_dampening), g));
+        g = a->nesterov ? p_fma(p, m, y[1], g) : y[1];
     }
-    y[0] = descend(p, param, SLOT(sgd, lr), g);
+    y[0] = descend(p, param, TIDE_NOVAL, SLOT(sgd, lr), g);
 }
 
 PROGRAM(adam) {
@@ -52,7 +51,7 @@ PROGRAM(adam) {
     tide_val v = y[2] = square_average(p, x[3], g, SLOT(adam, beta2), SLOT(adam, rest_beta2));
     if (a->amsgrad) v = y[3] = p_max(p, x[4], v);
     tide_val denominator = p_add(p, p_div(p, p_sqrt(p, v), SLOT(adam, root)), SLOT(adam, eps));
-    y[0] = descend(p, param, SLOT(adam, step_size), p_div(p, y[1], denominator));
+    y[0] = descend(p, param, shrink, SLOT(adam, step_size), p_div(p, y[1], denominator));
 }
 
 PROGRAM(nadam) {
@@ -61,8 +60,8 @@ PROGRAM(nadam) {
     y[1] = lerp(p, x[2], g, SLOT(nadam, rest_beta1));
     y[2] = square_average(p, x[3], g, SLOT(nadam, beta2), SLOT(nadam, rest_beta2));
     tide_val denominator = p_add(p, p_div(p, p_sqrt(p, y[2]), SLOT(nadam, root)), SLOT(nadam, eps));
-    tide_val by_grad = descend(p, param, SLOT(nadam, grad_rate), p_div(p, g, denominator));
-    y[0] = descend(p, by_grad, SLOT(nadam, mean_rate), p_div(p, y[1], denominator));
+    tide_val by_grad = descend(p, param, shrink, SLOT(nadam, grad_rate), p_div(p, g, denominator));
+    y[0] = descend(p, by_grad, TIDE_NOVAL, SLOT(nadam, mean_rate), p_div(p, y[1], denominator));
 }
 
 PROGRAM(radam) {
@@ -73,7 +72,7 @@ PROGRAM(radam) {
     /* rectified or not is a number, so that a plan goes on where the one begins */
     tide_val root = SLOT(radam, root), scale = p_div(p, root, p_add(p, p_sqrt(p, y[2]), SLOT(radam, eps)));
     scale = p_select(p, p_eq(p, root, p_const(p, type, 0)), ONE, scale);
-    y[0] = descend(p, param, SLOT(radam, step_size), p_mul(p, y[1], scale));
+    y[0] = descend(p, param, shrink, SLOT(radam, step_size), p_mul(p, y[1], scale));
 }
 
 PROGRAM(adamax) {
@@ -81,15 +80,15 @@ PROGRAM(adamax) {
     L2(adamax);
     y[1] = lerp(p, x[2], g, SLOT(adamax, rest_beta1));
     y[2] = p_max(p, p_mul(p, x[3], SLOT(adamax, beta2)), p_add(p, p_abs(p, g), SLOT(adamax, eps)));
-    y[0] = descend(p, param, SLOT(adamax, step_size), p_div(p, y[1], y[2]));
+    y[0] = descend(p, param, TIDE_NOVAL, SLOT(adamax, step_size), p_div(p, y[1], y[2]));
 }
 
 PROGRAM(adagrad) {
     STEP(adagrad);
     L2(adagrad);
-    y[1] = p_add(p, x[2], p_mul(p, g, g));
+    y[1] = p_fma(p, g, g, x[2]);
     tide_val direction = p_div(p, g, p_add(p, p_sqrt(p, y[1]), SLOT(adagrad, eps)));
-    y[0] = descend(p, param, SLOT(adagrad, rate), direction);
+    y[0] = descend(p, param, TIDE_NOVAL, SLOT(adagrad, rate), direction);
 }
 
 PROGRAM(adadelta) {
@@ -100,7 +99,7 @@ PROGRAM(adadelta) {
     tide_val std = p_sqrt(p, p_add(p, y[1], eps));
     tide_val change = p_mul(p, p_div(p, p_sqrt(p, p_add(p, x[3], eps)), std), g);
     y[2] = square_average(p, x[3], change, rho, left);
-    y[0] = descend(p, param, SLOT(adadelta, lr), change);
+    y[0] = descend(p, param, TIDE_NOVAL, SLOT(adadelta, lr), change);
 }
 
 PROGRAM(rmsprop) {
@@ -115,18 +114,16 @@ PROGRAM(rmsprop) {
         v = p_max(p, p_sub(p, v, p_mul(p, m, m)), p_const(p, type, 0));
     }
     direction = p_div(p, g, p_add(p, p_sqrt(p, v), SLOT(rmsprop, eps)));
-    if (a->has_momentum) direction = y[2] = p_add(p, p_mul(p, x[3], SLOT(rmsprop, momentum)), direction);
-    y[0] = descend(p, param, SLOT(rmsprop, lr), direction);
+    if (a->has_momentum) direction = y[2] = p_fma(p, x[3], SLOT(rmsprop, momentum), direction);
+    y[0] = descend(p, param, TIDE_NOVAL, SLOT(rmsprop, lr), direction);
 }
 
 PROGRAM(asgd) {
     STEP(asgd);
     L2(asgd);
-    tide_val eta = SLOT(asgd, eta), mu = SLOT(asgd, mu);
-    param = p_mul(p, param, SLOT(asgd, keep));
-    y[0] = descend(p, param, eta, g);
-    tide_val moved = p_add(p, x[2], p_mul(p, p_sub(p, y[0], x[2]), mu));
-    y[1] = p_select(p, p_eq(p, mu, ONE), y[0], moved);
+    tide_val mu = SLOT(asgd, mu);
+    y[0] = descend(p, param, SLOT(asgd, keep), SLOT(asgd, eta), g);
+    y[1] = p_select(p, p_eq(p, mu, ONE), y[0], lerp(p, x[2], y[0], mu));
 }
 
 PROGRAM(rprop) {
@@ -136,14 +133,14 @@ PROGRAM(rprop) {
     factor = p_select(p, back, SLOT(rprop, etaminus), factor);
     y[2] = p_min(p, p_max(p, p_mul(p, x[3], factor), SLOT(rprop, step_min)), SLOT(rprop, step_max));
     y[1] = p_select(p, back, zero, g);
-    y[0] = descend(p, param, p_sign(p, y[1]), y[2]);
+    y[0] = descend(p, param, TIDE_NOVAL, p_sign(p, y[1]), y[2]);
 }
 
 PROGRAM(lion) {
     STEP(lion);
     DECOUPLED(lion);
     tide_val blend = p_add(p, p_mul(p, SLOT(lion, beta1), x[2]), p_mul(p, SLOT(lion, rest_beta1), g));
-    y[0] = descend(p, param, SLOT(lion, lr), p_sign(p, blend));
+    y[0] = descend(p, param, shrink, SLOT(lion, lr), p_sign(p, blend));
     y[1] = p_add(p, p_mul(p, SLOT(lion, beta2), x[2]), p_mul(p, SLOT(lion, rest_beta2), g));
 }
 

@@ -98,8 +98,8 @@ tide_status tide_vjp_infer(tide_shapes *s) {
 }
 
 /* The forward program over the forward space, then derived; an operation's own vjp_program instead where it has
- * one. A derivative that is derived again has the reduced dims of that: the gradients of what it broadcasts are
- * sums. */
+ * one and the gradient is the first output's alone (second derivatives reach the hidden ones too). A derivative
+ * that is derived again has the reduced dims of that: the gradients of what it broadcasts are sums. */
 tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t reduced, uint64_t *uses) {
     const tide_op *op = &tide_op_table[head->op];
     shapes_t f;
@@ -118,7 +118,7 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
         }
     uint64_t used;
     tide_prog *q;
-    if (op->vjp_program) {
+    if (op->vjp_program && head->seeded == 1) {
         q = tide_prog_new(cx);
         tide_val x[TIDE_MAXARGS], y[TIDE_MAXARGS], gy[TIDE_MAXARGS], gx[TIDE_MAXARGS];
         memset(x, 0xFF, sizeof x), memset(y, 0xFF, sizeof y), memset(gy, 0xFF, sizeof gy),
@@ -132,9 +132,7 @@ tide_prog *tide_vjp_program(tide_context *cx, const tide_vjp_head *head, uint8_t
                 if (op->saves_out >> j & 1)
                     y[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j)),
                     used |= 1ull << (32 + j);
-            for (int j = 0; j < head->nout; j++)
-                if (head->seeded >> j & 1)
-                    gy[j] = p_arg(q, (tide_dtype)f.out[j].dtype, tide_arg_space(&sp, head->nin + j));
+            gy[0] = p_arg(q, (tide_dtype)f.out[0].dtype, tide_arg_space(&sp, head->nin));
             op->vjp_program(q, tide_vjp_attr(head), x, y, gy, gx);
             for (int i = 0; i < head->nin; i++)
                 if (head->want >> i & 1)

@@ -2,7 +2,13 @@
 #include "optim/lists.h"
 #include "optim/optim.h"
 
-enum { MAXLISTS = 2 + TIDE_OPTIM_STATES };
+enum { MAXLISTS = 2 + TIDE_OPTIM_STATES, MAXATTRS = 32 };
+
+/* What an attribute of a step is filled with. */
+typedef struct {
+    enum { DERIVED, OPTION, REST, SHRINK, FIRST } from;
+    uint16_t field; /* OPTION: this one; REST: 1 - this one */
+} source;
 
 typedef struct {
     int64_t steps;
@@ -19,6 +25,8 @@ struct tide_optim {
     tide_tensor **param;
     slot_t *slot;
     tide_tensor **call; /* room for the lists of one step */
+    int sources_of;     /* the operation whose attributes `source` tells of; -1: none yet */
+    source source[MAXATTRS];
 };
 
 tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
@@ -42,6 +50,7 @@ tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
     o->cx = cx;
     o->config = *config;
     o->row = row;
+    o->sources_of = -1;
     o->param = tide_alloc0(cx, (size_t)n * sizeof *o->param);
     o->slot = tide_alloc0(cx, (size_t)n * sizeof *o->slot);
     o->call = tide_alloc0(cx, (size_t)n * MAXLISTS * sizeof *o->call);
@@ -126,23 +135,39 @@ tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *
 
 /* ---- steps ---- */
 
-/* The attributes that update.lua's first lines tell of; what is left is the row's to derive. */
-static void fill(const tide_optim_config *c, const tide_op *op, int64_t steps, char *attr) {
+/* Where attribute `a` of the operation comes from, as update.lua's first lines tell. */
+static source source_of(const tide_arg *a) {
+    if (a->input >= 0) return (source){DERIVED, 0};
+    if (!strcmp(a->name, "first")) return (source){FIRST, 0};
+    if (!strcmp(a->name, "shrink")) return (source){SHRINK, 0};
+    bool rest = !strncmp(a->name, "rest_", 5);
+    const char *name = a->name + (rest ? 5 : !strncmp(a->name, "has_", 4) ? 4 : 0);
+    for (const tide_optim_field *f = tide_optim_fields; f->name; f++)
+        if (!strcmp(f->name, name)) return (source){rest ? REST : OPTION, f->offset};
+    return (source){DERIVED, 0};
+}
+
+/* The attributes but for those that are the row's to derive. */
+static void fill(tide_optim *o, int opcode, int64_t steps, char *attr) {
+    const tide_op *op = &tide_op_table[opcode];
+    const tide_optim_config *c = &o->config;
+    if (o->sources_of != opcode)
+        for (int a = 0; a < op->narg; a++) o->source[a] = source_of(&op->arg[a]);
+    o->sources_of = opcode;
     for (int a = 0; a < op->narg; a++) {
-        const tide_arg *arg = &op->arg[a];
-        if (arg->input >= 0) continue;
-        bool has = !strncmp(arg->name, "has_", 4), rest = !strncmp(arg->name, "rest_", 5);
-        const char *name = arg->name + (has ? 4 : rest ? 5 : 0);
-        double v = !strcmp(name, "first")    ? steps == 0
-                   : !strcmp(name, "shrink") ? 1 - c->lr * c->weight_decay
-                                             : 0;
-        for (const tide_optim_field *f = tide_optim_fields; f->name; f++)
-            if (!strcmp(f->name, name)) v = tide_optim_get(c, f->offset);
-        if (rest) v = 1 - v;
-        if (arg->type == TIDE_ARG_FLOAT)
-            *(double *)(void *)(attr + arg->offset) = v;
+        double v = 0;
+        switch (o->source[a].from) {
+        case DERIVED: continue;
+        case OPTION: v = tide_optim_get(c, o->source[a].field); break;
+        case REST: v = 1 - tide_optim_get(c, o->source[a].field); break;
+        case SHRINK: v = 1 - c->lr * c->weight_decay; break;
+        case FIRST: v = steps == 0;
+        }
+        char *at = attr + op->arg[a].offset;
+        if (op->arg[a].type == TIDE_ARG_FLOAT)
+            *(double *)(void *)at = v;
         else
-            *(int64_t *)(void *)(attr + arg->offset) = v != 0;
+            *(int64_t *)(void *)at = v != 0;
     }
 }
 
@@ -181,7 +206,7 @@ static tide_status update(tide_optim *o, const slot_t *like) {
         double number;
         char byte[TIDE_OPTIM_ATTR];
     } attr = {.byte = {0}};
-    fill(&o->config, &tide_op_table[op], was.steps, attr.byte);
+    fill(o, op, was.steps, attr.byte);
     if (row->derive) row->derive(&o->config, (double)(was.steps + 1), next.number, attr.byte);
     tide_status e = tide_lists_apply(o->cx, op, o->call, 2 + nkept, count, attr.byte);
     for (int i = 0; i < o->n && !e; i++) {

@@ -210,6 +210,16 @@ tide_val p_select(tide_prog *p, tide_val m, tide_val a, tide_val b) {
             .op = TIDE_P_SELECT, .type = x.type, .space = i.space | x.space | y.space, .a = m, .b = a, .c = b});
 }
 
+tide_val p_fma(tide_prog *p, tide_val a, tide_val b, tide_val c) {
+    if (!valid(p, a) || !valid(p, b) || !valid(p, c)) return TIDE_NOVAL;
+    tide_insn x = p->insn[a], y = p->insn[b], z = p->insn[c];
+    if (x.type != y.type || x.type != z.type || !takes(TIDE_P_FMA, x.type))
+        return wrong(p, "fma: operand types do not fit");
+    return emit(
+        p, (tide_insn){
+               .op = TIDE_P_FMA, .type = x.type, .space = x.space | y.space | z.space, .a = a, .b = b, .c = c});
+}
+
 tide_val p_cvt(tide_prog *p, tide_val a, int type) {
     if (!valid(p, a) || p->insn[a].type == type) return a;
     return emit(p, (tide_insn){.op = TIDE_P_CVT, .type = (uint8_t)type, .space = p->insn[a].space, .a = a});

@@ -57,6 +57,11 @@ static tide_val fwd(derive_t *d, tide_val v) {
         r = p_select(q, m, a, b);
         break;
     }
+    case TIDE_P_FMA: {
+        tide_val a = fwd(d, i->a), b = fwd(d, i->b), c = fwd(d, i->c);
+        r = p_fma(q, a, b, c);
+        break;
+    }
     default:
         if (tide_insn_kind[i->op] == 'R')
             r = p_reduce(q, i->op, fwd(d, i->a), i->aux);
@@ -217,10 +222,9 @@ static void step(derive_t *d, tide_val v) {
         break;
     }
     case TIDE_P_FMA: {
-        tide_val c = i->c;
         add(d, i->a, p_mul(q, g, B), s);
         add(d, i->b, p_mul(q, g, A), s);
-        add(d, c, g, s);
+        add(d, i->c, g, s);
         break;
     }
     case TIDE_P_SUM:

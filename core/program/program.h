@@ -121,7 +121,8 @@ tide_val p_slot(tide_prog *p, uint16_t offset, bool is_float,
 tide_val p_un(tide_prog *p, int op, tide_val a);
 tide_val p_bin(tide_prog *p, int op, tide_val a, tide_val b); /* operands of one type */
 tide_val p_select(tide_prog *p, tide_val mask, tide_val a, tide_val b);
-tide_val p_cvt(tide_prog *p, tide_val a, int type); /* a itself if it has the type */
+tide_val p_fma(tide_prog *p, tide_val a, tide_val b, tide_val c); /* a * b + c, rounded once; floats */
+tide_val p_cvt(tide_prog *p, tide_val a, int type);               /* a itself if it has the type */
 tide_val p_round_to(tide_prog *p, tide_val a, tide_dtype dtype);
 tide_val p_reduce(tide_prog *p, int op, tide_val a,
                   int axis); /* a value that does not vary along the axis counts once per element */

@@ -1,20 +1,14 @@
 /* The nine dtypes: sizes, names, promotion. */
 #include "tensor/tensor.h"
 
-static const struct {
-    uint8_t size;
-    const char *name;
-} dtypes[TIDE_NDTYPE] = {
-    {0, "?"},     {4, "float32"}, {8, "float64"}, {2, "float16"}, {2, "bfloat16"},
-    {8, "int64"}, {4, "int32"},   {1, "int8"},    {1, "uint8"},   {1, "bool"},
-};
+static const char *const names[TIDE_NDTYPE] = {"?",     "float32", "float64", "float16", "bfloat16",
+                                               "int64", "int32",   "int8",    "uint8",   "bool"};
 
-size_t tide_dtype_size(tide_dtype d) { return dtypes[d < TIDE_NDTYPE ? d : 0].size; }
-const char *tide_dtype_name(tide_dtype d) { return dtypes[d < TIDE_NDTYPE ? d : 0].name; }
+const char *tide_dtype_name(tide_dtype d) { return names[d < TIDE_NDTYPE ? d : 0]; }
 
 tide_dtype tide_dtype_named(const char *name) {
     for (int d = 1; d < TIDE_NDTYPE; d++)
-        if (!strcmp(dtypes[d].name, name)) return (tide_dtype)d;
+        if (!strcmp(names[d], name)) return (tide_dtype)d;
     return 0;
 }
 

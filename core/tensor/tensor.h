@@ -8,7 +8,10 @@
 #define TIDE_NDTYPE (TIDE_BOOL + 1)
 
 /* ---- dtype.c ---- */
-size_t tide_dtype_size(tide_dtype d);
+static inline size_t tide_dtype_size(tide_dtype d) {
+    static const uint8_t size[TIDE_NDTYPE] = {0, 4, 8, 2, 2, 8, 4, 1, 1, 1};
+    return size[d < TIDE_NDTYPE ? d : 0];
+}
 const char *tide_dtype_name(tide_dtype d);     /* "float32"; "?" for none */
 tide_dtype tide_dtype_named(const char *name); /* 0: no such dtype */
 bool tide_dtype_is_float(tide_dtype d);

@@ -267,9 +267,9 @@ static void derived(int code, const void *attr, tide_tensor *x, tide_tensor *con
     tide_frame f;
     tide_space space;
     tide_call call = {.op = (uint16_t)code,
-                      .nin = 1,
+                      .nin = o->nin,
                       .nout = o->nout,
-                      .in = &x,
+                      .in = (tide_tensor *[TIDE_MAXARGS]){x},
                       .out = (tide_tensor **)y,
                       .attr = attr,
                       .nattr = o->nattr};
@@ -299,33 +299,45 @@ static void derived(int code, const void *attr, tide_tensor *x, tide_tensor *con
 
 static void written_gradients(void **state) {
     (void)state;
-    static const int codes[] = {TIDE_OP_RELU, TIDE_OP_SOFTMAX, TIDE_OP_LOG_SOFTMAX, TIDE_OP_MAX_DIM,
-                                TIDE_OP_MIN_DIM};
-    int written = -1; /* hardsigmoid's slope is not the derived one, on purpose */
-    for (int i = 0; i < TIDE_NOPS; i++) written += tide_op_table[i].vjp_program != NULL;
-    assert_int_equal(written, sizeof codes / sizeof *codes);
-    for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
-        const tide_op *o = &tide_op_table[codes[k]];
-        struct {
+    static const struct {
+        int op;
+        union {
             tide_dims dim;
-            int64_t rest[2];
-        } attr = {LIST(1), {0}};
+            tide_gelu_attr gelu;
+            tide_layer_norm_attr norm;
+            int64_t room[16];
+        } attr;
+    } cases[] = {{TIDE_OP_RELU, {LIST(1)}},
+                 {TIDE_OP_SOFTMAX, {LIST(1)}},
+                 {TIDE_OP_LOG_SOFTMAX, {LIST(1)}},
+                 {TIDE_OP_MAX_DIM, {LIST(1)}},
+                 {TIDE_OP_MIN_DIM, {LIST(1)}},
+                 {TIDE_OP_GELU, {.gelu = {TIDE_GELU_NONE}}},
+                 {TIDE_OP_GELU, {.gelu = {TIDE_GELU_TANH}}},
+                 {TIDE_OP_LAYER_NORM, {.norm = {LIST(5), 1e-5}}}};
+    enum { NCASES = sizeof cases / sizeof *cases, TWICE = 1 };
+    int left = 2; /* hardsigmoid's slope is not the derived one, on purpose; batch_norm's is layer_norm's */
+    int written = 0;
+    for (int i = 0; i < TIDE_NOPS; i++) written += tide_op_table[i].vjp_program != NULL;
+    assert_int_equal(written - left, NCASES - TWICE);
+    for (size_t k = 0; k < NCASES; k++) {
+        const tide_op *o = &tide_op_table[cases[k].op];
         tide_begin(cx);
         seed_random(k + 1);
         tide_tensor *x = make_point(&(tide_meta)SH(3, 5), PLAIN, 'a').leaf, *y[TIDE_MAXARGS] = {NULL},
                     *gx = NULL;
         tide_set_requires_grad(x, 1);
-        tide_call c = {.op = (uint16_t)codes[k],
-                       .nin = 1,
+        tide_call c = {.op = (uint16_t)cases[k].op,
+                       .nin = o->nin,
                        .nout = o->nout,
-                       .in = &x,
+                       .in = (tide_tensor *[TIDE_MAXARGS]){x},
                        .out = y,
-                       .attr = &attr,
+                       .attr = &cases[k].attr,
                        .nattr = o->nattr};
         assert_int_equal(tide_apply(cx, &c), TIDE_OK);
         tide_tensor *gy = make_point(&y[0]->meta, PLAIN, 'a').leaf;
         double want[15], *got;
-        derived(codes[k], &attr, x, y, gy, want);
+        derived(cases[k].op, &cases[k].attr, x, y, gy, want);
         assert_int_equal(tide_grad(cx, y, 1, &x, 1, &gy, 0, &gx), TIDE_OK);
         got = values(gx);
         for (int i = 0; i < 15; i++)

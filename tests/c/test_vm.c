@@ -507,10 +507,10 @@ static void test_programs(void **state) {
 /* Random programs of cheap instructions, which the machine makes chains of: any sharing of values, any spaces.
  */
 static void test_chains(void **state) {
-    static const int ops[] = {TIDE_P_ADD, TIDE_P_SUB, TIDE_P_MUL,  TIDE_P_DIV,
-                              TIDE_P_NEG, TIDE_P_ABS, TIDE_P_SQRT, TIDE_P_TANH};
+    static const int ops[] = {TIDE_P_ADD, TIDE_P_SUB,  TIDE_P_MUL, TIDE_P_DIV, TIDE_P_NEG,
+                              TIDE_P_ABS, TIDE_P_SQRT, TIDE_P_FMA, TIDE_P_FMA, TIDE_P_TANH};
     static const int64_t sizes[] = {1, 2, 3, 7, 16, 31, 33, 129, 1000, 3001};
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 1000; round++) {
         tide_prog *p = program();
         tide_val x[32];
         int nin = 1 + (int)(next() % 4), n = 0, kept = next() % 3 == 0;
@@ -520,11 +520,16 @@ static void test_chains(void **state) {
         x[n++] = p_slot(p, 0, true, TIDE_RF32);
         x[n++] = p_const(p, TIDE_RF32, 1.5);
         for (int more = 2 + (int)(next() % 20); more > 0; more--) {
-            int op = ops[next() % 8 ? (int)(next() % 7) : 7];
+            int op = ops[next() % 8 ? (int)(next() % 9) : 9];
             tide_val a = x[next() % 3 ? n - 1 : (int)(next() % (uint64_t)n)],
-                     b = x[(int)(next() % (uint64_t)n)];
+                     b = x[(int)(next() % (uint64_t)n)], c = x[(int)(next() % (uint64_t)n)];
+            int order = (int)(next() % 3);
             x[n++] = tide_insn_nargs[op] == 1 ? p_un(p, op, a)
-                     : next() % 2             ? p_bin(p, op, a, b)
+                     : op == TIDE_P_FMA       ? p_fma(p, order == 0 ? a : b, order == 1 ? a : c,
+                                                order == 2   ? a
+                                                      : order == 1 ? c
+                                                                   : b)
+                     : order                  ? p_bin(p, op, a, b)
                                               : p_bin(p, op, b, a);
         }
         int nout = 1 + (int)(next() % 3);

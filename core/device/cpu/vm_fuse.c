@@ -4,12 +4,12 @@
 enum { LONGEST = TIDE_MAXLINKS / 3 }; /* a step is at most three links: load, work, store */
 
 static const struct {
-    uint8_t op, code, turned; /* turned: with the operands the other way round */
+    uint8_t op, code, turned; /* turned: the number at hand is the last operand */
 } links[] = {
     {TIDE_P_ADD, TIDE_LINK_ADD, TIDE_LINK_ADD},    {TIDE_P_SUB, TIDE_LINK_SUB, TIDE_LINK_SUB_FROM},
     {TIDE_P_MUL, TIDE_LINK_MUL, TIDE_LINK_MUL},    {TIDE_P_DIV, TIDE_LINK_DIV, TIDE_LINK_DIV_INTO},
     {TIDE_P_NEG, TIDE_LINK_NEG, TIDE_LINK_NEG},    {TIDE_P_ABS, TIDE_LINK_ABS, TIDE_LINK_ABS},
-    {TIDE_P_SQRT, TIDE_LINK_SQRT, TIDE_LINK_SQRT},
+    {TIDE_P_SQRT, TIDE_LINK_SQRT, TIDE_LINK_SQRT}, {TIDE_P_FMA, TIDE_LINK_FMA, TIDE_LINK_ADD_PRODUCT},
 };
 
 /* The row of links[] that does what the step does, or -1. */
@@ -19,7 +19,10 @@ static int link_of(const tide_vm *vm, const tide_vm_step *t) {
     return -1;
 }
 
-static bool is_binary(int link) { return tide_insn_nargs[links[link].op] == 2; }
+static int operands_of(int link) { return tide_insn_nargs[links[link].op]; }
+static bool is_square(const tide_vm_step *t, int link) {
+    return links[link].op == TIDE_P_MUL && t->ref[1] == t->ref[2];
+}
 
 /* Where the chain that begins at step s ends; s itself if there is none. */
 static int end_of(const tide_vm *vm, const tide_vm_plan *plan, int s, int end) {
@@ -28,12 +31,11 @@ static int end_of(const tide_vm *vm, const tide_vm_plan *plan, int s, int end) {
     return e - s > 1 ? e : s;
 }
 
-/* Does step t, in a chain, take v from the step before it? */
+/* Does step t, in a chain, take v from the step before it? Then as one operand only, but for squares. */
 static bool takes(const tide_vm *vm, const tide_vm_step *t, uint16_t v) {
-    int link = link_of(vm, t);
-    if (!is_binary(link)) return t->ref[1] == v;
-    if (t->ref[1] == v && t->ref[2] == v) return links[link].op == TIDE_P_MUL;
-    return t->ref[1] == v || t->ref[2] == v;
+    int link = link_of(vm, t), times = 0;
+    for (int k = 1; k <= operands_of(link); k++) times += t->ref[k] == v;
+    return times == 1 || (times == 2 && is_square(t, link));
 }
 
 void tide_vm_find_passing(const tide_vm *vm, tide_vm_plan *plan, uint16_t *uses) {
@@ -56,26 +58,26 @@ void tide_vm_find_passing(const tide_vm *vm, tide_vm_plan *plan, uint16_t *uses)
     }
 }
 
-static void add_link(tide_vm_plan *plan, int code, int ref) {
-    plan->link[plan->nlink++] = (tide_vm_link){(uint16_t)code, (uint16_t)ref};
+static void add_link(tide_vm_plan *plan, int code, int ref, int second) {
+    plan->link[plan->nlink++] = (tide_vm_link){(uint16_t)code, (uint16_t)ref, (uint16_t)second};
 }
 
 /* The links of one step; `at_hand`: the value that the step before left, or -1. */
 static void add_links(const tide_vm *vm, tide_vm_plan *plan, const tide_vm_step *t, int at_hand) {
-    int link = link_of(vm, t), a = t->ref[1], b = t->ref[2];
+    int link = link_of(vm, t), n = operands_of(link), a = t->ref[1], b = t->ref[2], c = t->ref[3];
     if (at_hand < 0 || !takes(vm, t, (uint16_t)at_hand)) {
-        add_link(plan, TIDE_LINK_LOAD, a);
+        add_link(plan, TIDE_LINK_LOAD, a, 0);
         at_hand = a;
     }
-    if (!is_binary(link))
-        add_link(plan, links[link].code, 0);
-    else if (a == b && links[link].op == TIDE_P_MUL)
-        add_link(plan, TIDE_LINK_SQUARE, 0);
-    else if (a == at_hand)
-        add_link(plan, links[link].code, b);
-    else
-        add_link(plan, links[link].turned, a);
-    if (plan->value[t->ref[0]].place != VM_PASSING) add_link(plan, TIDE_LINK_STORE, t->ref[0]);
+    if (n == 1)
+        add_link(plan, links[link].code, 0, 0);
+    else if (is_square(t, link))
+        add_link(plan, TIDE_LINK_SQUARE, 0, 0);
+    else if (t->ref[n] == at_hand && a != at_hand)
+        add_link(plan, links[link].turned, a, n == 3 ? b : 0);
+    else /* the factors of a product may change places */
+        add_link(plan, links[link].code, a == at_hand ? b : a, n == 3 ? c : 0);
+    if (plan->value[t->ref[0]].place != VM_PASSING) add_link(plan, TIDE_LINK_STORE, t->ref[0], 0);
 }
 
 void tide_vm_fuse(const tide_vm *vm, tide_vm_plan *plan) {

@@ -15,7 +15,7 @@ typedef struct {
 /* ref: the places in loc[] of the result and of the operands. A result may lie where an operand lies. */
 typedef void (*tide_vm_fn)(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni);
 
-/* Chains (vm_chain.c): what a link does with the number at hand and, where it has one, its operand. */
+/* Chains (vm_chain.c): what a link does with the number at hand and, where it has them, its operands. */
 enum {
     TIDE_LINK_LOAD,
     TIDE_LINK_STORE,
@@ -24,15 +24,18 @@ enum {
     TIDE_LINK_SUB_FROM, /* operand - number */
     TIDE_LINK_MUL,
     TIDE_LINK_DIV,
-    TIDE_LINK_DIV_INTO, /* operand / number */
-    TIDE_LINK_SQUARE,   /* from here on without an operand */
+    TIDE_LINK_DIV_INTO,    /* operand / number */
+    TIDE_LINK_FMA,         /* number * operand + second operand, rounded once */
+    TIDE_LINK_ADD_PRODUCT, /* number + operand * second operand, rounded once */
+    TIDE_LINK_SQUARE,      /* from here on without operands */
     TIDE_LINK_NEG,
     TIDE_LINK_ABS,
-    TIDE_LINK_SQRT
+    TIDE_LINK_SQRT,
+    TIDE_LINK_END
 };
 #define TIDE_MAXLINKS 48
 typedef struct {
-    uint16_t code, ref; /* ref: 0 if there is no operand */
+    uint16_t code, ref, second; /* refs: 0 where there is no operand */
 } tide_vm_link;
 /* Memory that is used next: asked for while a chain computes, as many elements as it has done. */
 typedef struct {
