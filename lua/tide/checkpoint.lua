@@ -8,7 +8,7 @@
 -- random state, and size and CRC-32C of every file. It is written as step-N.tmp, synced and renamed; then LATEST names
 -- it. Whatever stops the process or fails, what was acknowledged before stays. One process at a time writes to a folder.
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local plain = require "tide.plain"
 local read_text = require("tide.files").read_text

@@ -1,7 +1,7 @@
 --- Files of tensors: safetensors (also in shards), npy, npz; to be read only: .pth of PyTorch, GGUF of llama.cpp.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT", "EUNSUP", "EMEM").
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local M = {}
 

@@ -1,7 +1,7 @@
 --- Images: PNG (libpng) and JPEG (libjpeg-turbo), to and from uint8 tensors of (channels, height, width); other sizes.
 -- I/O does not raise: nil, message, code ("EIO", "EFORMAT" for damaged files, "EUNSUP", "EMEM").
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 
 local M = {}
@@ -28,7 +28,7 @@ function M.save(path, image, options)
   local jpeg = kind == "jpg" or kind == "jpeg"
   if not jpeg and kind ~= "png" then tide._fail("image.save: the path must end with .png, .jpg or .jpeg: " .. path) end
   options = with_options("image.save", options, "quality")
-  if not tide.is_tensor(image) then tide._fail("image.save: expected a tensor, not a " .. type(image)) end
+  expect("tensor", "image.save", "image", image)
   local shape = ("(%s)"):format(table.concat(image.shape, ","))
   if image.dtype ~= "uint8" then tide._fail(("image.save: expected uint8, not %s %s; (x * 255):round():to('uint8') for values in 0..1"):format(image.dtype, shape)) end
   if image.ndim == 2 then image = image:unsqueeze(1) end

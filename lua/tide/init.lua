@@ -10,7 +10,7 @@ require "tide.overloads"
 
 local functional = core.nn.functional
 core.nn = require "tide.nn"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 core.nn.functional = functional
 require "tide.files"
 require "tide.checkpoint"

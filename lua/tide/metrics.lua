@@ -6,7 +6,7 @@ local tide = require "tide.core"
 local M = {}
 
 local function fail(name, text, ...) tide._fail(("[metrics.%s] "):format(name) .. text:format(...)) end
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 -- fn(predictions, targets, ...), two tensors, without recording.
 local function define(name, fn)

@@ -1,15 +1,11 @@
 --- Names that mean more than one operation, as in PyTorch, and conveniences over several operations.
 local tide = require "tide.core"
+local a_tensor = require("tide.arguments").tensor
 local methods, F = tide._methods, tide.nn.functional
 
 local function both(name, fn)
   tide[name] = fn
   methods[name] = fn
-end
-
-local function a_tensor(name, x)
-  if not tide.is_tensor(x) then tide._fail(("[%s] expected a tensor, not a %s"):format(name, type(x))) end
-  return x
 end
 
 -- max(x), max(x, dim[, options]) -> values, indices, max(x, other)
@@ -40,19 +36,19 @@ end
 for name, of in pairs { view = "shape", reshape = "shape", expand = "shape", type = "dtype" } do
   local act = of == "dtype" and convert or tide[name]
   methods[name .. "_as"] = function(x, other)
-    return act(x, a_tensor(name .. "_as", other)[of])
+    return act(x, a_tensor(name .. "_as", "other", other)[of])
   end
 end
 methods.cpu = function(x) return tide.to(x, "cpu") end
 
 both("t", function(x)
-  a_tensor("t", x)
+  a_tensor("t", "input", x)
   if x.ndim > 2 then tide._fail("t: takes at most 2 dims") end
   return x.ndim < 2 and x or x:transpose(1, 2)
 end)
 
 both("flatten", function(x, first, last)
-  local shape, n = a_tensor("flatten", x).shape, x.ndim
+  local shape, n = a_tensor("flatten", "input", x).shape, x.ndim
   if n == 0 then return x:reshape(1) end
   first, last = math.tointeger(first or 1), math.tointeger(last or -1)
   if not first or not last or first == 0 or last == 0 or math.max(first, last, -first, -last) > n then

@@ -1,7 +1,7 @@
 --- A progress bar on the terminal; quiet when standard error is not one.
 --   for batch in tide.progress(loader, {label = "epoch 1"}) do ... end
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 
 local WIDTH, OFTEN = 30, 0.1 -- characters, seconds

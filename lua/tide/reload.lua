@@ -2,7 +2,7 @@
 -- tables of globals. Tensors, modules and optimizers reached through the same names, also inside plain tables.
 local tide = require "tide.core"
 require "tide"
-local is_module = require("tide.nn.module").is_module
+local is_module = require("tide.arguments").is_module
 local is_tensor = tide.is_tensor
 local Optimizer = tide.optim.Optimizer
 

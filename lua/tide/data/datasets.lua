@@ -2,7 +2,7 @@
 -- from files keep `spec`, by which a loader's workers open the same. What cannot be read raises an error. `transform` is a
 -- function of the sample's values, or the name of a module that returns one (needed for workers).
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local source = require "tide.data.source"
 local M = {}

@@ -1,7 +1,7 @@
 --- Categories as numbers: LabelEncoder and OneHotEncoder learn the sorted distinct values of a list (strings, numbers or
 -- booleans), a table's column, or a tensor of integers.
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local M = {}
 

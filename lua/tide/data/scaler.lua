@@ -2,7 +2,7 @@
 -- dtype; state_dict and load_state_dict keep what was learned. A constant column is only shifted. Definitions are
 -- scikit-learn's.
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local M = {}
 

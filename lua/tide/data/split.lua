@@ -1,7 +1,7 @@
 --- Rows dealt out for training and testing. Everything is fixed by the seed; row numbers are int64 tensors counted from 0,
 -- as index_select and Table:take read them.
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local M = {}
 

@@ -1,7 +1,7 @@
 --- A table of named columns, as a CSV file has them (tide.data.column). Tables are not changed: every method gives a new one.
 -- Rows count from 1.
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local split = require "tide.data.split"
 local columns = require "tide.data.column"

@@ -226,9 +226,9 @@ local function comment_above(fn)
   return table.concat(block, "\n")
 end
 
--- What a function reads its arguments with (tide.nn.arguments), and what it calls with them.
+-- What a function reads its arguments with (tide.arguments), and what it calls with them.
 local function reader(fn)
-  local signatures, text, inner = require("tide.nn.arguments").signatures, nil, nil
+  local signatures, text, inner = require("tide.arguments").signatures, nil, nil
   for i = 1, math.huge do
     local name, value = debug.getupvalue(fn, i)
     if not name then return text, inner end

@@ -1,7 +1,7 @@
 --- Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local layers = {}
 local function add(name, fn, keys)

@@ -5,7 +5,7 @@
 -- momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local function class(name, affine, track)
   local Norm = Module:extend(name)

@@ -8,7 +8,7 @@
 -- out_channels / groups, kernel ...).
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local init = require "tide.nn.initialise"
 
 local function each(x, n)

@@ -2,7 +2,7 @@
 -- 2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local function class(name, ndim)
   local Dropout = Module:extend(name)

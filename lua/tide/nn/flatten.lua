@@ -1,6 +1,6 @@
 --- Layers that only reshape.
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 --- Makes one dim of dims start_dim (2) to end_dim (-1).
 local Flatten = Module:extend("Flatten")

@@ -1,13 +1,13 @@
 --- Layers. A small file for each family; tide.nn.functional has the same as functions.
 require "tide.nn.functional"
-local module = require "tide.nn.module"
+local arguments, module = require "tide.arguments", require "tide.nn.module"
 
-local nn = { Module = module.Module, is_module = module.is_module, _path = module.path_of, init = require "tide.nn.initialise", utils = {} }
+local nn = { Module = module.Module, is_module = arguments.is_module, _path = module.path_of, init = require "tide.nn.initialise", utils = {} }
 nn.utils.parametrize = require "tide.nn.parametrize"
 
 --- Marks a tensor as a parameter: it requires a gradient.
 function nn.Parameter(tensor, requires_grad)
-  require("tide.nn.arguments").tensor("nn.Parameter", "tensor", tensor)
+  arguments.tensor("nn.Parameter", "tensor", tensor)
   return tensor:detach():requires_grad_(requires_grad == nil or requires_grad)
 end
 

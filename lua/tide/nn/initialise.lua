@@ -1,6 +1,6 @@
 --- Initialisers: they fill a tensor in place, without recording, and return it. Names as torch.nn.init.
 local tide = require "tide.core"
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local M = {}
 
 -- fn gets one table with the arguments; `tensor` comes first and must be there.

@@ -6,7 +6,7 @@
 --   nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local function shape_of(x) return type(x) == "table" and x or { x } end
 local function affine(self, shape, dtype, bias)

@@ -1,6 +1,6 @@
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local init = require "tide.nn.initialise"
 
 --- y = x W^T + b. x (..., in_features) -> (..., out_features). options: bias (true), dtype.

@@ -2,7 +2,7 @@
 -- is a buffer, so that :to() converts it too.
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local layers = {}
 local function add(name, fn, keys)

@@ -3,27 +3,13 @@
 -- first assigned (or came through register_parameter), a buffer if it came through register_buffer. Submodules may lie
 -- in plain tables, at any depth: self.blocks = {Block(), Block()}.
 local tide = require "tide.core"
+local arguments = require "tide.arguments"
 local with_options = require "tide.options"
 
 local Module = { __name = "nn.Module", __tide_module = true }
 Module.__index = Module
 
-local is_tensor = tide.is_tensor
-
---- Whether x is a layer or a model.
-local function is_module(x)
-  local mt = type(x) == "table" and getmetatable(x)
-  return mt and mt.__tide_module == true or false
-end
-
--- What these take (tide.nn.arguments needs this file).
-local function callable(what, fn)
-  local mt = type(fn) == "table" and getmetatable(fn)
-  if type(fn) ~= "function" and not (mt and mt.__call) then tide._fail(("%s: expected a function, not a %s"):format(what, tide.is_tensor(fn) and "tensor" or type(fn))) end
-end
-local function named(what, name)
-  if type(name) ~= "string" then tide._fail(("%s: expected a name, not a %s"):format(what, tide.is_tensor(name) and "tensor" or type(name))) end
-end
+local is_tensor, is_module, expect = tide.is_tensor, arguments.is_module, arguments.one
 
 function Module.__newindex(self, key, value)
   local order = rawget(self, "_order")
@@ -55,7 +41,7 @@ end
 
 -- Lists are copied, so that a hook may remove itself while they are walked.
 local function add_hook(self, list, fn)
-  callable("a hook", fn)
+  expect("function", "hook", "fn", fn)
   local hook, hooks = { fn = fn }, { table.unpack(rawget(self, list) or {}) }
   hooks[#hooks + 1] = hook
   rawset(self, list, hooks)
@@ -98,14 +84,14 @@ function Module.forward(self) tide._fail(("%s has no forward"):format(getmetatab
 
 --- A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
 function Module:register_parameter(name, tensor)
-  named("register_parameter", name)
+  expect("string", "register_parameter", "name", name)
   self[name] = tensor
   self._kind[name] = "parameter"
 end
 
 --- A tensor that belongs to the state but is not trained.
 function Module:register_buffer(name, tensor)
-  named("register_buffer", name)
+  expect("string", "register_buffer", "name", name)
   self[name] = tensor
   self._kind[name] = "buffer"
 end
@@ -207,7 +193,7 @@ end
 
 --- Calls fn(module) for every module inside, the innermost first, then for the module itself.
 function Module:apply(fn)
-  callable("apply", fn)
+  expect("function", "apply", "fn", fn)
   local list = self:modules()
   for i = #list, 1, -1 do fn(list[i]) end
   return self
@@ -371,4 +357,4 @@ local function path_of(chain)
   return (text:gsub("%.(%d+)", function(n) return ("[%d]"):format(n + 1) end)) -- as a script reaches it
 end
 
-return { Module = Module, is_module = is_module, path_of = path_of }
+return { Module = Module, path_of = path_of }

@@ -4,7 +4,7 @@
 --   nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local layers = {}
 local function add(prefix, n, mode)

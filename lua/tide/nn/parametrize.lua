@@ -2,7 +2,7 @@
 -- module.parametrizations.weight.original, which is trained. tide.nn.utils.parametrize.
 local tide = require "tide.core"
 local module = require "tide.nn.module"
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local M = {}
 
 -- What belongs to one name: `original`, and the functions (or modules) in order.

@@ -4,7 +4,7 @@
 --   nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local function class(name, fn, first, keys, single)
   local Pool = Module:extend(name)

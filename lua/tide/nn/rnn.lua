@@ -6,7 +6,7 @@
 -- batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local init = require "tide.nn.initialise"
 
 -- One time step. gx: the products of the input with their bias (batch, gates * hidden); h, c: the state; w, b: of the hidden

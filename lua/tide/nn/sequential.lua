@@ -1,5 +1,5 @@
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 --- Layers one after the other: nn.Sequential{ nn.Linear(64, 128), nn.ReLU() } or nn.Sequential(a, b).
 local Sequential = Module:extend("Sequential")

@@ -1,7 +1,7 @@
 --- Encoders of transformers (Vaswani et al., arXiv 1706.03762).
 local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local Linear, MultiheadAttention = require "tide.nn.linear", require "tide.nn.attention"
 local Dropout, LayerNorm = require("tide.nn.dropout").Dropout, require("tide.nn.layer_norm").LayerNorm
 

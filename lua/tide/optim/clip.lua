@@ -1,6 +1,6 @@
 --- Clipping gradients, as in torch.nn.utils (tide.nn.utils holds these functions too).
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local M = {}
 
 local function list_of(params)

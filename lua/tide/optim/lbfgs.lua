@@ -1,7 +1,7 @@
 --- L-BFGS (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 7.5), with a line search for the strong Wolfe
 -- conditions (algorithms 3.5 and 3.6, cubic interpolation); PyTorch's options, tolerances and order of decisions.
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local Optimizer = require("tide.optim.optimizer").Optimizer
 
 local LBFGS = setmetatable({ __name = Optimizer.__name, __tostring = Optimizer.__tostring }, Optimizer)

@@ -1,6 +1,6 @@
 --- What all optimizers share, and those whose step is one C operation over all parameters (core/optim/table.c).
 local tide = require "tide.core"
-local expect = require("tide.nn.arguments").one
+local expect = require("tide.arguments").one
 local defined = require "tide.defined"
 
 local Optimizer = { __name = "tide.Optimizer" }
@@ -67,7 +67,7 @@ end
 
 --- fn(optimizer) is called after each step: masks are kept so.
 function Optimizer:after_step(fn)
-  if type(fn) ~= "function" then tide._fail("after_step: expected a function, got " .. type(fn)) end
+  expect("function", "after_step", "fn", fn)
   self.hooks[#self.hooks + 1] = fn
 end
 

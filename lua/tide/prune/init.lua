@@ -6,8 +6,7 @@
 -- Schedules: ConstantSparsity, LinearSparsity, PolynomialDecay, OneShot. Structures: single weights, "2:4", "channel"; after
 -- the last prune.shrink(model) makes the layers smaller.
 local tide = require "tide.core"
-local module = require "tide.nn.module"
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local masks, schedules, shrinking = require "tide.prune.mask", require "tide.prune.schedule", require "tide.prune.shrink"
 
 local M = {}
@@ -231,7 +230,7 @@ function M.sparsity(x)
     report[#report + 1] = { name = name, total = n, zeros = z, sparsity = n > 0 and z / n or 0.0 }
     total, zeros = total + n, zeros + z
   end
-  if module.is_module(x) then
+  if arguments.is_module(x) then
     each_weight(x, add)
   else
     if getmetatable(x) ~= Pruner then tide._fail("[sparsity] expected a model or a pruner, got " .. type(x)) end

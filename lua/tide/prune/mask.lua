@@ -3,7 +3,7 @@ local tide = require "tide.core"
 local Module = require("tide.nn.module").Module
 local parametrize = require "tide.nn.parametrize"
 
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local M = {}
 
 local function want(name, tensor, sparsity)

@@ -1,7 +1,7 @@
 --- When masks change, and how sparse they are then: schedule(step) gives whether this step is due, and the sparsity.
 -- Curves as TensorFlow Model Optimization has them.
 local tide = require "tide.core"
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 local M = {}
 
 local function common(options, name)

@@ -1,7 +1,6 @@
 --- Layers in a row, and their channels that do nothing: found, masked together with what follows, and taken out.
 local tide = require "tide.core"
-local module = require "tide.nn.module"
-local arguments = require "tide.nn.arguments"
+local arguments = require "tide.arguments"
 
 local M = {}
 
@@ -30,7 +29,7 @@ end
 --- The layers of an nn.Sequential in the order of the data, those inside others too; or of a sequence of layers. Returns the
 -- list and whether it is all that happens to the data.
 function M.chain(model)
-  local list, whole = {}, module.is_module(model)
+  local list, whole = {}, arguments.is_module(model)
   if not whole then arguments.one("table", "prune", "model", model) end
   local function add(x)
     arguments.one("module", "prune", "layer", x)

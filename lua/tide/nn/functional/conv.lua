@@ -1,6 +1,6 @@
 --- Convolutions: names of paddings, and volumes, which are made of images: the places of the kernel's depth become channels.
 local tide = require "tide.core"
-local arguments, define = require "tide.nn.arguments", require "tide.nn.functional.define"
+local arguments, define = require "tide.arguments", require "tide.nn.functional.define"
 local F, fail = tide.nn.functional, tide._fail
 
 -- padding = "same" or "valid", besides numbers. Calls as the operation itself takes them go straight there.

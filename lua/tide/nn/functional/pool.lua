@@ -1,6 +1,6 @@
 --- Pools over lines and volumes, made of those over images; adaptive pools.
 local tide = require "tide.core"
-local arguments, define = require "tide.nn.arguments", require "tide.nn.functional.define"
+local arguments, define = require "tide.arguments", require "tide.nn.functional.define"
 local F, fail = tide.nn.functional, tide._fail
 
 local function want_dims(name, x, low)

@@ -20,6 +20,11 @@ for kind, names in pairs(kinds) do
   for name in names:gmatch "%S+" do kind_of[name] = kind end
 end
 
+--- Whether x is a layer or a model.
+local function is_module(x)
+  local mt = type(x) == "table" and getmetatable(x)
+  return mt and mt.__tide_module == true or false
+end
 local function integer(x) return math.tointeger(x) ~= nil and type(x) == "number" end
 local checks = {
   tensor = { "a tensor", tide.is_tensor },
@@ -34,7 +39,7 @@ local checks = {
     end
     return getmetatable(x) == nil
   end },
-  module = { "a module", require("tide.nn.module").is_module },
+  module = { "a module", is_module },
   ["function"] = { "a function", function(x)
     local mt = type(x) == "table" and getmetatable(x)
     return type(x) == "function" or (mt and mt.__call ~= nil) or false
@@ -129,4 +134,4 @@ end })
 local function one(kind, name, argument, x) return checked(name, argument, x, lists[kind]) end
 local function tensor(name, argument, x) return one("tensor", name, argument, x) end
 
-return setmetatable({ signatures = signatures, one = one, tensor = tensor }, { __call = function(_, ...) return arguments(...) end })
+return setmetatable({ signatures = signatures, one = one, tensor = tensor, is_module = is_module }, { __call = function(_, ...) return arguments(...) end })
