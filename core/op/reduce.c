@@ -181,7 +181,7 @@ PROGRAM(softmax) {
 }
 VJP_PROGRAM(softmax) {
     tide_val g = p_mul(p, gy[0], y[0]);
-    gx[0] = p_sub(p, g, p_mul(p, y[0], p_sum_r(p, g)));
+    gx[0] = p_fma(p, y[0], p_neg(p, p_sum_r(p, g)), g);
 }
 PROGRAM(log_softmax) {
     tide_val v = summand(p, x[0], ((const tide_log_softmax_attr *)attr)->dtype);

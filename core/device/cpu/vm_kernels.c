@@ -415,13 +415,22 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
 #define HALVE(name, n) \
     case 2 * n: name##_into(l, l, l + n, n); __attribute__((fallthrough));
 
+/* From where the processor's own foresight ends, at each page. */
+enum { FAR = 8192 };
+INLINE void fetch(const void *x, int64_t bytes) {
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch((const char *)x + FAR + j);
+}
+
 /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */
 #define PLAIN_ROUNDS(name, T) \
     INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
         for (int64_t g = 0; g < len; g += TIDE_LANES) { \
             T l[TIDE_LANES]; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
-            for (int64_t r = open; r < rounds; r++) name##_into(l, l, x + r * len + g, TIDE_LANES); \
+            for (int64_t r = open; r < rounds; r++) { \
+                fetch(x + r * len + g, sizeof l); \
+                name##_into(l, l, x + r * len + g, TIDE_LANES); \
+            } \
             memcpy(lane + g, l, sizeof l); \
         } \
     }
@@ -435,6 +444,7 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
             int odd = 0; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
             for (int64_t r = open; r < rounds; r++) { \
+                fetch(x + r * len + g, sizeof l); \
                 _Pragma("GCC ivdep") for (int j = 0; j < TIDE_LANES; j++) { \
                     T y = x[r * len + g + j]; \
                     l[j] = y op l[j] ? y : l[j]; \
