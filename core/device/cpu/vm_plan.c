@@ -502,6 +502,7 @@ static tide_status fill_plan(plan_build *pb) {
         plan->longest_work = work;
     }
     tide_vm_fuse(b->vm, plan);
+    plan->one_chain = work_of(plan, vm_pass(plan->longest)) == 1;
     return TIDE_OK;
 }
 

@@ -59,8 +59,9 @@ typedef struct {
     double cost;       /* steps an element takes */
     int longest;       /* the pass with the most steps that compute, and how many */
     int longest_work;
-    bool direct;  /* flat, and where its arguments lie as registers, nothing but kernels is to run */
-    size_t bytes; /* of this plan */
+    bool one_chain; /* that are fused into one */
+    bool direct;    /* flat, and where its arguments lie as registers, nothing but kernels is to run */
+    size_t bytes;   /* of this plan */
 } tide_vm_plan;
 
 static inline int vm_kept(int level) { return 1 + 2 * level; }
