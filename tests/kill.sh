@@ -43,9 +43,9 @@ n=0
 for moment in $moments; do
     n=$((n + 1))
     timeout -s KILL "$moment" "$tide" tests/checkpoint/train.lua "$work/run$round" $LAST 1 >"$work/log.txt" 2>&1
-    acknowledged=$(sed -n 's/^saved //p' "$work/log.txt" | tail -n 1)
-    [ -n "$acknowledged" ] || acknowledged=$(sed -n 's/^resumed //p' "$work/log.txt")
-    saves=$((saves + $(grep -c '^saved' "$work/log.txt")))
+    acknowledged=$(sed -n 's/^saved \([0-9]*\)$/\1/p' "$work/log.txt" | tail -n 1) # whole lines only
+    [ -n "$acknowledged" ] || acknowledged=$(sed -n 's/^resumed \([0-9]*\)$/\1/p' "$work/log.txt")
+    saves=$((saves + $(grep -c '^saved [0-9]*$' "$work/log.txt")))
     [ -z "$acknowledged" ] || loaded=$acknowledged
     ! ls -d "$work/run$round"/*.tmp* >/dev/null 2>&1 || halves=$((halves + 1))
     why=$(follow "$loaded" 2>&1)
