@@ -45,6 +45,7 @@ static struct {
     int table;          /* reference to the prompt's table */
     const char *prompt; /* shown now */
     sigset_t open;      /* signals while waiting for a key */
+    bool stopped;       /* the last wait ended with Ctrl-C */
 } editor;
 
 static bool load(library *lib) {
@@ -68,15 +69,20 @@ static int get_character(EditLine *el, wchar_t *out) {
     mbstate_t state;
     memset(&state, 0, sizeof state);
     (void)el;
+    editor.stopped = false;
     for (;;) {
         char c;
         struct pollfd in = {0, POLLIN, 0};
         int ready = ppoll(&in, 1, NULL, &editor.open);
-        if (stop_asked()) return errno = EINTR, -1;
+        if (stop_asked()) {
+            editor.stopped = true;
+            return -1;
+        }
         if (ready < 0 && errno == EINTR) continue;
         ssize_t n = read(0, &c, 1);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return (int)n;
+        if (!c) c = 'D' & 31; /* what a Ctrl-D becomes that was typed before the terminal was ours */
         size_t used = mbrtowc(out, &c, 1, &state);
         if (used == (size_t)-2) continue; /* more bytes belong to it */
         if (used == (size_t)-1) {
@@ -180,15 +186,13 @@ static int read_edited(lua_State *L) {
     sigemptyset(&block);
     sigaddset(&block, SIGINT);
     sigprocmask(SIG_BLOCK, &block, &editor.open);
-    errno = 0;
     const char *line = editor.lib.el_gets(editor.el, &n);
-    int why = errno;
     sigprocmask(SIG_SETMASK, &editor.open, NULL);
-    if (line && n > 0) {
+    if (editor.stopped) {
+        lua_pushboolean(L, 0);
+    } else if (line && n > 0) {
         if (line[n - 1] == '\n') n--;
         lua_pushlstring(L, line, (size_t)n);
-    } else if (why == EINTR) {
-        lua_pushboolean(L, 0);
     } else {
         lua_pushnil(L);
     }

@@ -295,6 +295,13 @@ describe("the prompt", function()
     assert.is_nil(raw({ NO_COLOR = false, TERM = "dumb" }):find(ESC, 1, true))
   end)
 
+  it("takes a Ctrl-D that was typed ahead", function()
+    local p = begin()
+    p.t:send "for i = 1, 2e7 do end\r"
+    p:expect "do end\n" -- it runs now, and the terminal is not the editor's
+    assert.same(0, (p:finish()))
+  end)
+
   it("opens after a script with -i, and leaves with lua's statuses", function()
     write(home .. "/script.lua", "value = ... .. '!'")
     local p = begin({}, "-i", home .. "/script.lua", "hello")
