@@ -12,7 +12,7 @@
 #define EACH_FUNCTION(X) \
     X(create_read_struct) X(create_write_struct) X(create_info_struct) X(destroy_read_struct) \
     X(destroy_write_struct) X(set_read_fn) X(set_write_fn) X(error) X(read_info) X(get_IHDR) X(get_valid) \
-    X(set_user_limits) X(set_chunk_malloc_max) X(set_expand) X(set_scale_16) X(set_strip_alpha) \
+    X(set_user_limits) X(set_chunk_malloc_max) X(set_keep_unknown_chunks) X(set_expand) X(set_scale_16) X(set_strip_alpha) \
     X(set_add_alpha) X(set_gray_to_rgb) X(set_rgb_to_gray) X(set_interlace_handling) X(read_update_info) \
     X(get_rowbytes) X(get_channels) X(read_row) X(read_end) X(set_IHDR) X(write_info) X(write_row) \
     X(write_end) X(get_libpng_ver)
@@ -106,6 +106,9 @@ static void read_image(job *j) {
     z->set_read_fn(j->png, NULL, take);
     z->set_user_limits(j->png, TIDE_IMAGE_PIXELS, TIDE_IMAGE_PIXELS);
     z->set_chunk_malloc_max(j->png, 8 << 20);
+    /* Of no use here, and read whole, however long they claim to be: the limit only warns. */
+    static const png_byte unused[] = "eXIf\0hIST\0iCCP\0iTXt\0pCAL\0sCAL\0sPLT\0tEXt\0zTXt";
+    z->set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, unused, sizeof unused / 5);
     z->read_info(j->png, j->info);
     z->get_IHDR(j->png, j->info, &width, &height, &depth, &kind, &interlaced, NULL, NULL);
     if ((uint64_t)width * height > TIDE_IMAGE_PIXELS) refuse(j, "more than 134217728 pixels");
