@@ -76,11 +76,13 @@ static bool is_loose(const char *text) {
 
 static int read_ptx(char *ptx) {
     int wrong = 0;
+    const char *entry = "";
     for (char *save, *line = strtok_r(ptx, "\n;", &save); line; line = strtok_r(NULL, "\n;", &save)) {
         while (isspace((unsigned char)*line)) line++;
+        if (strstr(line, ".entry ")) entry = strstr(line, ".entry ");
         if (*line == '@') line += strcspn(line, " \t"), line += strspn(line, " \t");
         if (!strncmp(line, "//", 2) || !is_loose(line)) continue;
-        printf("  PTX: %s\n", line);
+        printf("  PTX: %s in %s\n", line, entry);
         wrong++;
     }
     return wrong;
