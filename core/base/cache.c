@@ -4,7 +4,7 @@
 uint32_t tide_cache_hash(const void *key, uint32_t nkey) {
     const char *k = key;
     uint64_t h = nkey, odd = 0x9E3779B97F4A7C15u, w;
-    for (; nkey; nkey -= 8, k += 8, odd += 0xD6E8FEB86659FD92u) { /* no word waits for the one before */
+    for (; nkey; nkey -= 8, k += 8, odd *= 0xD6E8FEB86659FD93u) { /* no word waits for the one before */
         memcpy(&w, k, 8);
         h += w * odd;
     }

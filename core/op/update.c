@@ -2,21 +2,25 @@
  * one function here; its optional states follow the others in x and y. */
 #include "op/row.h"
 
-/* What every step begins with: its attributes, and the gradient as the parameter's type. */
-#define STEP(op)                                     \
-    const tide_##op##_attr *a = attr;                \
-    const int type = p_type(p, x[0]);                \
-    tide_val param = x[0], g = p_cvt(p, x[1], type); \
+/* What every step begins with: its attributes, the gradient as the parameter's type, and what the parameter is
+ * multiplied by (TIDE_NOVAL: nothing). */
+#define STEP(op)                                                          \
+    const tide_##op##_attr *a = attr;                                     \
+    const int type = p_type(p, x[0]);                                     \
+    tide_val param = x[0], shrink = TIDE_NOVAL, g = p_cvt(p, x[1], type); \
     if (a->maximize) g = p_neg(p, g)
 #define SLOT(op, field) p_slot(p, offsetof(tide_##op##_attr, field), true, type)
 #define ONE p_const(p, type, 1)
-/* Weight decay as a part of the gradient, or by itself: what the parameter is multiplied by. */
-#define L2(op, ...) \
-    if (a->has_weight_decay __VA_ARGS__) g = p_fma(p, SLOT(op, weight_decay), param, g)
-#define DECOUPLED(op, ...) tide_val shrink = a->has_weight_decay __VA_ARGS__ ? SLOT(op, shrink) : TIDE_NOVAL
-#define DECAY(op)                               \
-    DECOUPLED(op, &&a->decoupled_weight_decay); \
-    L2(op, &&!a->decoupled_weight_decay)
+/* Weight decay as a part of the gradient, or by itself. */
+#define L2(op) \
+    if (a->has_weight_decay) g = p_fma(p, SLOT(op, weight_decay), param, g)
+#define DECOUPLED(op) \
+    if (a->has_weight_decay) shrink = SLOT(op, shrink)
+#define DECAY(op)                    \
+    if (a->decoupled_weight_decay) { \
+        DECOUPLED(op);               \
+    } else                           \
+        L2(op)
 
 /* from + (to - from) * weight */
 static tide_val lerp(tide_prog *p, tide_val from, tide_val to, tide_val weight) {
@@ -41,7 +45,7 @@ PROGRAM(sgd) {
         y[1] = a->first ? g : p_fma(p, m, x[2], p_mul(p, SLOT(sgd, rest_dampening), g));
         g = a->nesterov ? p_fma(p, m, y[1], g) : y[1];
     }
-    y[0] = descend(p, param, TIDE_NOVAL, SLOT(sgd, lr), g);
+    y[0] = descend(p, param, shrink, SLOT(sgd, lr), g);
 }
 
 PROGRAM(adam) {
@@ -80,7 +84,7 @@ PROGRAM(adamax) {
     L2(adamax);
     y[1] = lerp(p, x[2], g, SLOT(adamax, rest_beta1));
     y[2] = p_max(p, p_mul(p, x[3], SLOT(adamax, beta2)), p_add(p, p_abs(p, g), SLOT(adamax, eps)));
-    y[0] = descend(p, param, TIDE_NOVAL, SLOT(adamax, step_size), p_div(p, y[1], y[2]));
+    y[0] = descend(p, param, shrink, SLOT(adamax, step_size), p_div(p, y[1], y[2]));
 }
 
 PROGRAM(adagrad) {
@@ -88,7 +92,7 @@ PROGRAM(adagrad) {
     L2(adagrad);
     y[1] = p_fma(p, g, g, x[2]);
     tide_val direction = p_div(p, g, p_add(p, p_sqrt(p, y[1]), SLOT(adagrad, eps)));
-    y[0] = descend(p, param, TIDE_NOVAL, SLOT(adagrad, rate), direction);
+    y[0] = descend(p, param, shrink, SLOT(adagrad, rate), direction);
 }
 
 PROGRAM(adadelta) {
@@ -99,7 +103,7 @@ PROGRAM(adadelta) {
     tide_val std = p_sqrt(p, p_add(p, y[1], eps));
     tide_val change = p_mul(p, p_div(p, p_sqrt(p, p_add(p, x[3], eps)), std), g);
     y[2] = square_average(p, x[3], change, rho, left);
-    y[0] = descend(p, param, TIDE_NOVAL, SLOT(adadelta, lr), change);
+    y[0] = descend(p, param, shrink, SLOT(adadelta, lr), change);
 }
 
 PROGRAM(rmsprop) {
@@ -115,14 +119,15 @@ PROGRAM(rmsprop) {
     }
     direction = p_div(p, g, p_add(p, p_sqrt(p, v), SLOT(rmsprop, eps)));
     if (a->has_momentum) direction = y[2] = p_fma(p, x[3], SLOT(rmsprop, momentum), direction);
-    y[0] = descend(p, param, TIDE_NOVAL, SLOT(rmsprop, lr), direction);
+    y[0] = descend(p, param, shrink, SLOT(rmsprop, lr), direction);
 }
 
 PROGRAM(asgd) {
     STEP(asgd);
     L2(asgd);
     tide_val mu = SLOT(asgd, mu);
-    y[0] = descend(p, param, SLOT(asgd, keep), SLOT(asgd, eta), g);
+    shrink = SLOT(asgd, keep);
+    y[0] = descend(p, param, shrink, SLOT(asgd, eta), g);
     y[1] = p_select(p, p_eq(p, mu, ONE), y[0], lerp(p, x[2], y[0], mu));
 }
 
@@ -133,7 +138,7 @@ PROGRAM(rprop) {
     factor = p_select(p, back, SLOT(rprop, etaminus), factor);
     y[2] = p_min(p, p_max(p, p_mul(p, x[3], factor), SLOT(rprop, step_min)), SLOT(rprop, step_max));
     y[1] = p_select(p, back, zero, g);
-    y[0] = descend(p, param, TIDE_NOVAL, p_sign(p, y[1]), y[2]);
+    y[0] = descend(p, param, shrink, p_sign(p, y[1]), y[2]);
 }
 
 PROGRAM(lion) {

@@ -415,10 +415,9 @@ static void check(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t 
 #define HALVE(name, n) \
     case 2 * n: name##_into(l, l, l + n, n); __attribute__((fallthrough));
 
-/* From where the processor's own foresight ends, at each page. */
-enum { FAR = 8192 };
+enum { FAR = 8192 }; /* bytes: beyond the end of the page, where a processor's own foresight stops */
 INLINE void fetch(const void *x, int64_t bytes) {
-    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch((const char *)x + FAR + j);
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch((const char *)x + j);
 }
 
 /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */
@@ -428,7 +427,7 @@ INLINE void fetch(const void *x, int64_t bytes) {
             T l[TIDE_LANES]; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
             for (int64_t r = open; r < rounds; r++) { \
-                fetch(x + r * len + g, sizeof l); \
+                fetch((const char *)(x + r * len + g) + FAR, sizeof l); \
                 name##_into(l, l, x + r * len + g, TIDE_LANES); \
             } \
             memcpy(lane + g, l, sizeof l); \
@@ -444,7 +443,7 @@ INLINE void fetch(const void *x, int64_t bytes) {
             int odd = 0; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
             for (int64_t r = open; r < rounds; r++) { \
-                fetch(x + r * len + g, sizeof l); \
+                fetch((const char *)(x + r * len + g) + FAR, sizeof l); \
                 _Pragma("GCC ivdep") for (int j = 0; j < TIDE_LANES; j++) { \
                     T y = x[r * len + g + j]; \
                     l[j] = y op l[j] ? y : l[j]; \
@@ -524,8 +523,7 @@ enum { AHEAD = 16 }; /* rows, of which each may lie in another page: no processo
                 name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0); \
             } else { \
                 if (m > n) m = n; \
-                for (int64_t j = 0; j < k * (int64_t)sizeof(T) && n > AHEAD; j += 64) \
-                    __builtin_prefetch(x + AHEAD * so + j); \
+                if (n > AHEAD) fetch(x + AHEAD * so, k * (int64_t)sizeof(T)); \
                 if (r < TIDE_LANES) \
                     memcpy(to, x, (size_t)(m * k) * sizeof(T)); \
                 else \
