@@ -191,6 +191,19 @@ extern const char *const tide_insn_name[TIDE_NINSN];
 extern const uint8_t tide_insn_nargs[TIDE_NINSN];
 extern const char tide_insn_kind[TIDE_NINSN];
 
+/* ---- expression.c: programs as C ---- */
+
+/* A value's expression over its operands $a $b $c. False: it has none (LOAD, SLOT, INDEX, SIZE, RANDOM,
+ * effects; an instruction that does not take the type). */
+#define TIDE_FORM 80
+bool tide_insn_form(const tide_prog *p, tide_val v, char form[TIDE_FORM]);
+const char *tide_c_conversion(int to, int from); /* $a, of register type `from`, as type `to` */
+extern const char *const tide_c_type[TIDE_NREG], *const tide_c_suffix[TIDE_NREG]; /* as math.h has it: f32 */
+extern const char *const tide_c_load[TIDE_BOOL + 1];  /* from the address $a, by dtype */
+extern const char *const tide_c_store[TIDE_BOOL + 1]; /* $a to the address $b */
+/* Programs with equal hashes are the same, up to the constants' numbers where those are not asked for. */
+uint64_t tide_prog_hash(const tide_prog *p, bool constants);
+
 /* ---- iter.c: an iteration space bound to memory ---- */
 
 /* Kept and reduced dims, outermost first, collapsed where every argument allows it (order is kept: the linear

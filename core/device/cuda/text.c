@@ -21,9 +21,6 @@ typedef struct {
     uint16_t *order; /* by value: its number among the group's reductions */
 } writer;
 
-static const char *const type_name[TIDE_NREG] = {"float", "double", "int32_t", "int64_t", "bool"};
-static const char *const suffix[TIDE_NREG] = {"f32", "f64", "i32", "i64", "mask"};
-
 static void put(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void put(writer *w, const char *format, ...) {
     tide_cuda_source *o = w->out;
@@ -48,134 +45,31 @@ static bool is_inline(const tide_insn *i) {
     return i->op == TIDE_P_CONST || i->op == TIDE_P_SLOT || i->op == TIDE_P_SIZE_K || i->op == TIDE_P_SIZE_R;
 }
 
-/* `from`, of register type t, as type `to`: the text before and after it. */
-static const char *conversion(int to, int t) {
-    static const char *const float_to[2][2] = {{"tide_i32_of_f32(", "tide_i32_of_f64("},
-                                               {"tide_i64_of_f32(", "tide_i64_of_f64("}};
-    if (to == TIDE_RMASK) return "(bool)(0 != ";
-    if ((to == TIDE_RI32 || to == TIDE_RI64) && t <= TIDE_RF64)
-        return float_to[to == TIDE_RI64][t == TIDE_RF64];
-    static const char *const plain[] = {"(float)(", "(double)(", "(int32_t)(", "(int64_t)("};
-    return plain[to];
-}
-
-static void put_const(writer *w, int type, uint64_t bits) {
-    switch (type) {
-    case TIDE_RF32: put(w, "tide_from_bits_f32(0x%xu)", (unsigned)bits); break;
-    case TIDE_RF64: put(w, "tide_from_bits_f64(0x%llxull)", (unsigned long long)bits); break;
-    case TIDE_RI32: put(w, "(int32_t)0x%xu", (unsigned)bits); break;
-    case TIDE_RI64: put(w, "(int64_t)0x%llxull", (unsigned long long)bits); break;
-    default: put(w, bits ? "true" : "false"); break;
-    }
+/* A form with `text` for its operand $a. */
+static void put_around(writer *w, const char *form, const char *text) {
+    const char *a = strstr(form, "$a");
+    put(w, "%.*s%s%s", (int)(a - form), form, text, a + 2);
 }
 
 /* The name of a value, or its text if it is inline. */
 static void put_value(writer *w, tide_val v) {
     const tide_insn *i = &w->p->insn[v];
+    char text[TIDE_FORM];
     switch (i->op) {
-    case TIDE_P_CONST: put_const(w, i->type, w->p->konst[i->a]); return;
+    case TIDE_P_CONST:
+        tide_insn_form(w->p, v, text);
+        put(w, "%s", text);
+        return;
     case TIDE_P_SIZE_K: put(w, "q.K"); return;
     case TIDE_P_SIZE_R: put(w, "q.R"); return;
     case TIDE_P_SLOT:
-        if (w->p->slot[i->a].is_float)
-            put(w, "%stide_from_bits_f64(q.slot[%d]))", conversion(i->type, TIDE_RF64), i->a);
-        else
-            put(w, "%s(int64_t)q.slot[%d])", conversion(i->type, TIDE_RI64), i->a);
+        snprintf(text, sizeof text,
+                 w->p->slot[i->a].is_float ? "tide_from_bits_f64(q.slot[%d])" : "(int64_t)q.slot[%d]", i->a);
+        put_around(w, tide_c_conversion(i->type, w->p->slot[i->a].is_float ? TIDE_RF64 : TIDE_RI64), text);
         return;
     default: put(w, w->flat || i->space & TIDE_AXIS_R ? "v%d" : "h.v%d", v); return;
     }
 }
-
-/* How an instruction is written, for floats, integers and masks: $a $b $c are operands, $f is the suffix of the
- * type of $a in math.h. Where there is but a name, it is that function's. */
-static const char *const form[TIDE_NINSN][3] = {
-    [TIDE_P_HOLD] = {"$a", "$a", "$a"},
-    [TIDE_P_NEG] = {"-$a", "neg"},
-    [TIDE_P_ABS] = {"abs", "abs"},
-    [TIDE_P_SIGN] = {"sign", "sign"},
-    [TIDE_P_SQRT] = {"sqrt"},
-    [TIDE_P_RSQRT] = {"rsqrt"},
-    [TIDE_P_EXP] = {"exp"},
-    [TIDE_P_EXPM1] = {"expm1"},
-    [TIDE_P_EXP2] = {"exp2"},
-    [TIDE_P_LOG] = {"log"},
-    [TIDE_P_LOG1P] = {"log1p"},
-    [TIDE_P_LOG2] = {"log2"},
-    [TIDE_P_LOG10] = {"log10"},
-    [TIDE_P_SIN] = {"sin"},
-    [TIDE_P_COS] = {"cos"},
-    [TIDE_P_TAN] = {"tan"},
-    [TIDE_P_ASIN] = {"asin"},
-    [TIDE_P_ACOS] = {"acos"},
-    [TIDE_P_ATAN] = {"atan"},
-    [TIDE_P_SINH] = {"sinh"},
-    [TIDE_P_COSH] = {"cosh"},
-    [TIDE_P_TANH] = {"tanh"},
-    [TIDE_P_SIGMOID] = {"sigmoid"},
-    [TIDE_P_ERF] = {"erf"},
-    [TIDE_P_ERFC] = {"erfc"},
-    [TIDE_P_FLOOR] = {"floor"},
-    [TIDE_P_CEIL] = {"ceil"},
-    [TIDE_P_TRUNC] = {"trunc"},
-    [TIDE_P_ROUND] = {"round"},
-    [TIDE_P_NOT] = {NULL, "~$a", "!$a"},
-    [TIDE_P_ISNAN] = {"$a != $a"},
-    [TIDE_P_ADD] = {"$a + $b", "add"},
-    [TIDE_P_SUB] = {"$a - $b", "sub"},
-    [TIDE_P_MUL] = {"$a * $b", "mul"},
-    [TIDE_P_DIV] = {"$a / $b", "tdiv"},
-    [TIDE_P_FLOORDIV] = {"floordiv", "div"},
-    [TIDE_P_MOD] = {"mod", "mod"},
-    [TIDE_P_FMOD] = {"fmod", "tmod"},
-    [TIDE_P_POW] = {"pow", "ipow"},
-    [TIDE_P_ATAN2] = {"atan2"},
-    [TIDE_P_COPYSIGN] = {"copysign"},
-    [TIDE_P_MIN] = {"min", "min"},
-    [TIDE_P_MAX] = {"max", "max"},
-    [TIDE_P_AND] = {NULL, "$a & $b", "$a & $b"},
-    [TIDE_P_OR] = {NULL, "$a | $b", "$a | $b"},
-    [TIDE_P_XOR] = {NULL, "$a ^ $b", "$a ^ $b"},
-    [TIDE_P_SHL] = {NULL, "shl"},
-    [TIDE_P_SHR] = {NULL, "shr"},
-    [TIDE_P_EQ] = {"$a == $b", "$a == $b", "$a == $b"},
-    [TIDE_P_NE] = {"$a != $b", "$a != $b", "$a != $b"},
-    [TIDE_P_LT] = {"$a < $b", "$a < $b"},
-    [TIDE_P_LE] = {"$a <= $b", "$a <= $b"},
-    [TIDE_P_FMA] = {"fma"},
-};
-
-static void put_form(writer *w, const tide_insn *i, const char *f) {
-    const uint16_t operand[3] = {i->a, i->b, i->c};
-    for (; *f; f++) {
-        if (*f != '$')
-            put(w, "%c", *f);
-        else
-            put_value(w, operand[*++f - 'a']);
-    }
-}
-
-static const char *const loads[] = {
-    [TIDE_F32] = "*(const float *)(",
-    [TIDE_F64] = "*(const double *)(",
-    [TIDE_F16] = "tide_f32_of_f16(*(const uint16_t *)",
-    [TIDE_BF16] = "tide_f32_of_bf16(*(const uint16_t *)",
-    [TIDE_I64] = "*(const int64_t *)(",
-    [TIDE_I32] = "*(const int32_t *)(",
-    [TIDE_I8] = "(int32_t)(*(const int8_t *)",
-    [TIDE_U8] = "(int32_t)(*(const uint8_t *)",
-    [TIDE_BOOL] = "(bool)(0 != *(const uint8_t *)",
-};
-static const char *const stores[][2] = {
-    [TIDE_F32] = {"float", "("},
-    [TIDE_F64] = {"double", "("},
-    [TIDE_F16] = {"uint16_t", "tide_f16_of_f32("},
-    [TIDE_BF16] = {"uint16_t", "tide_bf16_of_f32("},
-    [TIDE_I64] = {"int64_t", "("},
-    [TIDE_I32] = {"int32_t", "("},
-    [TIDE_I8] = {"int8_t", "(int8_t)("},
-    [TIDE_U8] = {"uint8_t", "(uint8_t)("},
-    [TIDE_BOOL] = {"uint8_t", "(uint8_t)("},
-};
 
 static void put_address(writer *w, int arg) {
     int space = w->p->arg[arg].space;
@@ -185,15 +79,26 @@ static void put_address(writer *w, int arg) {
     put(w, ")");
 }
 
+static void put_form(writer *w, const tide_insn *i, const char *form) {
+    const uint16_t operand[3] = {i->a, i->b, i->c};
+    for (; *form; form++) {
+        if (*form != '$') {
+            put(w, "%c", *form);
+            continue;
+        }
+        int k = *++form - 'a';
+        if ((i->op == TIDE_P_LOAD && k == 0) || (i->op == TIDE_P_STORE && k == 1))
+            put_address(w, operand[k]);
+        else
+            put_value(w, operand[k]);
+    }
+}
+
 /* The right-hand side of a value. */
 static void put_expression(writer *w, tide_val v) {
     const tide_insn *i = &w->p->insn[v];
     switch (i->op) {
-    case TIDE_P_LOAD:
-        put(w, "%s", loads[w->p->arg[i->a].dtype]);
-        put_address(w, i->a);
-        put(w, ")");
-        return;
+    case TIDE_P_LOAD: put_form(w, i, tide_c_load[w->p->arg[i->a].dtype]); return;
     case TIDE_P_INDEX_K: put(w, w->flat ? "k" : "h.k"); return;
     case TIDE_P_INDEX_R: put(w, "r"); return;
     case TIDE_P_RANDOM:
@@ -201,35 +106,14 @@ static void put_expression(writer *w, tide_val v) {
         put_value(w, i->a);
         put(w, ")");
         return;
-    case TIDE_P_CVT:
-        put(w, "%s", conversion(i->type, w->p->insn[i->a].type));
-        put_value(w, i->a);
-        put(w, ")");
-        return;
-    case TIDE_P_ROUND_TO:
-        put_form(w, i,
-                 i->aux == TIDE_F16    ? "tide_f32_of_f16(tide_f16_of_f32($a))"
-                 : i->aux == TIDE_BF16 ? "tide_f32_of_bf16(tide_bf16_of_f32($a))"
-                 : i->aux == TIDE_I8   ? "(int32_t)(int8_t)$a"
-                                       : "(int32_t)(uint8_t)$a");
-        return;
-    case TIDE_P_SELECT: put_form(w, i, "$a ? $b : $c"); return;
     default: break;
     }
-    int type = w->p->insn[i->a].type;
-    const char *f = form[i->op][type <= TIDE_RF64 ? 0 : type == TIDE_RMASK ? 2 : 1];
-    if (!f) {
-        w->failed = tide_fail(w->cx, TIDE_EUNSUP, "cuda: %s of %s", tide_insn_name[i->op], suffix[type]);
-    } else if (strchr(f, '$')) {
-        put_form(w, i, f);
-    } else {
-        put(w, "tide_%s_%s(", f, suffix[type]);
-        put_form(w, i,
-                 tide_insn_nargs[i->op] == 1   ? "$a"
-                 : tide_insn_nargs[i->op] == 2 ? "$a, $b"
-                                               : "$a, $b, $c");
-        put(w, ")");
-    }
+    char form[TIDE_FORM];
+    if (tide_insn_form(w->p, v, form))
+        put_form(w, i, form);
+    else
+        w->failed = tide_fail(w->cx, TIDE_EUNSUP, "cuda: %s of %s", tide_insn_name[i->op],
+                              tide_c_suffix[w->p->insn[i->a].type]);
 }
 
 /* ---- which values ---- */
@@ -327,7 +211,7 @@ static void put_needed(writer *w, const char *indent) {
     for (int64_t v = 0; v < p->n; v++) {
         const tide_insn *i = &p->insn[v];
         if (!w->needed[v] || is_effect(i)) continue;
-        put(w, "%sconst %s v%d = ", indent, type_name[i->type], (int)v);
+        put(w, "%sconst %s v%d = ", indent, tide_c_type[i->type], (int)v);
         put_expression(w, (tide_val)v);
         put(w, ";\n");
     }
@@ -339,12 +223,9 @@ static void put_needed(writer *w, const char *indent) {
             put_value(w, i->a);
             put(w, ", %d);\n", i->b);
         } else {
-            const char *const *s = stores[p->arg[i->b].dtype];
-            put(w, "%s*(%s *)", indent, s[0]);
-            put_address(w, i->b);
-            put(w, " = %s", s[1]);
-            put_value(w, i->a);
-            put(w, ");\n");
+            put(w, "%s", indent);
+            put_form(w, i, tide_c_store[p->arg[i->b].dtype]);
+            put(w, ";\n");
         }
     }
 }
@@ -397,7 +278,7 @@ static void put_row(writer *w) {
         for (int a = 0; a < p->narg; a++)
             if (p->arg[a].space & TIDE_AXIS_K) put(w, "    int64_t o%d;\n", a);
     for (int64_t v = 0; v < p->n; v++)
-        if (in_row(w, v)) put(w, "    %s v%d;\n", type_name[p->insn[v].type], (int)v);
+        if (in_row(w, v)) put(w, "    %s v%d;\n", tide_c_type[p->insn[v].type], (int)v);
     put(w, "};\n");
 }
 
@@ -442,14 +323,14 @@ static void put_pass(writer *w, int level) {
         if (!of_level(w, v, level)) continue;
         const tide_insn *i = &p->insn[v];
         mark_operands(i, w->needed);
-        put(w, "    typedef tide_%s_%s op%d;\n", reduction_name(i), suffix[i->type], (int)v);
-        put(w, "    %s l%d[TIDE_DEPTH], x%d = op%d::none();\n", type_name[i->type], (int)v, (int)v, (int)v);
+        put(w, "    typedef tide_%s_%s op%d;\n", reduction_name(i), tide_c_suffix[i->type], (int)v);
+        put(w, "    %s l%d[TIDE_DEPTH], x%d = op%d::none();\n", tide_c_type[i->type], (int)v, (int)v, (int)v);
     }
     close_needed(w);
     put(w, "    for (uint32_t j = 0; j >> at.lg == 0; j++) {\n");
     for (int64_t v = 0; v < p->n; v++)
         if (of_level(w, v, level))
-            put(w, "        %s a%d = op%d::none();\n", type_name[p->insn[v].type], (int)v, (int)v);
+            put(w, "        %s a%d = op%d::none();\n", tide_c_type[p->insn[v].type], (int)v, (int)v);
     put(w, "        for (int64_t r = begin + tide_lane(at, j); r < end; r += TIDE_LANES) {\n");
     put_offsets(w, "            ", TIDE_AXIS_R, "r", "");
     put_needed(w, "            ");
@@ -551,7 +432,7 @@ static void put_stage(writer *w, const tide_cuda_group *g) {
         put(w, "            }\n            continue;\n        }\n");
         for (int64_t v = 0; v < p->n; v++)
             if (of_level(w, v, level))
-                put(w, "        h.v%d = tide_got<%s>(w, %d, h.k);\n", (int)v, type_name[p->insn[v].type],
+                put(w, "        h.v%d = tide_got<%s>(w, %d, h.k);\n", (int)v, tide_c_type[p->insn[v].type],
                     w->order[v]);
         put(w, "        %s_row%d(q, h);\n", w->id, level);
     }
@@ -570,7 +451,7 @@ static void put_join(writer *w, const tide_cuda_group *g) {
         for (int64_t v = 0; v < w->p->n; v++)
             if (of_level(w, v, level))
                 put(w, "        tide_join<tide_%s_%s>(w, %d, %d);\n", reduction_name(&w->p->insn[v]),
-                    suffix[w->p->insn[v].type], n++, w->order[v]);
+                    tide_c_suffix[w->p->insn[v].type], n++, w->order[v]);
         put(w, "    }\n");
     }
     put(w, "}\n");
@@ -602,23 +483,9 @@ static void put_group(writer *w, int group) {
 
 /* ---- the whole ---- */
 
-static uint64_t hash(uint64_t h, const void *data, size_t n) {
-    for (size_t i = 0; i < n; i++) h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001B3u; /* FNV-1a */
-    return h;
-}
-
-static uint64_t hash_of(const tide_prog *p) {
-    uint64_t h = 0xCBF29CE484222325u;
-    h = hash(h, p->insn, (size_t)p->n * sizeof *p->insn);
-    h = hash(h, p->konst, (size_t)p->nkonst * sizeof *p->konst);
-    h = hash(h, p->arg, p->narg * sizeof *p->arg);
-    for (int i = 0; i < p->nslot; i++) h = hash(h, &p->slot[i].is_float, 1);
-    return h;
-}
-
 tide_status tide_cuda_text(tide_context *cx, const tide_prog *piece, tide_cuda_source *out) {
     memset(out, 0, sizeof *out);
-    snprintf(out->name, sizeof out->name, "t%016llx", (unsigned long long)hash_of(piece));
+    snprintf(out->name, sizeof out->name, "t%016llx", (unsigned long long)tide_prog_hash(piece, true));
     out->narg = piece->narg;
     const size_t n = (size_t)piece->n, bytes = n * (3 + sizeof(uint16_t));
     uint16_t *order = tide_alloc0(cx, bytes);
