@@ -3,9 +3,9 @@
 cd "$(dirname "$0")/.." || exit 1
 
 # lowest first; include/ is beneath them all, and bindings/ stands on top
-floors='base tensor io program device op autograd optim trace dist'
+floors='base tensor io program device op autograd optim trace dist ahead'
 # headers without a floor: the public API and what is generated from the operation table
-public='tide.h tide_ops.h'
+public='tide.h tide_ops.h ahead_programs.h'
 
 find core bindings -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
     xargs grep -nE '^[[:space:]]*#[[:space:]]*include' /dev/null |

@@ -558,6 +558,29 @@ static void recall(vm_tile *x, int64_t k0, int level) {
     for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), &b);
 }
 
+/* Of one item, by the function compiled ahead. */
+static void ahead_tile(const vm_run *run, int item, int64_t tile, void *scratch) {
+    const tide_vm_shape *s = &run->shape[item];
+    const tide_iter *it = &run->iter[item];
+    const tide_ahead *ahead = run->vm->ahead;
+    int64_t all = ahead->flat ? s->K * s->R : s->K, begin = tile * s->ktile;
+    tide_ahead_call q = {.reduction = run->vm->kernels->reduction,
+                         .konst = run->vm->konst,
+                         .slot = run->slot,
+                         .K = s->K,
+                         .R = s->R,
+                         .begin = begin,
+                         .end = all - begin < s->ktile ? all : begin + s->ktile,
+                         .rows = s->kb,
+                         .buffer = scratch,
+                         .failed = (uint32_t *)&run->failed};
+    for (int a = 0; a < run->vm->narg; a++) {
+        q.arg[a].base = it->arg[a].base;
+        q.arg[a].k = run->vm->arg[a].space & TIDE_AXIS_K && it->nk ? it->arg[a].sk[0] : 0;
+    }
+    ahead->run(&q);
+}
+
 static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
     x->run = run;
     x->vm = run->vm;
@@ -580,9 +603,13 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
         else
             end = middle;
     }
+    if (run->first) tile -= run->first[item];
+    if (run->shape[item].mode == VM_AHEAD) {
+        ahead_tile(run, item, tile, scratch);
+        return;
+    }
     vm_tile x;
     start(&x, run, item, scratch);
-    if (run->first) tile -= run->first[item];
     if (x.shape->mode == VM_FLAT)
         flat_tile(&x, tile);
     else

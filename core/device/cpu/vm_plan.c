@@ -558,6 +558,17 @@ static const tide_vm_kernels *kernels_of(tide_isa isa) {
     return &tide_vm_kernels_baseline;
 }
 
+/* The function compiled ahead for a piece. */
+static const tide_ahead *ahead_of(tide_isa isa, const tide_prog *p) {
+#if defined(__x86_64__)
+    const tide_ahead *a = isa == TIDE_ISA_AVX512 ? tide_ahead_avx512 : tide_ahead_avx2;
+    uint64_t hash = isa >= TIDE_ISA_AVX2 ? tide_prog_hash(p, false) : 0;
+    for (; isa >= TIDE_ISA_AVX2 && a->run; a++)
+        if (a->hash == hash) return a;
+#endif
+    return NULL;
+}
+
 static void describe(tide_vm *vm, const tide_prog *p) {
     static const uint8_t size[TIDE_BOOL + 1] = {
         [TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8,
@@ -599,6 +610,7 @@ tide_vm *tide_vm_build(tide_context *cx, const tide_prog *piece) {
         static const uint8_t space[2] = {TIDE_POINT, TIDE_REDUCED};
         for (int u = 0; u < 2 && !s; u++)
             if (select_unit(&b, space[u])) s = make_unit(&b, vm);
+        if (vm->nunit == 1) vm->ahead = ahead_of(cx->isa, piece);
     }
     tide_release(cx, work, bytes);
     if (!s) return vm;

@@ -3,6 +3,7 @@
 #ifndef TIDE_VM_PLAN_H
 #define TIDE_VM_PLAN_H
 
+#include "device/cpu/ahead.h"
 #include "device/cpu/vm.h"
 #include "device/cpu/vm_kernels.h"
 
@@ -91,10 +92,12 @@ struct tide_vm {
     uint64_t *konst;
     int64_t nkonst;
     tide_vm_unit unit[2];
+    const tide_ahead *ahead; /* the only unit, compiled ahead; NULL: it is not */
 };
 
 /* How one unit runs over one iteration space: decided from shapes and strides only. */
-typedef enum { VM_FLAT, VM_ROWS, VM_COLUMNS } tide_vm_mode; /* the inner axis of a block: all, R, K */
+/* The inner axis of a block: all, R, K; or the function compiled ahead runs, over all or over rows. */
+typedef enum { VM_FLAT, VM_ROWS, VM_COLUMNS, VM_AHEAD } tide_vm_mode;
 
 typedef struct {
     const tide_vm_plan *plan;

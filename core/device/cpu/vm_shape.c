@@ -8,6 +8,7 @@ enum {
     SHORT_ROW = 32,       /* shorter rows run as columns: loaded turned, but then by long loops */
     LONG_INNER = 64,      /* an inner axis of a flat block that needs no joining of dims */
     COLUMNS = 128,        /* columns of a block: what a chain does at once */
+    AHEAD_GROUP = 4096,   /* elements of the rows that a function compiled ahead takes at a time */
     FEW_TILES = 16,       /* fewer than these: long reductions are cut into chunks */
     KEEP_BYTES = 1 << 18, /* of the second cache, for values kept from pass to pass */
     FAR_BYTES = 1 << 21   /* arguments of this size come from farther away */
@@ -117,9 +118,50 @@ static void blocks(tide_vm_shape *s, int64_t block) {
 
 static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
 
+/* Do the arguments lie as a function compiled ahead wants them: all dense, or dense along R, K being one dim?
+ */
+static bool fits_ahead(const tide_vm *vm, const tide_iter *it) {
+    if (!vm->ahead || it->K * it->R == 0) return false;
+    bool flat = vm->ahead->flat;
+    if (flat ? it->nk + it->nr > 1 : it->nk > 1 || it->nr != 1 || it->R < SHORT_ROW || it->R > TIDE_CHUNK)
+        return false;
+    for (int a = 0; a < vm->narg; a++) {
+        int space = vm->arg[a].space;
+        if (flat && space && it->nk + it->nr &&
+            (it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != vm->arg[a].size)
+            return false;
+        if (!flat && space & TIDE_AXIS_R && it->arg[a].sr[0] != vm->arg[a].size) return false;
+    }
+    return true;
+}
+
+static void ahead_shape(const tide_vm *vm, const tide_iter *it, bool small, tide_vm_shape *s) {
+    int64_t tile = small ? SMALL_TILE : TILE;
+    s->plan = vm->unit->flat ? vm->unit->flat : vm->unit->keep;
+    s->mode = VM_AHEAD;
+    s->staged = false;
+    s->K = it->K;
+    s->R = it->R;
+    s->nr = 1;
+    if (vm->ahead->flat) {
+        s->ktile = tile;
+        s->nk = parts_of(it->K * it->R, tile);
+        s->kb = 0;
+    } else {
+        s->kb = least(most(AHEAD_GROUP / s->R, 1), TIDE_AHEAD_ROWS);
+        s->ktile = most(tile / s->R / s->kb, 1) * s->kb;
+        s->nk = parts_of(s->K, s->ktile);
+    }
+    s->bytes = (size_t)(s->kb * s->R * vm->ahead->buffers);
+}
+
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
                       tide_vm_shape *s) {
     s->far = is_far(vm, it);
+    if (fits_ahead(vm, it)) {
+        ahead_shape(vm, it, small, s);
+        return;
+    }
     bool keyed = unit->indexed && it->K != 1 && it->R != 1;
     if (unit->flat && !keyed) {
         flat_shape(vm, unit, it, small, s);

@@ -1,0 +1,35 @@
+/* Programs compiled ahead. The build writes those that operations use most as C (core/ahead), one loop a pass,
+ * and compiles them for each instruction set but the baseline. The vector machine runs all others, and these
+ * too where their arguments do not lie dense. The arithmetic and the order of reductions are the same, and so
+ * are the bits. */
+#ifndef TIDE_AHEAD_H
+#define TIDE_AHEAD_H
+
+#include "device/cpu/vm_kernels.h"
+
+#define TIDE_AHEAD_ROWS 16 /* rows at a time, at most: their reductions do not wait for each other */
+
+typedef struct tide_ahead_call {
+    const tide_vm_reduction (*reduction)[4]; /* of the machine's kernels */
+    struct {
+        char *base;
+        int64_t k; /* bytes from a kept element to the next; along R (FLAT: along all) elements are dense */
+    } arg[TIDE_MAXARGS];
+    const uint64_t *konst, *slot;
+    int64_t K, R;
+    int64_t begin, end; /* elements of a flat program, else rows */
+    int64_t rows;       /* at a time */
+    char *buffer;       /* `buffers` bytes for each of their elements */
+    uint32_t *failed;   /* checks that did not hold, a bit each */
+} tide_ahead_call;
+
+typedef struct tide_ahead {
+    uint64_t hash; /* tide_prog_hash of the piece, without constants */
+    void (*run)(const tide_ahead_call *q);
+    uint16_t flat, buffers;
+} tide_ahead;
+
+/* Each ends with a NULL run. */
+extern const tide_ahead tide_ahead_avx2[], tide_ahead_avx512[];
+
+#endif
