@@ -113,7 +113,7 @@ int main(void) {
     printf("const tide_ahead TIDE_AHEAD_TABLE[] = {\n");
     for (int k = 0; k < n; k++)
         if (piece[k]) tide_ahead_row(stdout, piece[k]);
-    printf("    {0, NULL, 0, 0},\n};\n");
+    printf("    {0, NULL, 0, 0, 0},\n};\n");
     tide_end(cx);
     tide_close(cx);
     return 0;

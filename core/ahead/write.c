@@ -275,6 +275,52 @@ static bool uses(const writer *w, int a, int pass) {
     return false;
 }
 
+/* Where the row of an argument begins. */
+static void put_begin(writer *w, int arg) {
+    put(w, "q->arg[%d].base", arg);
+    if (!w->flat && w->p->arg[arg].space & TIDE_AXIS_K) put(w, " + (k + i) * q->arg[%d].k", arg);
+}
+
+/* What takes one loop is as fast without. */
+static bool may_stream(const writer *w, int arg) {
+    return !w->flat && arg >= w->p->nin && w->p->arg[arg].dtype == TIDE_F32 &&
+           w->p->arg[arg].space == TIDE_POINT;
+}
+
+static void put_pointers(writer *w, int pass, const char *indent) {
+    for (int a = 0, stage = 0; a < w->p->narg; a++) {
+        if (!(w->p->arg[a].space & TIDE_AXIS_R) || !uses(w, a, pass)) continue;
+        put(w, may_stream(w, a) ? "%schar *a%d = computed_at(q, %d, " : "%schar *a%d = ", indent, a, a);
+        put_begin(w, a);
+        if (may_stream(w, a)) put(w, ", R, %d)", stage++);
+        put(w, ";\n");
+    }
+}
+
+/* Asks for rows of the next group: for one argument in each pass, so that memory is busy in all of them.
+ * Reductions in place look ahead themselves. */
+static void put_look_ahead(writer *w, int pass) {
+    for (int v = 0, turn = 0; v < w->p->n; v++) {
+        int arg = insn(w, v)->a;
+        if (!is_load(w, v) || insn(w, v)->space != TIDE_POINT) continue;
+        bool reduced = false;
+        for (int u = 0; u < w->p->n; u++)
+            reduced |= kind(w, u) == 'R' && insn(w, u)->a == v && reduced_in_place(w, v);
+        if (reduced || turn++ % (w->last + 1) != pass) continue;
+        put(w, "            look_ahead(q->arg[%d].base + (k + i + q->group) * q->arg[%d].k, R * %d);\n", arg,
+            arg, dtype_size[w->p->arg[arg].dtype]);
+    }
+}
+
+static void put_streams(writer *w, const char *indent) {
+    for (int a = 0; a < w->p->narg; a++) {
+        if (!may_stream(w, a)) continue;
+        put(w, "%scomputed(q, %d, ", indent, a);
+        put_begin(w, a);
+        put(w, ", R, a%d);\n", a);
+    }
+}
+
 static void put_pass(writer *w, int pass) {
     const tide_prog *p = w->p;
     mark(w, pass);
@@ -282,16 +328,10 @@ static void put_pass(writer *w, int pass) {
     for (int v = 0; v < p->n; v++) any |= w->needed[v];
     if (any) {
         put(w, "        for (int64_t i = 0; i < g; i++) {\n");
-        for (int a = 0; a < p->narg; a++)
-            if (p->arg[a].space & TIDE_AXIS_R && uses(w, a, pass))
-                put(w,
-                    p->arg[a].space & TIDE_AXIS_K
-                        ? "            char *a%d = q->arg[%d].base + (k + i) * q->arg[%d].k;\n"
-                        : "            char *a%d = q->arg[%d].base;\n",
-                    a, a, a);
+        put_pointers(w, pass, "            ");
         for (int v = 0; v < p->n; v++) {
             if (w->needed[v] && w->buffer[v] >= 0)
-                put(w, "            %s *b%d = (%s *)(q->buffer + q->rows * R * %d) + i * R;\n",
+                put(w, "            %s *b%d = (%s *)(q->buffer + q->group * R * %d) + i * R;\n",
                     one_type[insn(w, v)->type], v, one_type[insn(w, v)->type], w->buffer[v]);
             uint16_t u[3];
             bool found = w->needed[v] && w->first[v] < pass && w->buffer[v] >= 0;
@@ -300,18 +340,22 @@ static void put_pass(writer *w, int pass) {
         }
         for (int v = 0; v < p->n; v++)
             if (hoist[v]) put(w, "            const %s x%d = h%d[i];\n", one_type[insn(w, v)->type], v, v);
+        put_look_ahead(w, pass);
         put_loop(w, pass, "0", "R", "            ");
+        if (pass == w->last) put_streams(w, "            ");
         put(w, "        }\n");
     }
     for (int v = 0; v < p->n; v++) {
         if (!reduces(w, v, pass)) continue;
         int a = insn(w, v)->a;
-        put(w, "        q->reduction[%d][%d].rows(h%d, ", insn(w, v)->op - TIDE_P_SUM, insn(w, v)->type, v);
+        put(w, "        q->kernels->reduction[%d][%d].rows(h%d, ", insn(w, v)->op - TIDE_P_SUM,
+            insn(w, v)->type, v);
         if (reduced_in_place(w, a))
-            put(w, "q->arg[%d].base + k * q->arg[%d].k, q->arg[%d].k, g, R);\n", insn(w, a)->a, insn(w, a)->a,
-                insn(w, a)->a);
+            put(w, "q->arg[%d].base + k * q->arg[%d].k, q->arg[%d].k, g, R, true);\n", insn(w, a)->a,
+                insn(w, a)->a, insn(w, a)->a);
         else
-            put(w, "q->buffer + q->rows * R * %d, R * %d, g, R);\n", w->buffer[a], type_size[insn(w, a)->type]);
+            put(w, "q->buffer + q->group * R * %d, R * %d, g, R, false);\n", w->buffer[a],
+                type_size[insn(w, a)->type]);
     }
 }
 
@@ -353,8 +397,8 @@ static bool has_checks(const writer *w) {
 
 static void put_rows(writer *w) {
     put(w, "    const int64_t R = q->R;\n"
-           "    for (int64_t k = q->begin; k < q->end; k += q->rows) {\n"
-           "        const int64_t g = q->end - k < q->rows ? q->end - k : q->rows;\n");
+           "    for (int64_t k = q->begin; k < q->end; k += q->group) {\n"
+           "        const int64_t g = q->end - k < q->group ? q->end - k : q->group;\n");
     for (int v = 0; v < w->p->n; v++)
         if (insn(w, v)->space == TIDE_KEPT && kind(w, v) != 'E')
             put(w, "        %s h%d[TIDE_AHEAD_ROWS];\n", one_type[insn(w, v)->type], v);
@@ -391,8 +435,7 @@ bool tide_ahead_write(FILE *to, const tide_prog *piece) {
         }
         if (w->flat) {
             mark(w, 0);
-            for (int a = 0; a < piece->narg; a++)
-                if (piece->arg[a].space == TIDE_POINT) put(w, "    char *a%d = q->arg[%d].base;\n", a, a);
+            put_pointers(w, 0, "    ");
             put_loop(w, 0, "q->begin", "q->end", "    ");
         } else {
             put_rows(w);
@@ -408,7 +451,9 @@ void tide_ahead_row(FILE *to, const tide_prog *piece) {
     writer *w = malloc(sizeof *w);
     if (w && begin(w, to, piece)) {
         unsigned long long hash = tide_prog_hash(piece, false);
-        fprintf(to, "    {0x%llx, p%016llx, %d, %d},\n", hash, hash, w->flat, w->buffers);
+        int stages = 0;
+        for (int a = 0; a < piece->narg; a++) stages += may_stream(w, a);
+        fprintf(to, "    {0x%llx, p%016llx, %d, %d, %d},\n", hash, hash, w->flat, w->buffers, stages);
     }
     free(w);
 }

@@ -10,7 +10,7 @@
 #define TIDE_AHEAD_ROWS 16 /* rows at a time, at most: their reductions do not wait for each other */
 
 typedef struct tide_ahead_call {
-    const tide_vm_reduction (*reduction)[4]; /* of the machine's kernels */
+    const tide_vm_kernels *kernels;
     struct {
         char *base;
         int64_t k; /* bytes from a kept element to the next; along R (FLAT: along all) elements are dense */
@@ -18,15 +18,17 @@ typedef struct tide_ahead_call {
     const uint64_t *konst, *slot;
     int64_t K, R;
     int64_t begin, end; /* elements of a flat program, else rows */
-    int64_t rows;       /* at a time */
-    char *buffer;       /* `buffers` bytes for each of their elements */
+    int64_t group;      /* how many at a time */
+    char *buffer;       /* `buffers` bytes for each element of a group */
+    uint32_t stream;    /* outputs to be written past the caches: bits by argument */
+    char *stage;        /* what they are computed in: `stages` floats for each element of a row */
     uint32_t *failed;   /* checks that did not hold, a bit each */
 } tide_ahead_call;
 
 typedef struct tide_ahead {
     uint64_t hash; /* tide_prog_hash of the piece, without constants */
     void (*run)(const tide_ahead_call *q);
-    uint16_t flat, buffers;
+    uint16_t flat, buffers, stages;
 } tide_ahead;
 
 /* Each ends with a NULL run. */

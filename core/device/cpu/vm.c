@@ -126,7 +126,8 @@ static void move_step(vm_tile *x, const tide_vm_step *t, const vm_block *b) {
     bool load = t->kind == VM_LOAD, rows = x->shape->mode == VM_ROWS;
     tide_loc reg = x->loc[t->ref[!load]];
     if (t->space == TIDE_POINT) {
-        move(t->fn, load, a->base, &x->o, &a->o, &x->i, &a->i, b, reg);
+        tide_vm_fn fn = !load && x->shape->stream >> t->arg & 1 ? x->vm->kernels->stream : t->fn;
+        move(fn, load, a->base, &x->o, &a->o, &x->i, &a->i, b, reg);
     } else if (t->space == TIDE_ONE) {
         move(t->fn, load, a->base, &none, &still, &none, &still, &(vm_block){0, 1, 0, 1}, reg);
     } else if ((t->space == TIDE_KEPT) == rows) {
@@ -255,7 +256,8 @@ static void place(vm_tile *x, int64_t nk) {
             x->where[i] = IN_REGISTER;
             if (v->load >= 0 && x->vm->arg[v->load].plain && lies(x, v, v->load, false, &l))
                 x->where[i] = IN_INPUT;
-            else if (v->out >= 0 && lies(x, v, v->out, true, &l) && free_to_write(x, v))
+            else if (v->out >= 0 && !(s->stream >> v->out & 1) && lies(x, v, v->out, true, &l) &&
+                     free_to_write(x, v))
                 x->where[i] = is_input(x, v->out) ? IN_PLACE : IN_OUTPUT;
             moving = x->where[i] != IN_REGISTER || v->place == VM_ROW;
             if (x->where[i] != IN_REGISTER) break;
@@ -313,16 +315,16 @@ static void reduce_step(vm_tile *x, const tide_vm_step *t, const vm_block *b) {
     const tide_vm_red *red = &x->plan->red[t->arg];
     tide_loc from = x->loc[red->operand];
     char *result = x->loc[red->value].p;
-    bool rows = x->shape->mode == VM_ROWS;
+    bool rows = x->shape->mode == VM_ROWS, far = x->where[red->operand] == IN_INPUT;
     if (whole(x->shape)) {
         if (rows)
-            red->f.rows(result, from.p, from.so, b->no, b->ni);
+            red->f.rows(result, from.p, from.so, b->no, b->ni, far);
         else
             red->f.tree(result, lanes_of(x, t->arg), from.p, from.so, b->no, b->ni);
     } else if (rows) {
-        red->f.fold(lanes_of(x, t->arg), from.p, red->size, b->i - x->r0, b->ni, 1);
+        red->f.fold(lanes_of(x, t->arg), from.p, red->size, b->i - x->r0, b->ni, 1, far);
     } else {
-        red->f.fold(lanes_of(x, t->arg), from.p, from.so, b->o - x->r0, b->no, b->ni);
+        red->f.fold(lanes_of(x, t->arg), from.p, from.so, b->o - x->r0, b->no, b->ni, far);
     }
 }
 
@@ -400,7 +402,7 @@ static vm_block block_of(const vm_tile *x, int64_t r, int64_t nr) {
 /* n <= TIDE_CHUNK vectors of k elements, one after the other, into one. */
 static void reduce_chunk(const tide_vm_red *red, char *d, void *lanes, const char *x, int64_t n, int64_t k) {
     if (n > TIDE_LANES) {
-        red->f.fold(lanes, x, red->size * k, 0, n, k);
+        red->f.fold(lanes, x, red->size * k, 0, n, k, false);
         x = lanes;
         n = TIDE_LANES;
     }
@@ -558,21 +560,30 @@ static void recall(vm_tile *x, int64_t k0, int level) {
     for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), &b);
 }
 
+/* What went past the caches must be there before another thread is told that the tile is done. */
+static void end_tile(const tide_vm_shape *s) {
+#if defined(__x86_64__)
+    if (s->stream) __builtin_ia32_sfence();
+#endif
+}
+
 /* Of one item, by the function compiled ahead. */
 static void ahead_tile(const vm_run *run, int item, int64_t tile, void *scratch) {
     const tide_vm_shape *s = &run->shape[item];
     const tide_iter *it = &run->iter[item];
     const tide_ahead *ahead = run->vm->ahead;
     int64_t all = ahead->flat ? s->K * s->R : s->K, begin = tile * s->ktile;
-    tide_ahead_call q = {.reduction = run->vm->kernels->reduction,
+    tide_ahead_call q = {.kernels = run->vm->kernels,
                          .konst = run->vm->konst,
                          .slot = run->slot,
                          .K = s->K,
                          .R = s->R,
                          .begin = begin,
                          .end = all - begin < s->ktile ? all : begin + s->ktile,
-                         .rows = s->kb,
+                         .group = s->kb,
                          .buffer = scratch,
+                         .stream = s->stream,
+                         .stage = (char *)scratch + s->rows,
                          .failed = (uint32_t *)&run->failed};
     for (int a = 0; a < run->vm->narg; a++) {
         q.arg[a].base = it->arg[a].base;
@@ -604,16 +615,18 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
             end = middle;
     }
     if (run->first) tile -= run->first[item];
-    if (run->shape[item].mode == VM_AHEAD) {
+    const tide_vm_shape *s = &run->shape[item];
+    if (s->mode == VM_AHEAD) {
         ahead_tile(run, item, tile, scratch);
-        return;
+    } else {
+        vm_tile x;
+        start(&x, run, item, scratch);
+        if (s->mode == VM_FLAT)
+            flat_tile(&x, tile);
+        else
+            kept_tile(&x, tile);
     }
-    vm_tile x;
-    start(&x, run, item, scratch);
-    if (x.shape->mode == VM_FLAT)
-        flat_tile(&x, tile);
-    else
-        kept_tile(&x, tile);
+    end_tile(s);
 }
 
 static void chunk_tile(void *arg, int tile, void *scratch) {
@@ -622,6 +635,7 @@ static void chunk_tile(void *arg, int tile, void *scratch) {
     start(&x, run, 0, scratch);
     recall(&x, tile / x.shape->nr * x.shape->kb, run->level);
     pass_chunk(&x, run->level, tile % x.shape->nr);
+    end_tile(x.shape);
 }
 
 static void combine_tile(void *arg, int tile, void *scratch) {

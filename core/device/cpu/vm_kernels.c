@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "program/math.h"
 #include <stdlib.h>
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -320,6 +320,42 @@ STORE(i64, i64, i64, x)
 STORE(i32, i32, i32, x)
 STORE(bool, m8, m8, x)
 
+/* Whole lines that nobody has read need not be fetched to be written. */
+#if defined(__AVX512F__)
+#define LINE 64
+#define STREAM(to, from) _mm512_stream_ps(to, _mm512_loadu_ps(from))
+#define STREAM_SAME(to, x) _mm512_stream_ps(to, _mm512_set1_ps(x))
+#elif defined(__AVX2__)
+#define LINE 32
+#define STREAM(to, from) _mm256_stream_ps(to, _mm256_loadu_ps(from))
+#define STREAM_SAME(to, x) _mm256_stream_ps(to, _mm256_set1_ps(x))
+#endif
+static void stream_f32(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {
+#ifdef LINE
+    tide_loc d = loc[ref[0]], a = loc[ref[1]];
+    enum { N = LINE / sizeof(float) };
+    if (d.si != sizeof(float) || (a.si && a.si != sizeof(float))) {
+        store_f32_loop(loc, ref, no, ni);
+        return;
+    }
+    LENGTHEN(JOINS(d) && JOINS(a), false, (void)0)
+    for (; no > 0; no--, d.p += d.so, a.p += a.so) {
+        float *to = (float *)d.p;
+        const float *from = (const float *)a.p;
+        int64_t j = 0, whole = (int64_t)(-(uintptr_t)to % LINE / sizeof(float));
+        for (; j < ni && j < whole; j++) to[j] = from[a.si ? j : 0];
+        for (whole = j + (ni - j) / N * N; j < whole; j += N)
+            if (a.si)
+                STREAM(to + j, from + j);
+            else
+                STREAM_SAME(to + j, *from);
+        for (; j < ni; j++) to[j] = from[a.si ? j : 0];
+    }
+#else
+    store_f32_loop(loc, ref, no, ni);
+#endif
+}
+
 /* ---- sources and effects ---- */
 
 static void index_i64(const tide_loc *loc, const uint16_t *ref, int64_t no, int64_t ni) {
@@ -422,12 +458,12 @@ INLINE void fetch(const void *x, int64_t bytes) {
 
 /* lane[0..len) of `rounds` rounds of len elements, a multiple of TIDE_LANES */
 #define PLAIN_ROUNDS(name, T) \
-    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
+    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open, bool far) { \
         for (int64_t g = 0; g < len; g += TIDE_LANES) { \
             T l[TIDE_LANES]; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
             for (int64_t r = open; r < rounds; r++) { \
-                fetch((const char *)(x + r * len + g) + FAR, sizeof l); \
+                if (far) fetch((const char *)(x + r * len + g) + FAR, sizeof l); \
                 name##_into(l, l, x + r * len + g, TIDE_LANES); \
             } \
             memcpy(lane + g, l, sizeof l); \
@@ -437,13 +473,13 @@ INLINE void fetch(const void *x, int64_t bytes) {
 /* The same for maxima: first with the processor's own comparison, which differs only in NaN and in the sign of
  * zero; where one of them (or an infinity) turns up, once more. */
 #define EXTREME_ROUNDS(name, T, op) \
-    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open) { \
+    INLINE void name##_rounds(T *lane, const T *x, int64_t len, int64_t rounds, bool open, bool far) { \
         for (int64_t g = 0; g < len; g += TIDE_LANES) { \
             T l[TIDE_LANES], finite[TIDE_LANES] = {0}; \
             int odd = 0; \
             memcpy(l, open ? x + g : lane + g, sizeof l); \
             for (int64_t r = open; r < rounds; r++) { \
-                fetch((const char *)(x + r * len + g) + FAR, sizeof l); \
+                if (far) fetch((const char *)(x + r * len + g) + FAR, sizeof l); \
                 _Pragma("GCC ivdep") for (int j = 0; j < TIDE_LANES; j++) { \
                     T y = x[r * len + g + j]; \
                     l[j] = y op l[j] ? y : l[j]; \
@@ -473,7 +509,7 @@ enum { AHEAD = 16 }; /* rows, of which each may lie in another page: no processo
         } \
     } \
     ROUNDS(name, T) \
-    INLINE void name##_lanes(T *to, const T *x, int64_t n) { \
+    INLINE void name##_lanes(T *to, const T *x, int64_t n, bool far) { \
         _Alignas(64) T l[TIDE_LANES]; \
         int64_t s = TIDE_LANES; \
         if (n <= 2 * TIDE_LANES) { \
@@ -482,7 +518,7 @@ enum { AHEAD = 16 }; /* rows, of which each may lie in another page: no processo
             memcpy(l + (n - s), x + (n - s), (size_t)(2 * s - n) * sizeof(T)); \
         } else { \
             int64_t rounds = n / TIDE_LANES, whole = rounds * TIDE_LANES; \
-            name##_rounds(l, x, TIDE_LANES, rounds, true); \
+            name##_rounds(l, x, TIDE_LANES, rounds, true, far); \
             name##_into(l, l, x + whole, n - whole); \
         } \
         switch (s) { \
@@ -497,7 +533,7 @@ enum { AHEAD = 16 }; /* rows, of which each may lie in another page: no processo
             for (int64_t j = 0; j < s && j + s < n; j++) name##_into(l + j, l + j, l + j + s, 1); \
         return *l; \
     } \
-    static void name##_rows(void *d, const char *x, int64_t so, int64_t no, int64_t ni) { \
+    static void name##_rows(void *d, const char *x, int64_t so, int64_t no, int64_t ni, bool far) { \
         T *to = d; \
         if (ni <= W) { \
             for (; no > 0; no--, x += so) *to++ = name##_short((const T *)x, ni); \
@@ -506,24 +542,24 @@ enum { AHEAD = 16 }; /* rows, of which each may lie in another page: no processo
         _Alignas(64) T l[W][W], h[W][W / 2], q[W][W / 4], p[W][W / 8]; \
         for (; no > 0; no -= W) { \
             int64_t m = no < W ? no : W; \
-            for (int64_t i = 0; i < m; i++, x += so) name##_lanes(l[i], (const T *)x, ni); \
+            for (int64_t i = 0; i < m; i++, x += so) name##_lanes(l[i], (const T *)x, ni, far); \
             for (int64_t i = 0; i < m; i++) name##_into(h[i], l[i], l[i] + W / 2, W / 2); \
             for (int64_t i = 0; i < m; i++) name##_into(q[i], h[i], h[i] + W / 4, W / 4); \
             for (int64_t i = 0; i < m; i++) name##_into(p[i], q[i], q[i] + W / 8, W / 8); \
             for (int64_t i = 0; i < m; i++) name##_into(to++, p[i], p[i] + 1, 1); \
         } \
     } \
-    static void name##_fold(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k) { \
+    static void name##_fold(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k, bool far) { \
         bool joined = so == k * (int64_t)sizeof(T); \
         while (n > 0) { \
             int64_t lane = r % TIDE_LANES, m = joined ? TIDE_LANES - lane : 1; \
             T *to = (T *)acc + lane * k; \
             if (joined && lane == 0 && n >= TIDE_LANES) { \
                 m = n / TIDE_LANES * TIDE_LANES; \
-                name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0); \
+                name##_rounds(to, (const T *)x, TIDE_LANES * k, m / TIDE_LANES, r == 0, far); \
             } else { \
                 if (m > n) m = n; \
-                if (n > AHEAD) fetch(x + AHEAD * so, k * (int64_t)sizeof(T)); \
+                if (far && n > AHEAD) fetch(x + AHEAD * so, k * (int64_t)sizeof(T)); \
                 if (r < TIDE_LANES) \
                     memcpy(to, x, (size_t)(m * k) * sizeof(T)); \
                 else \
@@ -675,6 +711,7 @@ const tide_vm_kernels JOIN(tide_vm_kernels_, TIDE_VM_ISA) = {
               [TIDE_I8] = store_i8_loop,
               [TIDE_U8] = store_u8_loop,
               [TIDE_BOOL] = store_bool_loop},
+    .stream = stream_f32,
     .round_to = {[TIDE_F16] = round_f16_loop, [TIDE_BF16] = round_bf16_loop, [TIDE_I8] = round_i8_loop, [TIDE_U8] = round_u8_loop},
     .index = index_i64,
     .reduction = {REDUCTION_ROW(SUM, sum), REDUCTION_ROW(PROD, prod), REDUCTION_ROW(MAXR, greatest),

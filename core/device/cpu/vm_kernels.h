@@ -50,12 +50,13 @@ typedef struct {
 typedef void (*tide_vm_chain)(const tide_loc *loc, const tide_vm_link *link, int n, int64_t no, int64_t ni,
                               tide_vm_ahead *ahead);
 
-/* Reductions, each in the order of program.h. acc: TIDE_LANES x k elements. */
+/* Reductions, each in the order of program.h. acc: TIDE_LANES x k elements. far: x comes from memory, what
+ * follows it is asked for. */
 typedef struct {
     /* d[o] = reduction of the ni elements of row o, 1 <= ni <= TIDE_CHUNK */
-    void (*rows)(void *d, const char *x, int64_t so, int64_t no, int64_t ni);
+    void (*rows)(void *d, const char *x, int64_t so, int64_t no, int64_t ni, bool far);
     /* Takes elements r .. r+n of a chunk, each a vector of k, into their lanes; the first ones open them. */
-    void (*fold)(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k);
+    void (*fold)(void *acc, const char *x, int64_t so, int64_t r, int64_t n, int64_t k, bool far);
     /* d[0..k) = the 1 <= n <= TIDE_LANES vectors x, combined by halving; acc is work space and may be x. */
     void (*tree)(void *d, void *acc, const char *x, int64_t so, int64_t n, int64_t k);
 } tide_vm_reduction;
@@ -65,6 +66,7 @@ typedef struct {
     tide_vm_fn cvt[TIDE_NREG][TIDE_NREG]; /* [from][to]; from == to copies */
     tide_vm_fn load[TIDE_BOOL + 1];       /* any inner stride -> register */
     tide_vm_fn store[TIDE_BOOL + 1];      /* register -> any inner stride */
+    tide_vm_fn stream;                    /* store[TIDE_F32], past the caches; to be followed by a fence */
     tide_vm_fn round_to[TIDE_BOOL + 1];
     tide_vm_chain chain;               /* of f32 */
     tide_vm_fn index;                  /* operand: p is the first number, so and si are the steps */

@@ -104,6 +104,7 @@ typedef struct {
     uint8_t mode;
     bool staged;               /* tiles are chunks of R */
     bool far;                  /* more memory than the second cache holds */
+    uint32_t stream;           /* outputs that go past the caches: bits by argument */
     int split;                 /* FLAT: dims of the outer axis */
     int64_t K, R;              /* FLAT: outer and inner size */
     int64_t kb, rb;            /* a block */
