@@ -85,7 +85,7 @@ static int pieces(tide_context *cx, const tide_prog **out, int room) {
             const tide_prog *p = v->pieces.piece[i].prog;
             bool there = false;
             for (int k = 0; k < n; k++) there |= tide_prog_hash(out[k], false) == tide_prog_hash(p, false);
-            if (!there && !v->pieces.piece[i].swapped) out[n++] = p;
+            if (!there) out[n++] = p;
         }
     }
     return n;
@@ -113,7 +113,7 @@ int main(void) {
     printf("const tide_ahead TIDE_AHEAD_TABLE[] = {\n");
     for (int k = 0; k < n; k++)
         if (piece[k]) tide_ahead_row(stdout, piece[k]);
-    printf("    {0, NULL, 0, 0, 0},\n};\n");
+    printf("    {0, NULL, NULL, 0, 0, 0, 0},\n};\n");
     tide_end(cx);
     tide_close(cx);
     return 0;

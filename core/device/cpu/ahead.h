@@ -8,12 +8,15 @@
 #include "device/cpu/vm_kernels.h"
 
 #define TIDE_AHEAD_ROWS 16 /* rows at a time, at most: their reductions do not wait for each other */
+#define TIDE_AHEAD_STACK \
+    9 /* of columns: lanes wait for their partners, as many as TIDE_LANES has bits, and one */
 
 typedef struct tide_ahead_call {
     const tide_vm_kernels *kernels;
     struct {
         char *base;
-        int64_t k; /* bytes from a kept element to the next; along R (FLAT: along all) elements are dense */
+        int64_t k,
+            r; /* bytes to the next element. Dense are: all (flat), those along R (rows) or K (columns) */
     } arg[TIDE_MAXARGS];
     const uint64_t *konst, *slot;
     int64_t K, R;
@@ -27,8 +30,8 @@ typedef struct tide_ahead_call {
 
 typedef struct tide_ahead {
     uint64_t hash; /* tide_prog_hash of the piece, without constants */
-    void (*run)(const tide_ahead_call *q);
-    uint16_t flat, buffers, stages;
+    void (*run)(const tide_ahead_call *q), (*columns)(const tide_ahead_call *q); /* columns: may be NULL */
+    uint16_t flat, buffers, stages, stack; /* stack: of columns, bytes for each of a group */
 } tide_ahead;
 
 /* Each ends with a NULL run. */

@@ -23,4 +23,10 @@ static inline void look_ahead(const char *row, int64_t bytes) {
     for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(row + j);
 }
 
+/* The order in which lanes come, so that the last two on the stack are those to be combined: bits reversed. */
+static inline int64_t lane_of(int64_t j) {
+    static const uint8_t nibble[16] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+    return nibble[j & 15] << 4 | nibble[j >> 4 & 15];
+}
+
 #include "ahead_programs.h" /* written by core/ahead */

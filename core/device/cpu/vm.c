@@ -588,8 +588,9 @@ static void ahead_tile(const vm_run *run, int item, int64_t tile, void *scratch)
     for (int a = 0; a < run->vm->narg; a++) {
         q.arg[a].base = it->arg[a].base;
         q.arg[a].k = run->vm->arg[a].space & TIDE_AXIS_K && it->nk ? it->arg[a].sk[0] : 0;
+        q.arg[a].r = run->vm->arg[a].space & TIDE_AXIS_R && it->nr ? it->arg[a].sr[0] : 0;
     }
-    ahead->run(&q);
+    (s->mode == VM_AHEAD ? ahead->run : ahead->columns)(&q);
 }
 
 static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
@@ -616,7 +617,7 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
     }
     if (run->first) tile -= run->first[item];
     const tide_vm_shape *s = &run->shape[item];
-    if (s->mode == VM_AHEAD) {
+    if (s->mode >= VM_AHEAD) {
         ahead_tile(run, item, tile, scratch);
     } else {
         vm_tile x;

@@ -10,6 +10,7 @@ enum {
     COLUMNS = 128,         /* columns of a block: what a chain does at once */
     AHEAD_GROUP = 2048,    /* elements of the rows that a function compiled ahead takes at a time */
     STRETCH = 512,         /* elements computed in the first cache before they are streamed */
+    AHEAD_COLUMNS = 512,   /* columns of a tile */
     FEW_TILES = 16,        /* fewer than these: long reductions are cut into chunks */
     KEEP_BYTES = 1 << 18,  /* of the second cache, for values kept from pass to pass */
     FAR_BYTES = 1 << 21,   /* arguments of this size come from farther away */
@@ -133,27 +134,26 @@ static void blocks(tide_vm_shape *s, int64_t block) {
     s->rb = least(s->rb, s->R);
 }
 
-/* Do the arguments lie as a function compiled ahead wants them: all dense, or dense along R, K being one dim?
- */
-static bool fits_ahead(const tide_vm *vm, const tide_iter *it) {
-    if (!vm->ahead || it->K * it->R == 0) return false;
-    bool flat = vm->ahead->flat;
-    if (flat ? it->nk + it->nr > 1 : it->nk > 1 || it->nr != 1 || it->R < SHORT_ROW || it->R > TIDE_CHUNK)
-        return false;
+/* Which function compiled ahead takes the arguments as they lie: VM_AHEAD, VM_AHEAD_COLUMNS, or none. */
+static int fits_ahead(const tide_vm *vm, const tide_iter *it) {
+    if (!vm->ahead || it->K * it->R == 0) return -1;
+    bool flat = vm->ahead->flat, rows = it->R >= SHORT_ROW,
+         columns = vm->ahead->columns && it->nk == 1 && it->R >= TIDE_LANES;
+    if (flat ? it->nk + it->nr > 1 : it->nk > 1 || it->nr != 1 || it->R > TIDE_CHUNK) return -1;
     for (int a = 0; a < vm->narg; a++) {
-        int space = vm->arg[a].space;
-        if (flat && space && it->nk + it->nr &&
-            (it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != vm->arg[a].size)
-            return false;
-        if (!flat && space & TIDE_AXIS_R && it->arg[a].sr[0] != vm->arg[a].size) return false;
+        int space = vm->arg[a].space, size = vm->arg[a].size;
+        if (flat && space && it->nk + it->nr && (it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != size)
+            return -1;
+        if (!flat && space & TIDE_AXIS_R && it->arg[a].sr[0] != size) rows = false;
+        if (!flat && space & TIDE_AXIS_K && it->nk && it->arg[a].sk[0] != size) columns = false;
     }
-    return true;
+    return flat || rows ? VM_AHEAD : columns ? VM_AHEAD_COLUMNS : -1;
 }
 
-static void ahead_shape(const tide_vm *vm, const tide_iter *it, bool small, tide_vm_shape *s) {
+static void ahead_shape(const tide_vm *vm, const tide_iter *it, int mode, bool small, tide_vm_shape *s) {
     int64_t tile = small ? SMALL_TILE : TILE;
     s->plan = vm->unit->flat ? vm->unit->flat : vm->unit->keep;
-    s->mode = VM_AHEAD;
+    s->mode = (uint8_t)mode;
     s->staged = false;
     s->K = it->K;
     s->R = it->R;
@@ -162,6 +162,12 @@ static void ahead_shape(const tide_vm *vm, const tide_iter *it, bool small, tide
         s->ktile = tile;
         s->nk = parts_of(it->K * it->R, tile);
         s->bytes = 0;
+        return;
+    }
+    if (mode == VM_AHEAD_COLUMNS) {
+        s->kb = s->ktile = small ? SHORT_ROW : AHEAD_COLUMNS;
+        s->nk = parts_of(s->K, s->ktile);
+        s->bytes = (size_t)(s->kb * vm->ahead->stack);
         return;
     }
     s->kb = least(most(AHEAD_GROUP / s->R, 1), TIDE_AHEAD_ROWS);
@@ -175,8 +181,9 @@ void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_it
                       tide_vm_shape *s) {
     s->far = is_far(vm, it);
     s->stream = streamed(vm, it, small);
-    if (fits_ahead(vm, it)) {
-        ahead_shape(vm, it, small, s);
+    int ahead = fits_ahead(vm, it);
+    if (ahead >= 0) {
+        ahead_shape(vm, it, ahead, small, s);
         return;
     }
     bool keyed = unit->indexed && it->K != 1 && it->R != 1;
