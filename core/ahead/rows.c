@@ -29,7 +29,7 @@ static bool reduces(const writer *w, int64_t v, int pass) {
 }
 /* The reduction takes it from memory itself. */
 static bool reduced_in_place(const writer *w, int64_t v) {
-    return is_load(w, v) && w->p->arg[insn(w, v)->a].dtype == TIDE_F32;
+    return !w->shorts && is_load(w, v) && w->p->arg[insn(w, v)->a].dtype == TIDE_F32;
 }
 
 static void give_buffer(writer *w, int64_t v) {
@@ -50,7 +50,7 @@ static void need(writer *w, int64_t v, int pass) {
 }
 
 /* Marks what a pass computes or finds. */
-static void mark(writer *w, int pass) {
+void mark_pass(writer *w, int pass) {
     memset(w->needed, 0, sizeof w->needed);
     for (int64_t v = 0; v < w->p->n; v++) {
         const tide_insn *i = insn(w, v);
@@ -63,7 +63,7 @@ static void mark(writer *w, int pass) {
 }
 
 void find_passes(writer *w) {
-    for (int pass = 0; pass < w->npass; pass++) mark(w, pass);
+    for (int pass = 0; pass < w->npass; pass++) mark_pass(w, pass);
 }
 
 /* ---- loops ---- */
@@ -147,7 +147,7 @@ static void put_streams(writer *w, const char *indent) {
 
 static void put_pass(writer *w, int pass) {
     const tide_prog *p = w->p;
-    mark(w, pass);
+    mark_pass(w, pass);
     bool any = pass == w->last, hoist[MOST] = {false};
     for (int v = 0; v < p->n; v++) any |= w->needed[v];
     if (any) {
@@ -183,7 +183,7 @@ static void put_pass(writer *w, int pass) {
 }
 
 /* Values of the rows that need `level` levels of reductions. */
-static void put_kept(writer *w, int level) {
+void put_kept(writer *w, int level) {
     bool any = false;
     w->kept = true;
     for (int v = 0; v < w->p->n; v++) {
@@ -199,7 +199,7 @@ static void put_kept(writer *w, int level) {
     w->kept = false;
 }
 
-static void put_ends(writer *w) {
+void put_ends(writer *w) {
     bool any = false;
     w->kept = true;
     for (int v = 0; v < w->p->n; v++) {
@@ -212,13 +212,17 @@ static void put_ends(writer *w) {
     w->kept = false;
 }
 
+void put_kept_arrays(writer *w) {
+    for (int v = 0; v < w->p->n; v++)
+        if (insn(w, v)->space == TIDE_KEPT && kind(w, v) != 'E')
+            put(w, "        %s h%d[TIDE_AHEAD_ROWS];\n", c_type(w, v), v);
+}
+
 void put_rows(writer *w) {
     put(w, "    const int64_t R = q->R;\n"
            "    for (int64_t k = q->begin; k < q->end; k += q->group) {\n"
            "        const int64_t g = q->end - k < q->group ? q->end - k : q->group;\n");
-    for (int v = 0; v < w->p->n; v++)
-        if (insn(w, v)->space == TIDE_KEPT && kind(w, v) != 'E')
-            put(w, "        %s h%d[TIDE_AHEAD_ROWS];\n", c_type(w, v), v);
+    put_kept_arrays(w);
     for (int pass = 0; pass < w->npass; pass++) {
         put_kept(w, pass);
         put_pass(w, pass);
@@ -229,7 +233,7 @@ void put_rows(writer *w) {
 }
 
 void put_flat(writer *w) {
-    mark(w, 0);
+    mark_pass(w, 0);
     put_pointers(w, 0, "    ");
     put_loop(w, 0, "q->begin", "q->end", "    ");
 }

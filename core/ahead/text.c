@@ -19,12 +19,20 @@ void put(writer *w, const char *format, ...) {
 
 void put_value(writer *w, int v) {
     uint8_t space = insn(w, v)->space;
-    put(w, w->columns || space & TIDE_AXIS_R || space == TIDE_ONE ? "v%d" : w->kept ? "h%d[i]" : "x%d", v);
+    put(w,
+        w->columns || space & TIDE_AXIS_R || space == TIDE_ONE ? "v%d"
+        : w->kept || w->shorts                                 ? "h%d[i]"
+                                                               : "x%d",
+        v);
 }
 
 static void put_address(writer *w, int arg) {
     int size = arg_size(w, arg);
-    if (w->columns && w->p->arg[arg].space == TIDE_REDUCED)
+    if (w->shorts && w->p->arg[arg].space == TIDE_POINT)
+        put(w, "(q->arg[%d].base + (k + i) * q->arg[%d].k + r * q->arg[%d].r)", arg, arg, arg);
+    else if (w->shorts && w->p->arg[arg].space == TIDE_REDUCED)
+        put(w, "(q->arg[%d].base + r * q->arg[%d].r)", arg, arg);
+    else if (w->columns && w->p->arg[arg].space == TIDE_REDUCED)
         put(w, "a%d", arg);
     else if (w->columns && w->p->arg[arg].space == TIDE_POINT)
         put(w, "(a%d + %d * i)", arg, size);

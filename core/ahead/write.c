@@ -1,6 +1,5 @@
 /* A piece as C: whether it gains by it, its functions, its row of the table. */
 #include "ahead/write.h"
-#include <stdlib.h>
 
 /* What branches does not become vectors; what is random the machine does better. */
 static bool takes(const tide_insn *i) {
@@ -40,7 +39,7 @@ static bool examine(writer *w) {
             both &= space, any |= space;
             if (space & TIDE_AXIS_R && w->level[v] > w->last) w->last = w->level[v];
         } else {
-            work += kind(w, v) != 'S' && along_r(w, v);
+            work += (kind(w, v) != 'S' && along_r(w, v)) + (i->op == TIDE_P_MAX);
         }
         if (i->type == TIDE_RF64) return false;
     }
@@ -60,11 +59,12 @@ static bool has_checks(const writer *w) {
     return false;
 }
 
-static bool begin(writer *w, FILE *to, const tide_prog *piece) {
+static bool begin(writer *w, FILE *to, const tide_prog *piece, bool shorts) {
     memset(w, 0, sizeof *w);
     w->to = to;
     w->p = piece;
-    if (!examine(w)) return false;
+    w->shorts = shorts;
+    if (!examine(w) || (shorts && w->flat)) return false;
     find_passes(w);
     return true;
 }
@@ -79,40 +79,39 @@ static void put_function(writer *w, char letter) {
         put_expression(w, v);
         put(w, ";\n");
     }
-    if (letter == 'c') {
-        put_columns(w);
-    } else if (w->flat) {
-        put_flat(w);
-    } else {
-        put_rows(w);
+    switch (letter) {
+    case 'c': put_columns(w); break;
+    case 's': put_short(w); break;
+    default: w->flat ? put_flat(w) : put_rows(w);
     }
     if (has_checks(w)) put(w, "    if (bad) __atomic_fetch_or(q->failed, bad, __ATOMIC_RELAXED);\n");
     put(w, "}\n\n");
 }
 
-bool tide_ahead_write(FILE *to, const tide_prog *piece) {
-    writer *w = malloc(sizeof *w);
-    bool written = w && begin(w, to, piece);
-    if (written) put_function(w, 'p');
-    if (written && has_columns(w)) put_function(w, 'c');
-    free(w);
-    return written;
-}
-
-void tide_ahead_row(FILE *to, const tide_prog *piece) {
-    writer *w = malloc(sizeof *w);
-    if (w && begin(w, to, piece)) {
-        unsigned long long hash = tide_prog_hash(piece, false);
-        int stages = 0, columns = 0;
-        for (int a = 0; a < piece->narg; a++) stages += may_stream(w, a);
-        for (int v = 0; v < piece->n && has_columns(w); v++)
-            if (kind(w, v) == 'R') columns += TIDE_AHEAD_STACK * type_size(w, v);
-        fprintf(to, "    {0x%llx, p%016llx, ", hash, hash);
-        if (columns)
-            fprintf(to, "c%016llx", hash);
-        else
-            fprintf(to, "NULL");
-        fprintf(to, ", %d, %d, %d, %d},\n", w->flat, w->buffers, stages, columns);
+bool tide_ahead_write(FILE *to, FILE *table, const tide_prog *piece) {
+    static writer w;
+    if (!begin(&w, to, piece, false)) return false;
+    unsigned long long hash = tide_prog_hash(piece, false);
+    bool columns = has_columns(&w);
+    int buffers = w.buffers, stages = 0, stack = 0;
+    for (int a = 0; a < piece->narg; a++) stages += may_stream(&w, a);
+    for (int v = 0; v < piece->n; v++)
+        if (kind(&w, v) == 'R') stack += TIDE_AHEAD_STACK * type_size(&w, v);
+    fprintf(table, "    {0x%llx, p%016llx, ", hash, hash);
+    put_function(&w, 'p');
+    if (columns) {
+        put_function(&w, 'c');
+        fprintf(table, "c%016llx, ", hash);
+    } else {
+        fprintf(table, "NULL, ");
     }
-    free(w);
+    if (begin(&w, to, piece, true)) {
+        put_function(&w, 's');
+        fprintf(table, "s%016llx, ", hash);
+    } else {
+        fprintf(table, "NULL, ");
+    }
+    fprintf(table, "%d, %d, %d, %d, %d},\n", w.flat, buffers, stages, columns ? stack : 0,
+            w.shorts ? w.buffers : 0);
+    return true;
 }

@@ -5,10 +5,9 @@
 #include "device/cpu/ahead.h"
 #include <stdio.h>
 
-/* Writes the functions of a piece. False, and nothing written: it is not of a kind that gains by it. */
-bool tide_ahead_write(FILE *to, const tide_prog *piece);
-/* The row of the table for a piece that was written. */
-void tide_ahead_row(FILE *to, const tide_prog *piece);
+/* Writes the functions of a piece, and its row of the table. False, and nothing written: it is not of a kind
+ * that gains by it. */
+bool tide_ahead_write(FILE *to, FILE *table, const tide_prog *piece);
 
 /* ---- private to the writer ---- */
 
@@ -17,8 +16,10 @@ enum { MOST = 1024 }; /* instructions */
 typedef struct {
     FILE *to;
     const tide_prog *p;
-    bool flat, kept, columns; /* kept: writing values of rows; columns: by columns */
-    int npass, last;          /* last: the pass that stores elements */
+    bool flat;
+    bool columns, shorts; /* what is being written: a function by columns, of short rows */
+    bool kept;            /* values of rows */
+    int npass, last;      /* last: the pass that stores elements */
     uint8_t level[MOST];
     int8_t first[MOST];   /* the pass that computes it first; -1: none */
     int16_t buffer[MOST]; /* where its buffer begins, in bytes an element; -1: none */
@@ -61,9 +62,16 @@ int arg_size(const writer *w, int arg); /* of an element, in bytes */
 
 /* rows.c */
 void find_passes(writer *w);
+void mark_pass(writer *w, int pass); /* what the pass computes or finds, in needed[] */
+void put_kept_arrays(writer *w);
+void put_kept(writer *w, int level); /* values of the rows that need `level` levels of reductions */
+void put_ends(writer *w);            /* effects on rows */
 void put_flat(writer *w);
 void put_rows(writer *w);
 bool may_stream(const writer *w, int arg);
+
+/* short.c */
+void put_short(writer *w);
 
 /* columns.c */
 bool has_columns(const writer *w);

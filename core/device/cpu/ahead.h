@@ -7,7 +7,8 @@
 
 #include "device/cpu/vm_kernels.h"
 
-#define TIDE_AHEAD_ROWS 16 /* rows at a time, at most: their reductions do not wait for each other */
+#define TIDE_AHEAD_SHORT 32 /* rows below this are short */
+#define TIDE_AHEAD_ROWS 16  /* rows at a time, at most: their reductions do not wait for each other */
 #define TIDE_AHEAD_STACK \
     9 /* of columns: lanes wait for their partners, as many as TIDE_LANES has bits, and one */
 
@@ -29,9 +30,13 @@ typedef struct tide_ahead_call {
 } tide_ahead_call;
 
 typedef struct tide_ahead {
-    uint64_t hash; /* tide_prog_hash of the piece, without constants */
-    void (*run)(const tide_ahead_call *q), (*columns)(const tide_ahead_call *q); /* columns: may be NULL */
-    uint16_t flat, buffers, stages, stack; /* stack: of columns, bytes for each of a group */
+    uint64_t hash;                             /* tide_prog_hash of the piece, without constants */
+    void (*run)(const tide_ahead_call *q);     /* flat, or by rows */
+    void (*columns)(const tide_ahead_call *q); /* may be NULL, as the next */
+    void (*shorts)(const tide_ahead_call *q);  /* of rows shorter than TIDE_AHEAD_SHORT, which may lie anyhow */
+    uint16_t flat, buffers, stages;
+    uint16_t stack;         /* of columns: bytes for each of a group */
+    uint16_t short_buffers; /* of short rows: as `buffers` */
 } tide_ahead;
 
 /* Each ends with a NULL run. */

@@ -29,4 +29,28 @@ static inline int64_t lane_of(int64_t j) {
     return nibble[j & 15] << 4 | nibble[j >> 4 & 15];
 }
 
+/* h[i] = the reduction over r < n of x[r][i], in the order of program.h. */
+#define SHORT_REDUCTION(name, T, expr)                                                     \
+    static inline __attribute__((unused)) void short_##name(T *h, const T *x, int64_t n) { \
+        enum { G = TIDE_AHEAD_ROWS };                                                      \
+        T t[TIDE_AHEAD_SHORT / 2 * G];                                                     \
+        int64_t s = 1;                                                                     \
+        while (2 * s < n) s *= 2;                                                          \
+        for (int64_t r = 0; r < s && n > 1; r++) EACH(int i = 0; i < G; i++) {             \
+                T a = x[r * G + i], b = x[(r + s < n ? r + s : r) * G + i];                \
+                t[r * G + i] = r + s < n ? expr : a;                                       \
+            }                                                                              \
+        for (s /= 2; s >= 1; s /= 2)                                                       \
+            for (int64_t r = 0; r < s; r++) EACH(int i = 0; i < G; i++) {                  \
+                    T a = t[r * G + i], b = t[(r + s) * G + i];                            \
+                    t[r * G + i] = expr;                                                   \
+                }                                                                          \
+        memcpy(h, n > 1 ? t : x, G * sizeof(T));                                           \
+    }
+#define SHORT_REDUCTIONS(t, T)                                                         \
+    SHORT_REDUCTION(sum_##t, T, a + b)                                                 \
+    SHORT_REDUCTION(prod_##t, T, a *b) SHORT_REDUCTION(max_##t, T, tide_max_##t(a, b)) \
+        SHORT_REDUCTION(min_##t, T, tide_min_##t(a, b))
+SHORT_REDUCTIONS(f32, float)
+
 #include "ahead_programs.h" /* written by core/ahead */

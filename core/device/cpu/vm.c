@@ -590,7 +590,7 @@ static void ahead_tile(const vm_run *run, int item, int64_t tile, void *scratch)
         q.arg[a].k = run->vm->arg[a].space & TIDE_AXIS_K && it->nk ? it->arg[a].sk[0] : 0;
         q.arg[a].r = run->vm->arg[a].space & TIDE_AXIS_R && it->nr ? it->arg[a].sr[0] : 0;
     }
-    (s->mode == VM_AHEAD ? ahead->run : ahead->columns)(&q);
+    (s->mode == VM_AHEAD ? ahead->run : s->mode == VM_AHEAD_COLUMNS ? ahead->columns : ahead->shorts)(&q);
 }
 
 static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
@@ -778,7 +778,7 @@ tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const ti
         run.unit = &vm->unit[u];
         run.iter = iter;
         run.first = NULL;
-        if (niter == 1 && goes_direct(&run) && !tide_small_tiles(cx)) {
+        if (niter == 1 && !vm->ahead && goes_direct(&run) && !tide_small_tiles(cx)) {
             e = tide_run_tiles(cx, 1, 1, run.unit->flat->registers, direct_tile, &run);
         } else if (niter == 1) {
             tide_vm_shape_of(vm, run.unit, iter, tide_small_tiles(cx), &shape);

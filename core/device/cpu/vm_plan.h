@@ -96,8 +96,9 @@ struct tide_vm {
 };
 
 /* How one unit runs over one iteration space: decided from shapes and strides only. */
-/* The inner axis of a block: all, R, K; or a function compiled ahead runs, over all or rows, or columns. */
-typedef enum { VM_FLAT, VM_ROWS, VM_COLUMNS, VM_AHEAD, VM_AHEAD_COLUMNS } tide_vm_mode;
+/* The inner axis of a block: all, R, K; or a function compiled ahead runs, over all or rows, columns, short
+ * rows. */
+typedef enum { VM_FLAT, VM_ROWS, VM_COLUMNS, VM_AHEAD, VM_AHEAD_COLUMNS, VM_AHEAD_SHORT } tide_vm_mode;
 
 typedef struct {
     const tide_vm_plan *plan;

@@ -134,20 +134,22 @@ static void blocks(tide_vm_shape *s, int64_t block) {
     s->rb = least(s->rb, s->R);
 }
 
-/* Which function compiled ahead takes the arguments as they lie: VM_AHEAD, VM_AHEAD_COLUMNS, or none. */
+/* Which function compiled ahead takes the arguments as they lie: a mode, or -1. */
 static int fits_ahead(const tide_vm *vm, const tide_iter *it) {
-    if (!vm->ahead || it->K * it->R == 0) return -1;
-    bool flat = vm->ahead->flat, rows = it->R >= SHORT_ROW,
-         columns = vm->ahead->columns && it->nk == 1 && it->R >= TIDE_LANES;
-    if (flat ? it->nk + it->nr > 1 : it->nk > 1 || it->nr != 1 || it->R > TIDE_CHUNK) return -1;
+    const tide_ahead *ahead = vm->ahead;
+    if (!ahead || it->K * it->R == 0) return -1;
+    if (ahead->flat ? it->nk + it->nr > 1 : it->nk > 1 || it->nr != 1 || it->R > TIDE_CHUNK) return -1;
+    if (!ahead->flat && it->R < TIDE_AHEAD_SHORT)
+        return ahead->shorts && it->K >= TIDE_AHEAD_ROWS ? VM_AHEAD_SHORT : -1;
+    bool rows = !ahead->flat, columns = ahead->columns && it->nk == 1 && it->R >= TIDE_LANES;
     for (int a = 0; a < vm->narg; a++) {
         int space = vm->arg[a].space, size = vm->arg[a].size;
-        if (flat && space && it->nk + it->nr && (it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != size)
+        if (ahead->flat && space && it->nk + it->nr && (it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != size)
             return -1;
-        if (!flat && space & TIDE_AXIS_R && it->arg[a].sr[0] != size) rows = false;
-        if (!flat && space & TIDE_AXIS_K && it->nk && it->arg[a].sk[0] != size) columns = false;
+        if (space & TIDE_AXIS_R && it->nr && it->arg[a].sr[0] != size) rows = false;
+        if (space & TIDE_AXIS_K && it->nk && it->arg[a].sk[0] != size) columns = false;
     }
-    return flat || rows ? VM_AHEAD : columns ? VM_AHEAD_COLUMNS : -1;
+    return ahead->flat || rows ? VM_AHEAD : columns ? VM_AHEAD_COLUMNS : -1;
 }
 
 static void ahead_shape(const tide_vm *vm, const tide_iter *it, int mode, bool small, tide_vm_shape *s) {
@@ -170,9 +172,14 @@ static void ahead_shape(const tide_vm *vm, const tide_iter *it, int mode, bool s
         s->bytes = (size_t)(s->kb * vm->ahead->stack);
         return;
     }
-    s->kb = least(most(AHEAD_GROUP / s->R, 1), TIDE_AHEAD_ROWS);
+    s->kb = mode == VM_AHEAD_SHORT ? TIDE_AHEAD_ROWS : least(most(AHEAD_GROUP / s->R, 1), TIDE_AHEAD_ROWS);
     s->ktile = most(tile / s->R / s->kb, 1) * s->kb;
     s->nk = parts_of(s->K, s->ktile);
+    if (mode == VM_AHEAD_SHORT) {
+        s->stream = 0;
+        s->bytes = (size_t)(s->kb * s->R * vm->ahead->short_buffers);
+        return;
+    }
     s->rows = up((size_t)(s->kb * s->R * vm->ahead->buffers));
     s->bytes = s->rows + (s->stream ? (size_t)(s->R * vm->ahead->stages) * sizeof(float) : 0);
 }
