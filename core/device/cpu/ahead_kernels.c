@@ -47,10 +47,10 @@ static inline int64_t lane_of(int64_t j) {
                 }                                                                          \
         memcpy(h, n > 1 ? t : x, G * sizeof(T));                                           \
     }
-#define SHORT_REDUCTIONS(t, T)                                                         \
-    SHORT_REDUCTION(sum_##t, T, a + b)                                                 \
-    SHORT_REDUCTION(prod_##t, T, a *b) SHORT_REDUCTION(max_##t, T, tide_max_##t(a, b)) \
-        SHORT_REDUCTION(min_##t, T, tide_min_##t(a, b))
+#define SHORT_REDUCTIONS(t, T)         \
+    SHORT_REDUCTION(sum_##t, T, a + b) \
+    SHORT_REDUCTION(prod_##t, T, a *b) \
+    SHORT_REDUCTION(max_##t, T, tide_max_##t(a, b)) SHORT_REDUCTION(min_##t, T, tide_min_##t(a, b))
 SHORT_REDUCTIONS(f32, float)
 
 #include "ahead_programs.h" /* written by core/ahead */
