@@ -16,8 +16,8 @@ enum { OUTPUTS = 4 };
 typedef struct {
     int64_t rows, columns;
 } shape;
-static const shape shapes[] = {{1, 32},   {3, 33},   {7, 255},  {2, 256},  {5, 257}, {4, 1000},
-                               {300, 40}, {513, 70}, {256, 17}, {600, 64}, {2, 1}};
+static const shape shapes[] = {{1, 32},  {3, 33}, {7, 255}, {2, 256},  {5, 257},  {4, 1000}, {300, 40},
+                               {20, 10}, {17, 2}, {33, 31}, {513, 70}, {256, 17}, {600, 64}, {2, 1}};
 
 /* What one operation gave: outputs and gradients, floats each. */
 typedef struct {
@@ -100,6 +100,7 @@ static void map(tide_context *cx, shape s, bool odd, uint16_t op, const void *at
     static void name(tide_context *cx, shape s, bool odd, results *r) { map(cx, s, odd, op, __VA_ARGS__, r); }
 MAP(gelu, TIDE_OP_GELU, NULL)
 MAP(gelu_tanh, TIDE_OP_GELU, &(tide_gelu_attr){TIDE_GELU_TANH})
+MAP(relu, TIDE_OP_RELU, NULL)
 MAP(silu, TIDE_OP_SILU, NULL)
 MAP(mish, TIDE_OP_MISH, NULL)
 MAP(softmax_rows, TIDE_OP_SOFTMAX, (&(tide_softmax_attr){.dim = {1, {1}}}))
@@ -120,6 +121,16 @@ static void rms_norm(tide_context *cx, shape s, bool odd, results *r) {
     both_ways(cx, r, tide_rms_norm(x[0], x[1], &(tide_rms_norm_attr){{1, {s.columns}}, 1e-5}), x, 2);
 }
 
+static void cross_entropy(tide_context *cx, shape s, bool odd, results *r) {
+    tide_tensor *x = tensor(cx, 2, s, 1, odd), *gx;
+    tide_tensor *label = tide_empty(cx, &(tide_meta){.ndim = 1, .shape = {s.rows}, .dtype = TIDE_I64});
+    int64_t *data = (int64_t *)(void *)tide_data(label);
+    for (int64_t i = 0; i < s.rows; i++) data[i] = i % 5 == 4 ? -100 : i * 7 % s.columns;
+    tide_tensor *y = tide_cross_entropy(x, label, NULL, NULL);
+    assert_int_equal(tide_grad(cx, &y, 1, &x, 1, NULL, 0, &gx), TIDE_OK);
+    keep(r, y);
+    keep(r, gx);
+}
 static void step(tide_context *cx, shape s, bool odd, tide_optim_kind kind, results *r) {
     tide_tensor *x[2] = {tensor(cx, 2, s, 1, odd), tensor(cx, 1, s, 2, odd)};
     tide_optim_config config = tide_optim_defaults(kind);
@@ -147,6 +158,7 @@ static const struct {
     bool columns; /* its gradient is, in part, by columns */
 } experiments[] = {{"gelu", gelu, false},
                    {"gelu, tanh", gelu_tanh, false},
+                   {"relu", relu, false},
                    {"silu", silu, false},
                    {"mish", mish, false},
                    {"softmax of rows", softmax_rows, false},
@@ -155,6 +167,7 @@ static const struct {
                    {"layer_norm", layer_norm, true},
                    {"layer_norm without weights", layer_norm_alone, false},
                    {"rms_norm", rms_norm, true},
+                   {"cross_entropy", cross_entropy, false},
                    {"adam", adam, false},
                    {"adamw", adamw, false},
                    {"nadam", nadam, false}};
