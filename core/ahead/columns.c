@@ -1,5 +1,5 @@
-/* Reductions by columns: K is dense, R is not. Rows come lane by lane, each added to the sums of its lane, one
- * number a column; the sums of lanes wait on a stack for their partners in the tree of program.h. */
+/* Reductions by columns: K is dense, R is not. What device/cpu/ahead.c does with the functions: a row is added
+ * to the sums of its lane, one number a column, lanes to each other, and the last sums are stored. */
 #include "ahead/write.h"
 
 /* One pass of reductions, nothing stored for each element. */
@@ -36,81 +36,94 @@ static void put_combined(writer *w, int v, const char *a, const char *b) {
     put(w, "%s", text);
 }
 
-void put_columns(writer *w) {
-    const tide_prog *p = w->p;
-    w->columns = true;
-    put(w, "    const int64_t R = q->R;\n"
-           "    for (int64_t k = q->begin; k < q->end; k += q->group) {\n"
-           "        const int64_t g = q->end - k < q->group ? q->end - k : q->group;\n");
+/* Names of the reductions' sums in a set. */
+static void put_sums(writer *w, const char *type, char name, const char *set) {
     int at = 0;
-    for (int v = 0; v < p->n; v++) {
+    for (int v = 0; v < w->p->n; v++) {
         if (kind(w, v) != 'R') continue;
-        put(w, "        %s *top%d = (%s *)(q->buffer + q->group * %d);\n", c_type(w, v), v, c_type(w, v), at);
-        at += TIDE_AHEAD_STACK * type_size(w, v);
+        put(w, "    %s%s *%c%d = (%s%s *)(%s + q->group * %d);\n", type, c_type(w, v), name, v, type,
+            c_type(w, v), set, at);
+        at += type_size(w, v);
     }
-    put(w, "        for (int64_t j = 0; j < TIDE_LANES; j++) {\n"
-           "            for (int64_t row = lane_of(j); row < R; row += TIDE_LANES) {\n"
-           "                const int64_t next = row + TIDE_LANES < R ? row + TIDE_LANES : lane_of(j + 1);\n");
-    for (int a = 0; a < p->narg; a++) {
-        if (a >= p->nin || !(p->arg[a].space & TIDE_AXIS_R)) continue;
-        int size = arg_size(w, a);
-        put(w, "                const char *a%d = q->arg[%d].base + row * q->arg[%d].r", a, a, a);
-        put(w, p->arg[a].space & TIDE_AXIS_K ? " + k * %d;\n" : ";\n", size);
-        if (p->arg[a].space & TIDE_AXIS_K)
-            put(w, "                look_ahead(a%d + (next - row) * q->arg[%d].r, g * %d);\n", a, a, size);
+}
+
+static void put_add(writer *w, const char *name) {
+    const tide_prog *p = w->p;
+    put(w,
+        "static void a%s(const tide_ahead_call *q, int64_t k, int64_t n, int64_t row, bool first, char *sums) "
+        "{\n",
+        name);
+    put_scalars(w);
+    put_sums(w, "", 's', "sums");
+    for (int a = 0; a < p->nin; a++) {
+        if (!(p->arg[a].space & TIDE_AXIS_R)) continue;
+        put(w, "    const char *a%d = q->arg[%d].base + row * q->arg[%d].r", a, a, a);
+        put(w, p->arg[a].space & TIDE_AXIS_K ? " + k * %d;\n" : ";\n", arg_size(w, a));
     }
-    put_column_values(w, true, "                ");
+    put_column_values(w, true, "    ");
     for (int first = 1; first >= 0; first--) {
-        put(w, first ? "                if (row < TIDE_LANES) {\n" : "                } else {\n");
-        put(w, "                EACH (int64_t i = 0; i < g; i++) {\n");
-        put_column_values(w, false, "                    ");
+        put(w, first ? "    if (first) {\n" : "    } else {\n");
+        put(w, "        EACH (int64_t i = 0; i < n; i++) {\n");
+        put_column_values(w, false, "            ");
         for (int v = 0; v < p->n; v++) {
             if (kind(w, v) != 'R') continue;
             char a[32], b[32];
-            snprintf(a, sizeof a, "top%d[i]", v);
+            snprintf(a, sizeof a, "s%d[i]", v);
             snprintf(b, sizeof b, "v%d", insn(w, v)->a);
-            put(w, "                    top%d[i] = ", v);
+            put(w, "            s%d[i] = ", v);
             if (first)
                 put(w, "%s", b);
             else
                 put_combined(w, v, a, b);
             put(w, ";\n");
         }
-        put(w, "                }\n");
+        put(w, "        }\n");
     }
-    put(w, "                }\n            }\n");
-    put(w, "            for (int64_t m = j; m & 1; m >>= 1) {\n"
-           "                EACH (int64_t i = 0; i < g; i++) {\n");
-    for (int v = 0; v < p->n; v++) {
+    put(w, "    }\n}\n\n");
+}
+
+static void put_merge(writer *w, const char *name) {
+    put(w, "static void m%s(const tide_ahead_call *q, int64_t n, char *sums, const char *more) {\n", name);
+    put_sums(w, "", 's', "sums");
+    put_sums(w, "const ", 't', "more");
+    put(w, "    EACH (int64_t i = 0; i < n; i++) {\n");
+    for (int v = 0; v < w->p->n; v++) {
         if (kind(w, v) != 'R') continue;
-        char a[64], b[32];
-        snprintf(a, sizeof a, "top%d[i - q->group]", v);
-        snprintf(b, sizeof b, "top%d[i]", v);
-        put(w, "                    %s = ", a);
+        char a[32], b[32];
+        snprintf(a, sizeof a, "s%d[i]", v);
+        snprintf(b, sizeof b, "t%d[i]", v);
+        put(w, "        %s = ", a);
         put_combined(w, v, a, b);
         put(w, ";\n");
     }
-    put(w, "                }\n");
-    for (int v = 0; v < p->n; v++)
-        if (kind(w, v) == 'R') put(w, "                top%d -= q->group;\n", v);
-    put(w, "            }\n");
-    for (int v = 0; v < p->n; v++)
-        if (kind(w, v) == 'R') put(w, "            top%d += q->group;\n", v);
-    put(w, "        }\n");
-    put(w, "        EACH (int64_t i = 0; i < g; i++) {\n");
-    for (int v = 0; v < p->n; v++) {
+    put(w, "    }\n}\n\n");
+}
+
+static void put_finish(writer *w, const char *name) {
+    put(w, "static void f%s(const tide_ahead_call *q, int64_t k, int64_t n, const char *sums) {\n", name);
+    put_scalars(w);
+    put_sums(w, "const ", 's', "sums");
+    put(w, "    EACH (int64_t i = 0; i < n; i++) {\n");
+    for (int v = 0; v < w->p->n; v++) {
         const tide_insn *i = insn(w, v);
         if (kind(w, v) == 'E') {
-            put_effect(w, v, "            ");
+            put_effect(w, v, "        ");
         } else if (i->space == TIDE_KEPT) {
-            put(w, "            const %s v%d = ", c_type(w, v), v);
+            put(w, "        const %s v%d = ", c_type(w, v), v);
             if (kind(w, v) == 'R')
-                put(w, "top%d[i - q->group]", v);
+                put(w, "s%d[i]", v);
             else
                 put_expression(w, v);
             put(w, ";\n");
         }
     }
-    put(w, "        }\n    }\n");
+    put(w, "    }\n}\n\n");
+}
+
+void put_columns(writer *w, const char *name) {
+    w->columns = true;
+    put_add(w, name);
+    put_merge(w, name);
+    put_finish(w, name);
     w->columns = false;
 }

@@ -121,7 +121,7 @@ static void put_pointers(writer *w, int pass, const char *indent) {
     }
 }
 
-/* Asks for rows of the next group: for one argument in each pass, so that memory is busy in all of them.
+/* Asks for rows to come: for one argument in each pass, so that memory is busy in all of them.
  * Reductions in place look ahead themselves. */
 static void put_look_ahead(writer *w, int pass) {
     for (int v = 0, turn = 0; v < w->p->n; v++) {
@@ -131,7 +131,7 @@ static void put_look_ahead(writer *w, int pass) {
         for (int u = 0; u < w->p->n; u++)
             reduced |= kind(w, u) == 'R' && insn(w, u)->a == v && reduced_in_place(w, v);
         if (reduced || turn++ % (w->last + 1) != pass) continue;
-        put(w, "            look_ahead(q->arg[%d].base + (k + i + q->group) * q->arg[%d].k, R * %d);\n", arg,
+        put(w, "            look_ahead(q->arg[%d].base + (k + i + q->later) * q->arg[%d].k, R * %d);\n", arg,
             arg, arg_size(w, arg));
     }
 }

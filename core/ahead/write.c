@@ -69,49 +69,41 @@ static bool begin(writer *w, FILE *to, const tide_prog *piece, bool shorts) {
     return true;
 }
 
-static void put_function(writer *w, char letter) {
-    put(w, "static void %c%016llx(const tide_ahead_call *q) {\n", letter,
-        (unsigned long long)tide_prog_hash(w->p, false));
-    if (has_checks(w)) put(w, "    uint32_t bad = 0;\n");
+void put_scalars(writer *w) {
     for (int v = 0; v < w->p->n; v++) {
         if (insn(w, v)->space != TIDE_ONE || kind(w, v) == 'E') continue;
         put(w, "    const %s v%d = ", c_type(w, v), v);
         put_expression(w, v);
         put(w, ";\n");
     }
-    switch (letter) {
-    case 'c': put_columns(w); break;
-    case 's': put_short(w); break;
-    default: w->flat ? put_flat(w) : put_rows(w);
-    }
+}
+
+/* A function over all that it is given. */
+static void put_function(writer *w, char letter, const char *name, void body(writer *w)) {
+    put(w, "static void %c%s(const tide_ahead_call *q) {\n", letter, name);
+    if (has_checks(w)) put(w, "    uint32_t bad = 0;\n");
+    put_scalars(w);
+    body(w);
     if (has_checks(w)) put(w, "    if (bad) __atomic_fetch_or(q->failed, bad, __ATOMIC_RELAXED);\n");
     put(w, "}\n\n");
 }
 
 bool tide_ahead_write(FILE *to, FILE *table, const tide_prog *piece) {
     static writer w;
+    char name[24];
+    int stages = 0, sums = 0;
     if (!begin(&w, to, piece, false)) return false;
-    unsigned long long hash = tide_prog_hash(piece, false);
-    bool columns = has_columns(&w);
-    int buffers = w.buffers, stages = 0, stack = 0;
+    snprintf(name, sizeof name, "%016llx", (unsigned long long)tide_prog_hash(piece, false));
+    const int flat = w.flat, columns = has_columns(&w), buffers = w.buffers;
     for (int a = 0; a < piece->narg; a++) stages += may_stream(&w, a);
-    for (int v = 0; v < piece->n; v++)
-        if (kind(&w, v) == 'R') stack += TIDE_AHEAD_STACK * type_size(&w, v);
-    fprintf(table, "    {0x%llx, p%016llx, ", hash, hash);
-    put_function(&w, 'p');
-    if (columns) {
-        put_function(&w, 'c');
-        fprintf(table, "c%016llx, ", hash);
-    } else {
-        fprintf(table, "NULL, ");
-    }
-    if (begin(&w, to, piece, true)) {
-        put_function(&w, 's');
-        fprintf(table, "s%016llx, ", hash);
-    } else {
-        fprintf(table, "NULL, ");
-    }
-    fprintf(table, "%d, %d, %d, %d, %d},\n", w.flat, buffers, stages, columns ? stack : 0,
-            w.shorts ? w.buffers : 0);
+    for (int v = 0; v < piece->n && columns; v++)
+        if (kind(&w, v) == 'R') sums += type_size(&w, v);
+    put_function(&w, 'p', name, flat ? put_flat : put_rows);
+    if (columns) put_columns(&w, name);
+    if (begin(&w, to, piece, true)) put_function(&w, 's', name, put_short);
+    fprintf(table, "    {0x%s, p%s, ", name, name);
+    fprintf(table, flat ? "NULL, " : "s%s, ", name);
+    fprintf(table, columns ? "a%s, m%s, f%s, " : "NULL, NULL, NULL, ", name, name, name);
+    fprintf(table, "%d, %d, %d, %d, %d},\n", flat, buffers, stages, flat ? 0 : w.buffers, sums);
     return true;
 }

@@ -60,6 +60,9 @@ void put_expression(writer *w, int v);
 void put_effect(writer *w, int v, const char *indent);
 int arg_size(const writer *w, int arg); /* of an element, in bytes */
 
+/* write.c */
+void put_scalars(writer *w); /* values that are one for all elements */
+
 /* rows.c */
 void find_passes(writer *w);
 void mark_pass(writer *w, int pass); /* what the pass computes or finds, in needed[] */
@@ -75,6 +78,6 @@ void put_short(writer *w);
 
 /* columns.c */
 bool has_columns(const writer *w);
-void put_columns(writer *w);
+void put_columns(writer *w, const char *name);
 
 #endif

@@ -202,12 +202,16 @@ tide_status tide_ready_run(tide_context *cx, tide_ready *r, const tide_call *cal
         temp[t] = e ? NULL : tide_alloc(cx, r->temp[t]);
         if (!temp[t]) e = TIDE_EMEM;
     }
-    for (int p = 0; p < v->pieces.npiece && !e; p++) {
-        tide_iter *it = r->iter[p];
+    for (int p = 0; p < v->pieces.npiece && !e; p++)
         for (int item = 0; item < r->count; item++)
-            for (int a = 0; a < it[item].narg; a++)
-                it[item].arg[a].base = address(r, v->pieces.arg_of[p][a], call, item, temp);
-        e = tide_cpu_program(cx, &v->compiled[p], v->pieces.piece[p].prog, r->count, it, slot);
+            for (int a = 0; a < r->iter[p][item].narg; a++)
+                r->iter[p][item].arg[a].base = address(r, v->pieces.arg_of[p][a], call, item, temp);
+    for (int p = 0; p < v->pieces.npiece && !e; p++) {
+        if (p + 1 < v->pieces.npiece &&
+            tide_cpu_two(cx, &v->compiled[p], &v->pieces.piece[p], &r->iter[p], slot, &e))
+            p++;
+        else
+            e = tide_cpu_program(cx, &v->compiled[p], v->pieces.piece[p].prog, r->count, r->iter[p], slot);
     }
     for (int t = 0; t < v->pieces.ntemp; t++) tide_release(cx, temp[t], r->temp[t]);
     return e;

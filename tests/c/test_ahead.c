@@ -183,7 +183,7 @@ static int found(tide_context *cx, int *columns) {
             const tide_vm *vm = v->compiled[i];
             if (!vm || !vm->ahead) continue;
             n++;
-            *columns += vm->ahead->columns != NULL;
+            *columns += vm->ahead->add != NULL;
         }
     }
     return n;

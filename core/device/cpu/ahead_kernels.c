@@ -18,15 +18,10 @@ static inline void computed(const tide_ahead_call *q, int arg, char *to, int64_t
         q->kernels->stream((tide_loc[2]){{to, 0, sizeof(float)}, {at, 0, sizeof(float)}}, ref, 1, n);
 }
 
-/* Asks for the row that is as far ahead as a group is long: rows are streams too short for the processor. */
-static inline void look_ahead(const char *row, int64_t bytes) {
+/* Asks for a row to come: rows are streams too short for the processor. (As a
+ * function of its own it would do nothing in gcc's eyes, and calls would go.) */
+static inline __attribute__((always_inline)) void look_ahead(const char *row, int64_t bytes) {
     for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(row + j);
-}
-
-/* The order in which lanes come, so that the last two on the stack are those to be combined: bits reversed. */
-static inline int64_t lane_of(int64_t j) {
-    static const uint8_t nibble[16] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
-    return nibble[j & 15] << 4 | nibble[j >> 4 & 15];
 }
 
 /* h[i] = the reduction over r < n of x[r][i], in the order of program.h. */

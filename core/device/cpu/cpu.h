@@ -8,6 +8,9 @@
  * tide_cpu_release. */
 tide_status tide_cpu_program(tide_context *cx, void **compiled, const tide_prog *piece, int niter,
                              const tide_iter *iter, const uint64_t *slot);
+/* Runs a piece and the next one in one go; false, and nothing is done, where that cannot be. */
+bool tide_cpu_two(tide_context *cx, void **compiled, const tide_piece *pieces, tide_iter *const *iter,
+                  const uint64_t *slot, tide_status *status);
 void tide_cpu_release(tide_context *cx, void *compiled);
 
 #endif

@@ -561,36 +561,10 @@ static void recall(vm_tile *x, int64_t k0, int level) {
 }
 
 /* What went past the caches must be there before another thread is told that the tile is done. */
-static void end_tile(const tide_vm_shape *s) {
+void tide_vm_end_tile(const tide_vm_shape *s) {
 #if defined(__x86_64__)
     if (s->stream) __builtin_ia32_sfence();
 #endif
-}
-
-/* Of one item, by the function compiled ahead. */
-static void ahead_tile(const vm_run *run, int item, int64_t tile, void *scratch) {
-    const tide_vm_shape *s = &run->shape[item];
-    const tide_iter *it = &run->iter[item];
-    const tide_ahead *ahead = run->vm->ahead;
-    int64_t all = ahead->flat ? s->K * s->R : s->K, begin = tile * s->ktile;
-    tide_ahead_call q = {.kernels = run->vm->kernels,
-                         .konst = run->vm->konst,
-                         .slot = run->slot,
-                         .K = s->K,
-                         .R = s->R,
-                         .begin = begin,
-                         .end = all - begin < s->ktile ? all : begin + s->ktile,
-                         .group = s->kb,
-                         .buffer = scratch,
-                         .stream = s->stream,
-                         .stage = (char *)scratch + s->rows,
-                         .failed = (uint32_t *)&run->failed};
-    for (int a = 0; a < run->vm->narg; a++) {
-        q.arg[a].base = it->arg[a].base;
-        q.arg[a].k = run->vm->arg[a].space & TIDE_AXIS_K && it->nk ? it->arg[a].sk[0] : 0;
-        q.arg[a].r = run->vm->arg[a].space & TIDE_AXIS_R && it->nr ? it->arg[a].sr[0] : 0;
-    }
-    (s->mode == VM_AHEAD ? ahead->run : s->mode == VM_AHEAD_COLUMNS ? ahead->columns : ahead->shorts)(&q);
 }
 
 static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
@@ -618,7 +592,7 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
     if (run->first) tile -= run->first[item];
     const tide_vm_shape *s = &run->shape[item];
     if (s->mode >= VM_AHEAD) {
-        ahead_tile(run, item, tile, scratch);
+        tide_ahead_tile(run->vm, &run->iter[item], s, run->slot, (uint32_t *)&run->failed, tile, scratch);
     } else {
         vm_tile x;
         start(&x, run, item, scratch);
@@ -627,7 +601,7 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
         else
             kept_tile(&x, tile);
     }
-    end_tile(s);
+    tide_vm_end_tile(s);
 }
 
 static void chunk_tile(void *arg, int tile, void *scratch) {
@@ -636,7 +610,7 @@ static void chunk_tile(void *arg, int tile, void *scratch) {
     start(&x, run, 0, scratch);
     recall(&x, tile / x.shape->nr * x.shape->kb, run->level);
     pass_chunk(&x, run->level, tile % x.shape->nr);
-    end_tile(x.shape);
+    tide_vm_end_tile(x.shape);
 }
 
 static void combine_tile(void *arg, int tile, void *scratch) {

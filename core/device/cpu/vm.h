@@ -17,5 +17,9 @@ void tide_vm_free(tide_context *cx, tide_vm *vm); /* NULL passes */
  * and strides are equal. */
 tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter,
                         const uint64_t *slot);
+/* A piece and one over the same elements whose K is the first one's R, in one go: false, and nothing is done,
+ * where that cannot be. */
+bool tide_vm_run_both(tide_context *cx, const tide_vm *rows, const tide_iter *rows_it, const tide_vm *columns,
+                      const tide_iter *columns_it, const uint64_t *slot, tide_status *status);
 
 #endif

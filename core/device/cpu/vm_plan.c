@@ -373,8 +373,6 @@ static void assign_pass(plan_build *pb, int first, int end) {
     }
 }
 
-static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
-
 /* Chooses the block so that its registers stay in the first cache, and gives every register its bytes. */
 static void lay_out(plan_build *pb) {
     tide_vm_plan *plan = pb->plan;
@@ -384,17 +382,17 @@ static void lay_out(plan_build *pb) {
         for (int j = 0; j < 3; j++) live += pb->nslot[kind][sizes[j]] * sizes[j];
     plan->block = 4096;
     while (plan->block > 256 && plan->block * live > 48 * 1024) plan->block /= 2;
-    size_t at = up((size_t)plan->nvalue * (sizeof(tide_loc) + sizeof(uint16_t) + 1)), base[2][9];
+    size_t at = vm_up((size_t)plan->nvalue * (sizeof(tide_loc) + sizeof(uint16_t) + 1)), base[2][9];
     for (int kind = 0; kind < 2; kind++) {
         for (int j = 0; j < 3; j++) {
             base[kind][sizes[j]] = at;
-            at += (size_t)pb->nslot[kind][sizes[j]] * up((size_t)(plan->block * sizes[j]) + 1);
+            at += (size_t)pb->nslot[kind][sizes[j]] * vm_up((size_t)(plan->block * sizes[j]) + 1);
         }
     }
     for (int v = 0; v < plan->nvalue; v++) {
         tide_vm_value *x = &plan->value[v];
         if (x->place != VM_REG) continue;
-        size_t width = up((size_t)(plan->block * x->size) + 1); /* a line more: neighbours do not alias */
+        size_t width = vm_up((size_t)(plan->block * x->size) + 1); /* a line more: neighbours do not alias */
         if (in_block(x)) {
             x->off = (uint32_t)(base[x->space == TIDE_POINT][x->size] + x->off * width);
         } else {
@@ -558,17 +556,6 @@ static const tide_vm_kernels *kernels_of(tide_isa isa) {
     return &tide_vm_kernels_baseline;
 }
 
-/* The function compiled ahead for a piece. */
-static const tide_ahead *ahead_of(tide_isa isa, const tide_prog *p) {
-#if defined(__x86_64__)
-    const tide_ahead *a = isa == TIDE_ISA_AVX512 ? tide_ahead_avx512 : tide_ahead_avx2;
-    uint64_t hash = isa >= TIDE_ISA_AVX2 ? tide_prog_hash(p, false) : 0;
-    for (; isa >= TIDE_ISA_AVX2 && a->run; a++)
-        if (a->hash == hash) return a;
-#endif
-    return NULL;
-}
-
 static void describe(tide_vm *vm, const tide_prog *p) {
     static const uint8_t size[TIDE_BOOL + 1] = {
         [TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8,
@@ -610,7 +597,7 @@ tide_vm *tide_vm_build(tide_context *cx, const tide_prog *piece) {
         static const uint8_t space[2] = {TIDE_POINT, TIDE_REDUCED};
         for (int u = 0; u < 2 && !s; u++)
             if (select_unit(&b, space[u])) s = make_unit(&b, vm);
-        if (vm->nunit == 1) vm->ahead = ahead_of(cx->isa, piece);
+        if (vm->nunit == 1) vm->ahead = tide_ahead_of(cx->isa, piece);
     }
     tide_release(cx, work, bytes);
     if (!s) return vm;

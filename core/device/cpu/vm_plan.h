@@ -121,7 +121,22 @@ void tide_vm_find_passing(const tide_vm *vm, tide_vm_plan *plan, uint16_t *uses)
 void tide_vm_fuse(const tide_vm *vm, tide_vm_plan *plan);
 
 /* vm_shape.c */
+enum {
+    VM_TILE = 32768,   /* elements of a tile: 5 to 100 us */
+    VM_SMALL_TILE = 64 /* the same for tests */
+};
+static inline size_t vm_up(size_t n) { return (n + 63) & ~(size_t)63; } /* to whole lines */
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
                       tide_vm_shape *out);
+
+/* vm.c: at the end of a tile that may have written past the caches */
+void tide_vm_end_tile(const tide_vm_shape *s);
+
+/* vm_ahead.c */
+const tide_ahead *tide_ahead_of(tide_isa isa, const tide_prog *piece); /* NULL: not compiled ahead */
+/* False: its arguments do not lie as the functions want them. */
+bool tide_ahead_shape(const tide_vm *vm, const tide_iter *it, bool small, tide_vm_shape *out);
+void tide_ahead_tile(const tide_vm *vm, const tide_iter *it, const tide_vm_shape *s, const uint64_t *slot,
+                     uint32_t *failed, int64_t tile, void *scratch);
 
 #endif

@@ -2,15 +2,11 @@
 #include "device/cpu/vm_plan.h"
 
 enum {
-    TILE = 32768,    /* elements of a tile: 5 to 100 us */
-    SMALL_TILE = 64, /* the same for tests */
     SMALL_BLOCK = 256,
     SHORT_ROW = 32,        /* shorter rows run as columns: loaded turned, but then by long loops */
     LONG_INNER = 64,       /* an inner axis of a flat block that needs no joining of dims */
     COLUMNS = 128,         /* columns of a block: what a chain does at once */
-    AHEAD_GROUP = 2048,    /* elements of the rows that a function compiled ahead takes at a time */
     STRETCH = 512,         /* elements computed in the first cache before they are streamed */
-    AHEAD_COLUMNS = 512,   /* columns of a tile */
     FEW_TILES = 16,        /* fewer than these: long reductions are cut into chunks */
     KEEP_BYTES = 1 << 18,  /* of the second cache, for values kept from pass to pass */
     FAR_BYTES = 1 << 21,   /* arguments of this size come from farther away */
@@ -20,7 +16,6 @@ enum {
 static int64_t parts_of(int64_t n, int64_t part) { return (n + part - 1) / part; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static size_t up(size_t n) { return (n + 63) & ~(size_t)63; }
 static int64_t magnitude(int64_t a) { return a < 0 ? -a : a; }
 
 static bool is_far(const tide_vm *vm, const tide_iter *it) {
@@ -77,7 +72,7 @@ static void flat_shape(const tide_vm *vm, const tide_vm_unit *unit, const tide_i
                        tide_vm_shape *s) {
     int nd = (unit->space & TIDE_AXIS_K ? it->nk : 0) + (unit->space & TIDE_AXIS_R ? it->nr : 0);
     int64_t n = (unit->space & TIDE_AXIS_K ? it->K : 1) * (unit->space & TIDE_AXIS_R ? it->R : 1);
-    int64_t tile = small ? SMALL_TILE : TILE,
+    int64_t tile = small ? VM_SMALL_TILE : VM_TILE,
             block = s->stream ? least(unit->flat->block, STRETCH) : unit->flat->block;
     s->plan = unit->flat;
     s->mode = VM_FLAT;
@@ -134,65 +129,11 @@ static void blocks(tide_vm_shape *s, int64_t block) {
     s->rb = least(s->rb, s->R);
 }
 
-/* Which function compiled ahead takes the arguments as they lie: a mode, or -1. */
-static int fits_ahead(const tide_vm *vm, const tide_iter *it) {
-    const tide_ahead *ahead = vm->ahead;
-    if (!ahead || it->K * it->R == 0) return -1;
-    if (ahead->flat ? it->nk + it->nr > 1 : it->nk > 1 || it->nr != 1 || it->R > TIDE_CHUNK) return -1;
-    if (!ahead->flat && it->R < TIDE_AHEAD_SHORT)
-        return ahead->shorts && it->K >= TIDE_AHEAD_ROWS ? VM_AHEAD_SHORT : -1;
-    bool rows = !ahead->flat, columns = ahead->columns && it->nk == 1 && it->R >= TIDE_LANES;
-    for (int a = 0; a < vm->narg; a++) {
-        int space = vm->arg[a].space, size = vm->arg[a].size;
-        if (ahead->flat && space && it->nk + it->nr && (it->nr ? it->arg[a].sr[0] : it->arg[a].sk[0]) != size)
-            return -1;
-        if (space & TIDE_AXIS_R && it->nr && it->arg[a].sr[0] != size) rows = false;
-        if (space & TIDE_AXIS_K && it->nk && it->arg[a].sk[0] != size) columns = false;
-    }
-    return ahead->flat || rows ? VM_AHEAD : columns ? VM_AHEAD_COLUMNS : -1;
-}
-
-static void ahead_shape(const tide_vm *vm, const tide_iter *it, int mode, bool small, tide_vm_shape *s) {
-    int64_t tile = small ? SMALL_TILE : TILE;
-    s->plan = vm->unit->flat ? vm->unit->flat : vm->unit->keep;
-    s->mode = (uint8_t)mode;
-    s->staged = false;
-    s->K = it->K;
-    s->R = it->R;
-    s->nr = 1;
-    if (vm->ahead->flat) {
-        s->ktile = tile;
-        s->nk = parts_of(it->K * it->R, tile);
-        s->bytes = 0;
-        return;
-    }
-    if (mode == VM_AHEAD_COLUMNS) {
-        s->kb = s->ktile = small ? SHORT_ROW : AHEAD_COLUMNS;
-        s->nk = parts_of(s->K, s->ktile);
-        s->bytes = (size_t)(s->kb * vm->ahead->stack);
-        return;
-    }
-    s->kb = mode == VM_AHEAD_SHORT ? TIDE_AHEAD_ROWS : least(most(AHEAD_GROUP / s->R, 1), TIDE_AHEAD_ROWS);
-    s->ktile = most(tile / s->R / s->kb, 1) * s->kb;
-    s->nk = parts_of(s->K, s->ktile);
-    if (mode == VM_AHEAD_SHORT) {
-        s->stream = 0;
-        s->bytes = (size_t)(s->kb * s->R * vm->ahead->short_buffers);
-        return;
-    }
-    s->rows = up((size_t)(s->kb * s->R * vm->ahead->buffers));
-    s->bytes = s->rows + (s->stream ? (size_t)(s->R * vm->ahead->stages) * sizeof(float) : 0);
-}
-
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
                       tide_vm_shape *s) {
     s->far = is_far(vm, it);
     s->stream = streamed(vm, it, small);
-    int ahead = fits_ahead(vm, it);
-    if (ahead >= 0) {
-        ahead_shape(vm, it, ahead, small, s);
-        return;
-    }
+    if (vm->ahead && tide_ahead_shape(vm, it, small, s)) return;
     bool keyed = unit->indexed && it->K != 1 && it->R != 1;
     if (unit->flat && !keyed) {
         flat_shape(vm, unit, it, small, s);
@@ -207,7 +148,7 @@ void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_it
         s->mode = VM_COLUMNS;
     blocks(s, small ? SMALL_BLOCK : p->block);
     int64_t chunks = parts_of(s->R, TIDE_CHUNK), tile = s->R * s->kb,
-            a_tile = small ? 1 : most(TILE / most(tile, 1), 1);
+            a_tile = small ? 1 : most(VM_TILE / most(tile, 1), 1);
     s->ktile = s->kb * a_tile;
     s->staged = chunks > 1 && parts_of(s->K, s->ktile) < FEW_TILES;
     if (unit->again && (s->staged || (s->rb < s->R && tile * p->row_bytes > KEEP_BYTES))) {
@@ -224,7 +165,8 @@ void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_it
     int64_t size = 0;
     for (int j = 0; j < p->nred; j++) size += p->red[j].size;
     s->rows = p->registers;
-    s->lanes = up(s->rows + (size_t)(s->R * s->kb * p->row_bytes));
-    s->parts = up(s->lanes + (s->mode == VM_ROWS && s->rb == s->R ? 0 : (size_t)(size * TIDE_LANES * s->kb)));
+    s->lanes = vm_up(s->rows + (size_t)(s->R * s->kb * p->row_bytes));
+    s->parts =
+        vm_up(s->lanes + (s->mode == VM_ROWS && s->rb == s->R ? 0 : (size_t)(size * TIDE_LANES * s->kb)));
     s->bytes = s->parts + (chunks > 1 && !s->staged ? (size_t)(8 * p->nred * chunks * s->kb) : 0);
 }
