@@ -374,12 +374,13 @@ tide.data.CSVDataset = {}
 ---  get(self, i) and #; or {module = name, data = plain data}, where require(name)(data) gives one of these. A sample that is a
 ---  sequence gives as many values a batch; any other gives one.
 ---  options: batch_size (1), shuffle (false), sampler (tide.data.*Sampler, instead of shuffle), drop_last (false), collate (a
----  function from a list of samples to a batch, or the name of a module that returns one), seed (drawn from the context; each
----  pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make batches ahead; what they need
----  is sent as plain data, so datasets with functions in them must be given by module name. prefetch (2): batches ahead, a
----  worker. Batches do not depend on the number of workers. An error in a worker is raised here with the worker's traceback.
----  state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
----  so does the collector.
+---  function from a list of samples to a batch, or to several values of one, or the name of a module that returns one), seed
+---  (drawn from the context; each pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make
+---  batches ahead; what they need is sent as plain data, so datasets with functions in them must be given by module name.
+---  prefetch (2): batches ahead, a worker. Batches do not depend on the number of workers. An error in a worker is raised here
+---  with the worker's traceback. Every `for` is a pass of its own. state_dict() and load_state_dict(d) keep the place within the
+---  pass begun last: the next `for` goes on there, with the same batch_size and number of rows. close() ends the workers; so does
+---  the collector.
 function tide.data.DataLoader(...) end
 
 ---  every rank a part of equal size; rows
