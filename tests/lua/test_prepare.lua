@@ -92,6 +92,29 @@ describe("splits", function()
     assert.are.equal(25, #test)
     assert.are.equal(5, n)
   end)
+  it("takes a table's column as labels, in which missing cells are a label too", function()
+    local t = data.table { { "y", { "a", "b", "a", "b", false, false, "a", "b", false } } }
+    for _, train, test in data.StratifiedKFold(t:column "y", 3) do
+      assert.are.same({ 6, 3 }, { train:numel(), test:numel() })
+      local labels = t:take(test):column("y"):tolist()
+      table.sort(labels, function(a, b) return tostring(a) < tostring(b) end)
+      assert.are.same({ "a", "b", false }, labels)
+    end
+    local train, test = data.train_test_split(t, { stratify = t:column "y", test_size = 1 / 3 })
+    assert.are.same({ 6, 3 }, { #train, #test })
+    local flags = data.table { { "f", { true, true, false, false, 0 / 0, 0 / 0 } } }
+    local half = flags:split(0.5, { stratify = "f" })
+    assert.are.equal(1, half:column("f").missing:sum():item())
+    local message = select(2, pcall(function() return (data.StratifiedKFold(tide.zeros({ 4, 2 }), 2)) end))
+    assert.matches("test_prepare.lua:%d+: StratifiedKFold: expected one label a row, got a tensor of 2 dims", message)
+  end)
+  it("a loop over folds within another is one of its own", function()
+    local folds, pairs_ = data.KFold(4, 2), {}
+    for i in folds do
+      for j in folds do pairs_[#pairs_ + 1] = i .. j end
+    end
+    assert.are.same({ "11", "12", "21", "22" }, pairs_)
+  end)
   it("KFold tests every row once", function()
     local seen = {}
     for i, train, test in data.KFold(11, 3, { seed = 2 }) do
@@ -129,5 +152,10 @@ describe("splits", function()
     for i, _, test in later do rest[i] = test:tolist() end
     assert.are.same({ [3] = all[3] }, rest)
     assert.has_error(function() data.KFold(12, 3):load_state_dict(state) end)
+    for _, wrong in ipairs { 3, {} } do
+      assert.matches("test_prepare.lua:%d+: ", (select(2, pcall(function() data.KFold(12, 3):load_state_dict(wrong) end))))
+    end
+    assert.matches("test_prepare.lua:%d+: %[train_test_split%] argument 'test_size': expected a number",
+      (select(2, pcall(function() return (data.train_test_split(labels, { test_size = "a" })) end))))
   end)
 end)
