@@ -16,9 +16,12 @@ end
 
 -- ---- workers ----
 
+-- A function cannot be sent: it stays here, and gets the samples.
+local function collates_here(self) return self.collate ~= nil and type(self.collate) ~= "string" end
+
 local function start(self)
   local spec = { module = self.spec.module, data = self.spec.data, collate = self.collate }
-  if type(self.collate) == "function" then spec.collate = false end -- it stays here, and gets the samples
+  if collates_here(self) then spec.collate = false end
   self.crew = {}
   for i = 1, self.workers do self.crew[i] = tide._worker("tide.data.serve", spec) end
 end
@@ -58,7 +61,7 @@ local function receive(self, pass, k)
   local reply = pass.replies[k]
   pass.replies[k] = nil
   if reply.message then tide._fail(("DataLoader: worker %d: %s"):format(place, reply.message)) end
-  if type(self.collate) == "function" then return source.collated(self.collate, reply.batch) end
+  if collates_here(self) then return source.collated(self.collate, reply.batch) end
   return reply.batch
 end
 
