@@ -374,12 +374,13 @@ tide.data.CSVDataset = {}
 ---  get(self, i) and #; or {module = name, data = plain data}, where require(name)(data) gives one of these. A sample that is a
 ---  sequence gives as many values a batch; any other gives one.
 ---  options: batch_size (1), shuffle (false), sampler (tide.data.*Sampler, instead of shuffle), drop_last (false), collate (a
----  function from a list of samples to a batch, or the name of a module that returns one), seed (drawn from the context; each
----  pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make batches ahead; what they need
----  is sent as plain data, so datasets with functions in them must be given by module name. prefetch (2): batches ahead, a
----  worker. Batches do not depend on the number of workers. An error in a worker is raised here with the worker's traceback.
----  state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
----  so does the collector.
+---  function from a list of samples to a batch, or to several values of one, or the name of a module that returns one), seed
+---  (drawn from the context; each pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make
+---  batches ahead; what they need is sent as plain data, so datasets with functions in them must be given by module name.
+---  prefetch (2): batches ahead, a worker. Batches do not depend on the number of workers. An error in a worker is raised here
+---  with the worker's traceback. Every `for` is a pass of its own. state_dict() and load_state_dict(d) keep the place within the
+---  pass begun last: the next `for` goes on there, with the same batch_size and number of rows. close() ends the workers; so does
+---  the collector.
 function tide.data.DataLoader(...) end
 
 ---  every rank a part of equal size; rows
@@ -441,7 +442,7 @@ tide.data.SequentialSampler = {}
 tide.data.StandardScaler = {}
 
 ---  StratifiedKFold(labels, k, options): as KFold; each label's rows are spread over the folds, whose counts of it differ by
----  at most one. labels: a sequence or a tensor.
+---  at most one. labels: a sequence, a 1-d tensor or a table's column.
 function tide.data.StratifiedKFold(...) end
 
 tide.data.Table = tide.data.Table or {}
@@ -483,15 +484,16 @@ function tide.data.Table.head(...) end
 ---  table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
 function tide.data.Table.join(...) end
 
----  map(name, f): the column with every cell v that is not missing replaced by f(v), or, where f is a tensor function, write
----  t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a row, with columns
----  in the order of their names.
+---  map(name, f): the column with every cell v that is not missing replaced by f(v) (nil: missing), or, where f is a tensor
+---  function, write t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a
+---  row, with columns in the order of their names.
 function tide.data.Table.map(...) end
 
 ---  The names of the columns in their order.
 function tide.data.Table.names(...) end
 
----  tide.data.table{{name, values}, ...}: values is a sequence (false: missing) or a 1-d tensor.
+---  tide.data.table{{name, values}, ...}: values is a 1-d tensor or a sequence, where false is a missing number or text and NaN a
+---  missing cell of any type.
 function tide.data.Table.of(...) end
 
 ---  Row i as {name = value}; missing cells are absent.
@@ -545,7 +547,8 @@ function tide.data.csv(...) end
 ---  The tensor in a file of the IDX format (LeCun's MNIST page).
 function tide.data.idx(...) end
 
----  tide.data.table{{name, values}, ...}: values is a sequence (false: missing) or a 1-d tensor.
+---  tide.data.table{{name, values}, ...}: values is a 1-d tensor or a sequence, where false is a missing number or text and NaN a
+---  missing cell of any type.
 function tide.data.table(...) end
 
 ---  train_test_split(x, y, ..., options): tensors, tables of data or sequences of equal length, each split in two; returns

@@ -227,12 +227,26 @@ static void add_na(reader *r, const char *text) {
     r->na_lengths |= (uint64_t)1 << (n < 63 ? n : 63);
 }
 
-/* A number among the host's texts means its other spellings too: "-999" also "-999.0". */
+enum { SPELLING = 32 };
+
+/* The shortest text that is read as d again, as Python writes it. */
+static void spell(double d, char *text) {
+    double back = 0;
+    for (int digits = 1; digits <= 17 && back != d; digits++) {
+        int n = snprintf(text, SPELLING, "%.*g", digits, d);
+        char *comma = memchr(text, ',', (size_t)n); /* the locale's */
+        if (comma) *comma = '.';
+        tide_parse_double(text, text + n, &back);
+    }
+}
+
+/* As pandas has it, a number among the host's texts means a few spellings of it too, "-999" also "-999.0" and
+ * "1.50" also "1.5"; and in a column of floats every cell of that value. */
 static tide_status make_na(reader *r, const tide_csv_options *o) {
     static const char *const defaults[] = {"",     "#N/A",   "#N/A N/A", "#NA",  "-1.#IND", "-1.#QNAN", "-NaN",
                                            "-nan", "1.#IND", "1.#QNAN",  "<NA>", "N/A",     "NA",       "NULL",
                                            "NaN",  "None",   "n/a",      "nan",  "null"};
-    enum { NDEFAULTS = sizeof defaults / sizeof *defaults, SPELLING = 24 };
+    enum { NDEFAULTS = sizeof defaults / sizeof *defaults };
     size_t n = (size_t)o->n_na_values;
     r->na_room = (int64_t)(NDEFAULTS + 3 * n);
     r->na_bytes = n * (2 * SPELLING + sizeof(double)) + 1;
@@ -245,15 +259,17 @@ static tide_status make_na(reader *r, const tide_csv_options *o) {
         const char *s = o->na_values[i];
         double d;
         add_na(r, s);
-        if (!tide_parse_double(s, s + strlen(s), &d)) continue;
+        if (!tide_csv_float(s, (uint32_t)strlen(s), &d)) continue;
         r->na_number[r->nna_number++] = d;
-        if (!(fabs(d) < 1e15) || d != (double)(int64_t)d) continue;
-        snprintf(text, SPELLING, "%lld", (long long)d);
-        add_na(r, text);
-        text += SPELLING;
-        snprintf(text, SPELLING, "%lld.0", (long long)d);
-        add_na(r, text);
-        text += SPELLING;
+        if (!(fabs(d) < 1e18)) continue;
+        bool whole = d == (double)(int64_t)d;
+        for (int dot = 0; dot <= whole; dot++, text += SPELLING) {
+            if (whole)
+                snprintf(text, SPELLING, dot ? "%lld.0" : "%lld", (long long)d);
+            else
+                spell(d, text);
+            add_na(r, text);
+        }
     }
     return TIDE_OK;
 }

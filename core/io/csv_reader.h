@@ -44,7 +44,7 @@ typedef struct {
     bool stretch_high, high; /* bytes that are not ASCII: in the stretch; since the text's last check */
 
     word *na;
-    double *na_number; /* those of them that are numbers; other spellings of them follow in the block */
+    double *na_number; /* those of them that are numbers; their usual spellings follow in the block */
     int64_t nna, nna_number, na_room;
     size_t na_bytes;
     bool na_first[256];  /* how one begins */
@@ -77,6 +77,7 @@ tide_status tide_csv_plain(reader *r, const char *base, span cell, const char **
 
 /* ---- csv_types.c ---- */
 
+bool tide_csv_float(const char *p, uint32_t n, double *out); /* the cell as a number, also an infinite one */
 void *tide_csv_values(const tide_csv_column *c);
 tide_status tide_csv_reserve(reader *r, tide_csv_column *c, int64_t rows);
 /* Take column j of a block of rows, the first of which is `row`; the second is for text. Cells keep their

@@ -127,8 +127,11 @@ int64_t tide_csv_cut_row(reader *r, const char *base, span *cells, int64_t room)
     char *p = r->at;
     for (int64_t n = 0;; n++) {
         span spare = {0}, *cell = n < room ? &cells[n] : &spare;
-        if (r->skip_space)
-            while (p < r->end && (*p == ' ' || *p == '\t') && *p != r->sep) p++;
+        if (r->skip_space && p < r->end && *p == ' ') {
+            do p++;
+            while (p < r->end && *p == ' ');
+            pass_marks(r, p); /* the separator may be a space itself */
+        }
         char *mark;
         if (p < r->end && *p == '"') {
             mark = quoted(r, p, base, cell);

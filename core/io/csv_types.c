@@ -41,15 +41,14 @@ static bool parse_int(const char *p, uint32_t n, int64_t *out) {
     return tide_parse_int64(p, end, out);
 }
 
-static bool parse_float(const char *p, uint32_t n, double *out) {
-    const char *end = p + n;
-    trim(&p, &end);
-    if (tide_parse_double(p, end, out)) return true;
-    if (p == end) return false;
-    bool negative = *p == '-';
-    p += *p == '-' || *p == '+';
-    if (!same_letters(p, (size_t)(end - p), "inf") && !same_letters(p, (size_t)(end - p), "infinity"))
-        return false;
+/* Spaces around a number are none of it; around "inf" they make a text. */
+bool tide_csv_float(const char *p, uint32_t n, double *out) {
+    const char *first = p, *last = p + n;
+    trim(&first, &last);
+    if (tide_parse_double(first, last, out)) return true;
+    if (n == 0) return false;
+    bool negative = *p == '-', sign = negative || *p == '+';
+    if (!same_letters(p + sign, n - sign, "inf") && !same_letters(p + sign, n - sign, "infinity")) return false;
     *out = negative ? -INFINITY : INFINITY;
     return true;
 }
@@ -107,14 +106,15 @@ static void put_missing(tide_csv_column *c, uint8_t k, int64_t row) {
         ((uint8_t *)tide_csv_values(c))[row] = 0;
 }
 
-/* The first `rows` ints become floats. */
-static tide_status to_float(reader *r, tide_csv_column *c, progress *g, int64_t rows) {
+/* The first `rows` ints become floats. among: because there is a float among them, not because one is missing;
+ * only then does a missing number mean all its spellings, and -0 keeps its sign. */
+static tide_status to_float(reader *r, tide_csv_column *c, progress *g, int64_t rows, bool among) {
     double *f = tide_csv_values(c);
     for (int64_t i = 0; i < rows; i++) {
         int64_t v = c->i[i];
         double d = (double)v;
         bool gone = c->missing && c->missing[i];
-        if (!gone && r->nna_number && is_missing_number(r, d)) {
+        if (!gone && among && is_missing_number(r, d)) {
             tide_status e = mark_missing(r, c, i);
             if (e) return e;
             gone = true;
@@ -122,7 +122,7 @@ static tide_status to_float(reader *r, tide_csv_column *c, progress *g, int64_t 
         f[i] = gone ? NAN : d;
     }
     g->kind = FLOAT;
-    g->again |= g->negative_zero;
+    g->again |= among && g->negative_zero;
     return TIDE_OK;
 }
 
@@ -161,8 +161,8 @@ static tide_status widen(reader *r, tide_csv_column *c, progress *g, const char 
         g->kind = INT;
         c->i[row] = i;
         g->negative_zero = i == 0 && memchr(p, '-', n);
-    } else if (was <= INT && was != BOOL && parse_float(p, n, &d)) {
-        e = was == INT ? to_float(r, c, g, row) : TIDE_OK;
+    } else if (was <= INT && was != BOOL && tide_csv_float(p, n, &d)) {
+        e = was == INT ? to_float(r, c, g, row, true) : TIDE_OK;
         g->kind = FLOAT;
         ((double *)tide_csv_values(c))[row] = d;
         if (!e && is_missing_number(r, d)) put_missing(c, FLOAT, row), e = mark_missing(r, c, row);
@@ -180,7 +180,7 @@ static tide_status widen(reader *r, tide_csv_column *c, progress *g, const char 
 /* The cell as a value of the type that the column has now; false if it is none. */
 static inline bool fits(tide_csv_column *c, progress *g, const char *p, uint32_t n, int64_t row) {
     switch ((kind)g->kind) {
-    case FLOAT: return parse_float(p, n, (double *)tide_csv_values(c) + row);
+    case FLOAT: return tide_csv_float(p, n, (double *)tide_csv_values(c) + row);
     case BOOL: return parse_bool(p, n, (uint8_t *)tide_csv_values(c) + row);
     case INT:
         if (!parse_int(p, n, c->i + row)) return false;
@@ -213,7 +213,7 @@ tide_status tide_csv_take(reader *r, int64_t j, const char *base, int64_t row, i
     const span *cells = r->cells + j;
     int64_t stride = r->csv->ncolumns;
     tide_status e = TIDE_OK;
-    bool numbers = r->nna_number > 0; /* else only a cell that is no number can be missing */
+    bool numbers = r->nna_number > 0; /* else no number can be missing */
     for (int64_t i = 0; i < nrows && g->kind != TEXT && !e; i++) {
         if (!numbers && g->kind == INT)
             i += take_ints(r, g, base, cells + i * stride, nrows - i, c->i + row + i);
@@ -225,7 +225,7 @@ tide_status tide_csv_take(reader *r, int64_t j, const char *base, int64_t row, i
         uint32_t n;
         e = tide_csv_plain(r, base, cell, &p, &n);
         if (e) break;
-        if (((numbers || n == 0) && is_missing(r, p, n)) || !fits(c, g, p, n, row + i)) {
+        if (((numbers || n == 0 || g->kind == BOOL) && is_missing(r, p, n)) || !fits(c, g, p, n, row + i)) {
             e = widen(r, c, g, base + cell.at, p, n, row + i);
         } else if (numbers && g->kind == FLOAT &&
                    is_missing_number(r, ((double *)tide_csv_values(c))[row + i])) {
@@ -276,7 +276,7 @@ tide_status tide_csv_settle(reader *r, bool *again) {
             g->kind = FLOAT;
             for (int64_t i = 0; i < r->csv->rows; i++) put_missing(c, FLOAT, i);
         } else if (g->kind == INT && c->missing) {
-            e = to_float(r, c, g, r->csv->rows);
+            e = to_float(r, c, g, r->csv->rows, false);
         } else if (g->kind == TEXT && !g->direct) {
             c->length = tide_alloc(r->cx, (size_t)c->capacity * sizeof *c->length);
             if (!c->length) e = TIDE_EMEM;

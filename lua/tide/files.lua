@@ -121,7 +121,7 @@ end
 -- NAME-00001-of-0000N.safetensors with NAME.safetensors.index.json; NAME.safetensors.index.json as a path does so too.
 -- Returns the bytes written to the last file, or nil, message, code.
 function tide.save(path, tensors, metadata, options)
-  expect("string", "save", "path", path)
+  expect("path", "save", "path", path)
   options = with_options("save", options, "compressed max_shard_size")
   if path:find("%.npy$") then return written(tide._save_npy(path, tensors)) end
   if type(tensors) ~= "table" then tide._fail("save: expected a table from names to tensors, not a " .. type(tensors)) end
@@ -146,7 +146,7 @@ end
 -- Do not shorten the file while they live.
 -- Returns nil, message, code on failure: "EIO", "EFORMAT" (malformed), "EUNSUP" (Tide has no such thing), "EMEM".
 function tide.load(path, options)
-  expect("string", "load", "path", path)
+  expect("path", "load", "path", path)
   options = with_options("load", options, "mmap")
   if path:find("%.index%.json$") then return load_sharded(path, options) end
   local file, message = io.open(path, "rb")

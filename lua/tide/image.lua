@@ -11,7 +11,7 @@ local M = {}
 -- applied. Returns a uint8 tensor (channels, height, width), or nil, message, code. Images of more than 134217728 pixels, CMYK
 -- and progressive JPEGs of more than 200 scans are refused. Errors: channels that are none of these.
 function M.load(path, options)
-  if type(path) ~= "string" then tide._fail("image.load: the path must be a string, not a " .. type(path)) end
+  expect("path", "image.load", "path", path)
   local channels = with_options("image.load", options, "channels").channels or 0
   if channels ~= 0 and not (math.type(channels) == "integer" and channels >= 1 and channels <= 4) then
     tide._fail(("image.load: channels must be 1, 2, 3 or 4, not %s"):format(tostring(channels)))
@@ -23,7 +23,7 @@ end
 -- channels), ".jpg" or ".jpeg" (1 or 3; options.quality: 1 to 100, 75). The file at `path` is replaced when the new one is whole
 -- and on the disk. Returns the bytes written, or nil, message, code. Errors: another dtype, shape or end of the path.
 function M.save(path, image, options)
-  if type(path) ~= "string" then tide._fail("image.save: the path must be a string, not a " .. type(path)) end
+  expect("path", "image.save", "path", path)
   local kind = path:lower():match "%.(%w+)$"
   local jpeg = kind == "jpg" or kind == "jpeg"
   if not jpeg and kind ~= "png" then tide._fail("image.save: the path must end with .png, .jpg or .jpeg: " .. path) end

@@ -170,6 +170,65 @@ describe("loader", function()
     refused("in itself", { module = "noisy", data = loop }, { workers = 1 })
     refused("workers need the dataset as", setmetatable({ get = print }, { __len = function() return 3 end }), { workers = 1 })
   end)
+  it("collates the samples of every kind of dataset; several values are several of the batch, nil is an error", function()
+    local function rows(list)
+      local sum = 0
+      for _, sample in ipairs(list) do sum = sum + sample[1]:item() end
+      return sum, #list
+    end
+    for workers = 0, 1 do
+      local loader <close> = data.DataLoader({ tide.arange(5) }, { batch_size = 2, collate = rows, workers = workers })
+      local got = {}
+      for sum, n in loader do got[#got + 1] = sum .. "/" .. n end
+      assert.are.same({ "1/2", "5/2", "4/1" }, got)
+      local none <close> = data.DataLoader({ tide.arange(5) }, { collate = function() end, workers = workers })
+      assert.has_error(function() none() end, "DataLoader: collate returned nil")
+    end
+  end)
+  it("every for is a pass of its own, also within another", function()
+    for workers = 0, 2 do
+      local loader <close> = data.DataLoader(tide.arange(6), { batch_size = 2, workers = workers })
+      local got = {}
+      for a in loader do
+        for b in loader do got[#got + 1] = a[1]:item() .. b[1]:item() end
+      end
+      assert.are.same({ "00", "02", "04", "20", "22", "24", "40", "42", "44" }, got)
+      assert.are.same({ 4, 3 }, { loader:state_dict().passes, loader:state_dict().at })
+    end
+  end)
+  it("closed within its own loop it goes on", function()
+    local loader <close> = data.DataLoader(tide.arange(6), { batch_size = 2, workers = 2 })
+    local got = {}
+    for a in loader do
+      got[#got + 1] = text_of(a)
+      loader:close()
+    end
+    assert.are.same({ "0 1", "2 3", "4 5" }, got)
+  end)
+  it("takes a state of its own kind only", function()
+    local state = data.DataLoader(tide.arange(6), { batch_size = 2 }):state_dict()
+    assert.has_error(function() data.DataLoader(tide.arange(6), { batch_size = 3 }):load_state_dict(state) end,
+      "DataLoader: the state has batch_size 2, not 3")
+    assert.has_error(function() data.DataLoader(tide.arange(7), { batch_size = 2 }):load_state_dict(state) end, "DataLoader: the state has rows 6, not 7")
+  end)
+  it("wrong arguments are errors in the user's line", function()
+    local x = tide.arange(4)
+    local function refused(what, f, ...)
+      local message = select(2, pcall(function(...) return (f(...)) end, ...))
+      assert.matches("test_loader.lua:%d+: .*" .. what, message)
+    end
+    local function load(state) data.DataLoader(x):load_state_dict(state) end
+    refused("'state': expected a table, got 3", load, 3)
+    refused("the state has .* nil", load, {})
+    refused("'sampler': expected a table", data.DataLoader, x, { sampler = 3 })
+    refused("'seed': expected an integer", data.DataLoader, x, { seed = "x" })
+    refused("'collate': expected a function or a string", data.DataLoader, x, { collate = 3 })
+    refused("'batch_size': expected a positive integer, got 0", data.DataLoader, x, { batch_size = 0 })
+    refused("'header': expected a non%-negative integer", data.TokenShards, "x", { context = 2, header = "x" })
+    refused("'path': expected a string without NUL bytes", data.JSONLines, "x\0y")
+    local list = setmetatable({ order = function() return { 0, 1 } end }, { __len = function() return 2 end })
+    refused("'sampler:order%(%)': expected a tensor", function() for _ in data.DataLoader(x, { sampler = list }) do end end)
+  end)
   it("closes while a worker is busy", function()
     local loader = data.DataLoader({ module = "noisy", data = { n = 8, endless = 2 } }, { workers = 2 })
     loader:iterate()()
@@ -185,6 +244,7 @@ describe("datasets", function()
     local set = data.CSVDataset(path, { target = "label" })
     assert.are.equal(2, #set)
     assert.are.same({ "1.0 2.0 5.0 6.0|0 1" }, all(data.DataLoader(set, { batch_size = 2 })), "rows")
+    assert.are.same({ "b" }, data.CSVDataset(path, { features = "b", target = "label" }).names)
     local loader <close> = data.DataLoader(set, { batch_size = 2, workers = 1 })
     assert.are.equal(1, #all(loader))
     os.remove(path)

@@ -2,6 +2,7 @@
 -- the sequence `levels` (from 0; -1 where missing). `missing` is a bool tensor, or nil when no cell is. As pandas has it: a
 -- missing number makes the column float64, with NaN.
 local tide = require "tide.core"
+local with_options = require "tide.options"
 
 local Column = { __name = "tide.data.Column" }
 Column.__index = Column
@@ -18,36 +19,29 @@ function M.new(name, type, values, missing, levels)
   return setmetatable({ name = name, type = type, values = values, missing = missing, levels = levels, rows = values:numel() }, Column)
 end
 
+-- What the cells of a list are, numbers one kind; NaN is missing, and so is false among numbers and texts.
 local function same_kind(list, name)
-  local kind
+  local kind, some_false
   for i = 1, #list do
     local v = list[i]
     local k = math.type(v) or type(v)
     if k ~= "integer" and k ~= "float" and k ~= "boolean" and k ~= "string" then
       tide._fail(("column '%s': row %d is a %s"):format(name, i, k))
     end
-    if not (v == false and kind and kind ~= "boolean") then -- there false means missing
+    some_false = some_false or v == false
+    if v and v == v then
       if kind == "integer" and k == "float" then kind = "float" elseif kind == "float" and k == "integer" then k = "float" end
-      if kind and kind ~= k and not (kind == "boolean" and M.all_false(list, i - 1)) then
-        tide._fail(("column '%s': row %d is a %s, those before are %ss"):format(name, i, k, kind))
-      end
+      if kind and kind ~= k then tide._fail(("column '%s': row %d is a %s, those before are %ss"):format(name, i, k, kind)) end
       kind = k
     end
   end
-  return kind or "float"
-end
-
-function M.all_false(list, n)
-  for i = 1, n do
-    if list[i] then return false end
-  end
-  return true
+  return kind or (some_false and "boolean") or "float"
 end
 
 local function tensor(list, dtype) return #list > 0 and tide.tensor(list, { dtype = dtype }) or tide.zeros({ 0 }, { dtype = dtype }) end
 M.tensor = tensor
 
---- From a Lua sequence (false: a missing number or text) or a 1-d tensor.
+--- From a Lua sequence, where false is a missing number or text and NaN a missing cell of any type, or a 1-d tensor.
 function M.of(name, list)
   if getmetatable(list) == Column then return M.new(name, list.type, list.values, list.missing, list.levels) end
   if tide.is_tensor(list) then
@@ -57,32 +51,28 @@ function M.of(name, list)
   end
   if type(list) ~= "table" then tide._fail(("column '%s': expected a sequence or a 1-d tensor, not a %s"):format(name, type(list))) end
   local kind = same_kind(list, name)
-  if kind == "boolean" then return M.new(name, "bool", tensor(list, "bool")) end
-  local cells, gone, some = {}, {}, false
-  if kind == "string" then
-    local levels, code = {}, {}
-    for i, v in ipairs(list) do
-      gone[i] = not v
-      some = some or not v
-      if v and not code[v] then
+  local cells, gone, levels, code = {}, {}, kind == "string" and {} or nil, {}
+  for i, v in ipairs(list) do
+    gone[i] = v ~= v or not v and kind ~= "boolean"
+    if kind == "boolean" then
+      cells[i] = v and not gone[i]
+    elseif kind == "string" then
+      if not gone[i] and not code[v] then
         levels[#levels + 1] = v
         code[v] = #levels - 1
       end
-      cells[i] = v and code[v] or -1
+      cells[i] = gone[i] and -1 or code[v]
+    else
+      cells[i] = gone[i] and 0 or v
     end
-    return M.new(name, "string", tensor(cells, "int64"), some and tensor(gone, "bool") or nil, levels)
   end
-  for i, v in ipairs(list) do
-    gone[i], cells[i] = not v, v or 0
-    some = some or not v
-  end
-  local dtype = kind == "integer" and "int64" or "float64"
-  return M.new(name, dtype, tensor(cells, dtype), some and tensor(gone, "bool") or nil)
+  local type = ({ boolean = "bool", integer = "int64", float = "float64", string = "string" })[kind]
+  return M.new(name, type, tensor(cells, levels and "int64" or type), tensor(gone, "bool"), levels)
 end
 
 --- The column's values as a tensor. options: dtype (float32). Strings and missing cells raise.
 function Column:tensor(options)
-  local dtype = options and options.dtype or "float32"
+  local dtype = with_options("tensor", options, "dtype:string").dtype or "float32"
   if self.type == "string" then tide._fail(("column '%s' holds strings"):format(self.name)) end
   if self.missing then tide._fail(("column '%s' has missing cells: dropna() first"):format(self.name)) end
   return self.values:to(dtype)
@@ -90,7 +80,7 @@ end
 
 function Column:__len() return self.rows end
 
---- The values as a Lua sequence; missing cells are false.
+--- The values as a Lua sequence; missing cells are false, in a bool column NaN.
 function Column:tolist()
   local list = self.values:tolist()
   if self.type == "string" then
@@ -98,7 +88,7 @@ function Column:tolist()
   end
   if self.missing then
     for i, m in ipairs(self.missing:tolist()) do
-      if m then list[i] = false end
+      if m then list[i] = self.type == "bool" and nan end
     end
   end
   return list
@@ -167,8 +157,9 @@ function Column:fillna(value)
   return M.new(self.name, self.type, tide.where(self.missing, value + 0.0, self.values))
 end
 
---- Cells of a, then of b, with one set of keys: text by text, numbers as float64 where the types differ.
+--- Cells of a, then of b, with one set of keys: text by text, numbers as float64 where the types differ. No cells have no type.
 function M.concat(a, b)
+  if a.rows == 0 or b.rows == 0 then return a.rows == 0 and b or a end
   local missing
   if a.missing or b.missing then
     local function mask(c) return c.missing or tide.zeros({ c.rows }, { dtype = "bool" }) end

@@ -61,7 +61,7 @@ local function in_memory(Dataset) Dataset.get, Dataset.batch = Tensors.get, Tens
 --- CSVDataset(path, {target, features, dtype = "float32", target_dtype, csv}): rows without missing cells; samples are
 -- {features, target} or, without target, {features}. csv: options of tide.data.csv.
 in_memory(class("CSVDataset", function(path, options)
-  options = with_options("CSVDataset", options, "target features dtype target_dtype csv")
+  options = with_options("CSVDataset", options, "target:string features:string|strings dtype:string target_dtype:string csv:table")
   local t, message = require("tide.data.table").csv(path, options.csv)
   check(t, message)
   t = t:dropna()
@@ -99,7 +99,7 @@ end))
 -- ---- binary files of images ----
 
 local function bytes(path)
-  local b, message = tide._bytes(expect("string", "data", "path", path))
+  local b, message = tide._bytes(expect("path", "data", "path", path))
   return check(b, message)
 end
 
@@ -141,7 +141,7 @@ function Mnist:get(i) return { self.tensors[1][i]:to("float32") / 255, self.tens
 --- CIFARDataset(paths, {classes = 10}): the binary version's files (a path or a sequence of them), of 10 or 100 classes (then
 -- the fine labels); samples are {image (3, 32, 32) float32 within 0 and 1, label}.
 local Cifar = class("CIFARDataset", function(paths, options)
-  local labels = with_options("CIFARDataset", options, "classes").classes == 100 and 2 or 1
+  local labels = with_options("CIFARDataset", options, "classes:integer").classes == 100 and 2 or 1
   local x, y = {}, {}
   for i, path in ipairs(type(paths) == "table" and paths or { paths }) do
     local b = bytes(path)
@@ -160,8 +160,8 @@ Cifar.batch, Cifar.get = Mnist.batch, Mnist.get
 --- ImageFolder(root, {transform, load = tide.image.load, extensions = {png, jpg, jpeg}}): root/CLASS/any/picture; samples are
 -- {load(path), label}, labels from 0 in the order of the classes' names (self.classes). Needs LuaFileSystem.
 local Folder = class("ImageFolder", function(root, options)
-  expect("string", "ImageFolder", "root", root)
-  options = with_options("ImageFolder", options, "transform load extensions")
+  expect("path", "ImageFolder", "root", root)
+  options = with_options("ImageFolder", options, "transform:function|string load:function|string extensions:strings")
   local found, lfs = pcall(require, "lfs")
   if not found then tide._fail("ImageFolder: LuaFileSystem (lfs) is not installed") end
   local wanted = {}
@@ -209,8 +209,8 @@ end
 
 --- JSONLines(path, {transform}): one JSON value a line; empty lines are passed over. Lines are read when they are asked for.
 local Lines = class("JSONLines", function(path, options)
-  options = with_options("JSONLines", options, "transform")
-  local file, message = io.open(expect("string", "JSONLines", "path", path), "rb")
+  options = with_options("JSONLines", options, "transform:function|string")
+  local file, message = io.open(expect("path", "JSONLines", "path", path), "rb")
   check(file, message)
   local at, places = 0, {}
   for line in file:lines("L") do
@@ -231,13 +231,11 @@ end
 --- TokenShards(paths, {context, stride = context, dtype = "uint16", header = 0}): files of token numbers (little-endian), mapped
 -- rather than read; samples are {tokens, the tokens after each}, both int64 of `context`. No sample spans two files.
 local Tokens = class("TokenShards", function(paths, options)
-  options = with_options("TokenShards", options, "context stride dtype header")
+  options = with_options("TokenShards", options, "context:positive stride:positive dtype:string header:count")
   local size = ({ uint8 = 1, uint16 = 2, uint32 = 4, int32 = 4, int64 = 8 })[options.dtype or "uint16"]
-  local context = options.context
+  local context = expect("positive", "TokenShards", "context", options.context)
   if not size then tide._fail("TokenShards: dtype must be uint8, uint16, uint32, int32 or int64") end
-  if math.type(context) ~= "integer" or context < 1 then tide._fail("TokenShards: context must be a positive integer") end
   local stride = options.stride or context
-  if math.type(stride) ~= "integer" or stride < 1 then tide._fail("TokenShards: stride must be a positive integer") end
   local self = { shards = {}, n = 0, context = context, stride = stride, dtype = options.dtype or "uint16", size = size,
     header = options.header or 0 }
   for i, path in ipairs(type(paths) == "table" and paths or { paths }) do

@@ -3,10 +3,13 @@
 local tide = require "tide.core"
 local expect = require("tide.arguments").one
 local with_options = require "tide.options"
+local Column = require("tide.data.column").Column
 local M = {}
 
 local function values(x, name)
-  if type(x) ~= "table" and not tide.is_tensor(x) then tide._fail(name .. ": expected a list, a column or a tensor") end
+  expect("table|tensor", name, "x", x)
+  if tide.is_tensor(x) and x.ndim ~= 1 then tide._fail(("%s: expected a 1-d tensor, got %d dims"):format(name, x.ndim)) end
+  if getmetatable(x) == Column and x.missing then tide._fail(("%s: column '%s' has missing cells: dropna() first"):format(name, x.name)) end
   return x.tolist and x:tolist() or x
 end
 
@@ -38,7 +41,8 @@ local function numbered(classes)
   return code
 end
 
-local function class(name, options)
+-- options: their names and kinds, as tide.options reads them.
+local function class(name, options, defaults)
   local Encoder = { __name = "tide.data." .. name }
   Encoder.__index = Encoder
   --- Learns the categories.
@@ -48,27 +52,28 @@ local function class(name, options)
     return self
   end
   function Encoder:fit_transform(x) return self:fit(x):transform(x) end
+  local function configure(self, given)
+    for key, value in pairs(with_options(name, given, options)) do self[key] = value end
+    return self
+  end
   function Encoder:state_dict()
     if not self.classes then tide._fail(name .. ": fit() first") end
-    return { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
+    local state = { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
+    for key in pairs(defaults) do state[key] = self[key] end
+    return state
   end
   function Encoder:load_state_dict(dict)
     expect("table", name, "state", dict)
     if type(dict.classes) ~= "table" then tide._fail(name .. ": expected the list 'classes'") end
+    local given = {}
+    for key in pairs(defaults) do given[key] = dict[key] end
+    configure(self, given)
     self.classes = table.move(dict.classes, 1, #dict.classes, 1, {})
     self.code = numbered(self.classes)
     return self
   end
-  local known = {}
-  for key in pairs(options) do known[#known + 1] = key end
-  table.sort(known)
-  known = table.concat(known, " ")
-  M[name] = setmetatable(Encoder, { __call = function(_, given)
-    local self = setmetatable({}, Encoder)
-    for key, value in pairs(options) do self[key] = value end
-    for key, value in pairs(with_options(name, given, known)) do self[key] = value end
-    return self
-  end })
+  for key, value in pairs(defaults) do Encoder[key] = value end
+  M[name] = setmetatable(Encoder, { __call = function(_, given) return configure(setmetatable({}, Encoder), given) end })
   return Encoder
 end
 
@@ -84,18 +89,23 @@ end
 
 --- LabelEncoder(): transform gives int64 codes, counted from 0 in the order of the sorted values (as class indices are);
 -- inverse_transform gives the values back.
-local Label = class("LabelEncoder", {})
+local Label = class("LabelEncoder", "", {})
 function Label:transform(x) return codes(self, x, "LabelEncoder") end
 function Label:inverse_transform(x)
   if not self.classes then tide._fail("LabelEncoder: fit() first") end
+  expect("tensor", "LabelEncoder", "codes", x)
+  if x.ndim ~= 1 or x.dtype == "bool" then tide._fail("LabelEncoder: codes must be a 1-d tensor of integers") end
   local list = {}
-  for i, c in ipairs(expect("tensor", "LabelEncoder", "codes", x):tolist()) do list[i] = self.classes[c + 1] or tide._fail("LabelEncoder: no class has the code " .. c) end
+  for i, c in ipairs(x:tolist()) do
+    list[i] = self.classes[c + 1]
+    if list[i] == nil then tide._fail("LabelEncoder: no class has the code " .. c) end
+  end
   return list
 end
 
 --- OneHotEncoder{ignore_unknown = false, dtype = "float32"}: transform gives (rows, categories); a value that fit has not
 -- seen is an error, or a row of zeros.
-local OneHot = class("OneHotEncoder", { ignore_unknown = false, dtype = "float32" })
+local OneHot = class("OneHotEncoder", "ignore_unknown:boolean dtype:string", { ignore_unknown = false, dtype = "float32" })
 function OneHot:transform(x)
   local c = codes(self, x, "OneHotEncoder", self.ignore_unknown and -1 or nil)
   return c:reshape({ -1, 1 }):eq(tide.arange(#self.classes)):to(self.dtype)

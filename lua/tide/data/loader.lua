@@ -1,6 +1,8 @@
 -- tide.data.DataLoader: passes over batches; background workers (tide.data.serve) make them ahead.
 local tide = require "tide.core"
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
+local same_state = require "tide.data.state"
 local samplers = require "tide.data.sampler"
 local source = require "tide.data.source"
 
@@ -14,38 +16,56 @@ end
 
 -- ---- workers ----
 
+-- A function cannot be sent: it stays here, and gets the samples.
+local function collates_here(self) return self.collate ~= nil and type(self.collate) ~= "string" end
+
 local function start(self)
   local spec = { module = self.spec.module, data = self.spec.data, collate = self.collate }
-  if type(self.collate) == "function" then spec.collate = false end -- it stays here, and gets the samples
+  if collates_here(self) then spec.collate = false end
   self.crew = {}
   for i = 1, self.workers do self.crew[i] = tide._worker("tide.data.serve", spec) end
 end
 
-local function ask(self, index, k)
+-- The rows of batch k of a pass, and the seed for it.
+local function part(self, pass, k)
   local at = (k - 1) * self.batch_size
-  local rows = index:narrow(1, at + 1, math.min(self.batch_size, index:numel() - at))
-  self.asked = self.asked + 1
-  self.crew[(k - 1) % self.workers + 1]:send { self.asked, rows, self:batch_seed(k) }
-  return self.asked
+  return pass.index:narrow(1, at + 1, math.min(self.batch_size, pass.index:numel() - at)), (pass.seed * 1000003 + pass.number) * 1000003 + k
 end
 
-local function receive(self, k, id)
+-- Asks for batches up to the last that is to be made ahead of batch k.
+local function ask(self, pass, k)
+  if not self.crew then start(self) end
+  if pass.crew ~= self.crew then -- none was asked yet, or those that were are closed
+    self.asked = self.asked + 1
+    pass.crew, pass.id, pass.asked, pass.replies = self.crew, self.asked, k - 1, {}
+    self.asking[pass.id] = pass
+  end
+  while pass.asked < math.min(#self, k - 1 + self.workers * self.prefetch) do
+    pass.asked = pass.asked + 1
+    local worker = self.crew[(pass.asked - 1) % self.workers + 1]
+    worker:send { pass.id, pass.asked, part(self, pass, pass.asked) }
+  end
+end
+
+local function receive(self, pass, k)
   local place = (k - 1) % self.workers + 1
-  while true do
+  while not pass.replies[k] do
     local ok, reply = self.crew[place]:receive()
     if not ok then
       self:close()
       tide._fail(("DataLoader: worker %d: %s"):format(place, reply or "ended"))
     end
-    if reply[1] == id then -- else of a pass that was left
-      if reply[3] then tide._fail(("DataLoader: worker %d: %s"):format(place, reply[3])) end
-      if type(self.collate) == "function" and not self.whole_batches then return self.collate(reply[2]) end
-      return reply[2]
-    end
+    local asking = self.asking[reply.pass]
+    if asking then asking.replies[reply.k] = reply end -- else of a pass that was left
   end
+  local reply = pass.replies[k]
+  pass.replies[k] = nil
+  if reply.message then tide._fail(("DataLoader: worker %d: %s"):format(place, reply.message)) end
+  if collates_here(self) then return source.collated(self.collate, reply.batch) end
+  return reply.batch
 end
 
---- Ends the workers and waits for them; a later pass starts new ones.
+--- Ends the workers and waits for them; a pass that goes on starts new ones.
 function DataLoader:close()
   for _, worker in ipairs(self.crew or {}) do worker:close() end
   self.crew = nil
@@ -54,61 +74,57 @@ DataLoader.__close = DataLoader.close
 
 -- ---- passes ----
 
-function DataLoader:batch_seed(k) return (self.seed * 1000003 + self.passes) * 1000003 + k end
-
 --- An iterator over one pass, or over the rest of the one that load_state_dict left off in.
 function DataLoader:iterate()
-  if not self.resumed then self.passes, self.at = self.passes + 1, 0 end
-  self.resumed = false
-  local index, last, pass = self.sampler:order(self.seed, self.passes), #self, self.passes
+  local last, before = #self, self.pass -- the pass begun last
+  local pass = { seed = before.seed, number = before.number, at = before.at }
+  if not before.loaded then pass.number, pass.at = before.number + 1, 0 end
+  pass.index = expect("tensor", "DataLoader", "sampler:order()", self.sampler:order(pass.seed, pass.number))
+  self.pass = pass
   local together = source.callable(self.collate, "collate")
-  local ids, asked = {}, self.at
-  if self.workers > 0 and not self.crew then start(self) end
   return function()
-    local k = self.at + 1
-    if k > last or pass ~= self.passes then return nil end
+    local k = pass.at + 1
+    if k > last then return nil end
     local batch
     if self.workers > 0 then
-      while asked < math.min(last, k - 1 + self.workers * self.prefetch) do
-        asked = asked + 1
-        ids[asked] = ask(self, index, asked)
-      end
-      batch = receive(self, k, ids[k])
-      ids[k] = nil
+      ask(self, pass, k)
+      batch = receive(self, pass, k)
     else
-      local at = self.at * self.batch_size
-      local rows = index:narrow(1, at + 1, math.min(self.batch_size, index:numel() - at))
-      batch = source.batch(self.dataset, rows, self:batch_seed(k), together)
+      local rows, seed = part(self, pass, k)
+      batch = source.batch(self.dataset, rows, seed, together)
     end
-    self.at = k
+    if batch == nil then tide._fail("DataLoader: the dataset's batch is nil") end
+    pass.at = k
     if type(batch) == "table" and #batch > 0 then return table.unpack(batch) end
     return batch
   end
 end
 
-function DataLoader:state_dict() return { seed = self.seed, passes = self.passes, at = self.at } end
+--- The place of the pass begun last.
+function DataLoader:state_dict()
+  return { seed = self.pass.seed, passes = self.pass.number, at = self.pass.at, batch_size = self.batch_size, rows = #self.sampler }
+end
 function DataLoader:load_state_dict(dict)
-  self.seed, self.passes, self.at = dict.seed, dict.passes, dict.at
-  self.resumed = dict.passes > 0
+  same_state("DataLoader", dict, { batch_size = self.batch_size, rows = #self.sampler })
+  for _, key in ipairs { "seed", "passes", "at" } do expect("integer", "DataLoader", "state." .. key, dict[key]) end
+  self.pass = { seed = dict.seed, number = dict.passes, at = dict.at, loaded = dict.passes > 0 }
   return self
 end
 
--- In a generic for the loader itself is the iterator function: the control value is nil at the start of a pass.
+local function noted(self, turn, first, ...)
+  if type(first) == "userdata" or type(first) == "table" then self.turns[first] = turn end
+  return first, ...
+end
+
+-- In a generic for the loader itself is the iterator function. The control value is nil at the start of a pass, then the first value
+-- of the batch before, which says whose turn it is where loops over one loader are nested.
 function DataLoader:__call(_, control)
-  if control == nil then self.current = self:iterate() end
-  return self.current()
+  if control == nil then self.turn = self:iterate() end
+  local turn = self.turns[control] or self.turn
+  return noted(self, turn, turn())
 end
 
 -- ---- making one ----
-
-local function positive(options, name, default, least)
-  local n = options[name]
-  if n == nil then return default end
-  if math.type(n) ~= "integer" or n < least then
-    tide._fail(("DataLoader: %s must be %s integer"):format(name, least > 0 and "a positive" or "a non-negative"))
-  end
-  return n
-end
 
 --- Batches of a dataset:
 --   for xb, yb in tide.data.DataLoader({x, y}, {batch_size = 32, shuffle = true}) do ... end
@@ -116,14 +132,16 @@ end
 -- get(self, i) and #; or {module = name, data = plain data}, where require(name)(data) gives one of these. A sample that is a
 -- sequence gives as many values a batch; any other gives one.
 -- options: batch_size (1), shuffle (false), sampler (tide.data.*Sampler, instead of shuffle), drop_last (false), collate (a
--- function from a list of samples to a batch, or the name of a module that returns one), seed (drawn from the context; each
--- pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make batches ahead; what they need
--- is sent as plain data, so datasets with functions in them must be given by module name. prefetch (2): batches ahead, a
--- worker. Batches do not depend on the number of workers. An error in a worker is raised here with the worker's traceback.
--- state_dict() and load_state_dict(d) keep the place within a pass: the next `for` goes on there. close() ends the workers;
--- so does the collector.
+-- function from a list of samples to a batch, or to several values of one, or the name of a module that returns one), seed
+-- (drawn from the context; each pass shuffles anew from it), workers (0): threads, each with a Lua state of its own, that make
+-- batches ahead; what they need is sent as plain data, so datasets with functions in them must be given by module name.
+-- prefetch (2): batches ahead, a worker. Batches do not depend on the number of workers. An error in a worker is raised here
+-- with the worker's traceback. Every `for` is a pass of its own. state_dict() and load_state_dict(d) keep the place within the
+-- pass begun last: the next `for` goes on there, with the same batch_size and number of rows. close() ends the workers; so does
+-- the collector.
 return function(dataset, options)
-  options = with_options("DataLoader", options, "batch_size shuffle sampler drop_last collate seed workers prefetch")
+  options = with_options("DataLoader", options, "batch_size:positive shuffle:boolean sampler:table drop_last:boolean " ..
+    "collate:function|string seed:integer workers:count prefetch:positive")
   local spec
   if tide.is_tensor(dataset) then dataset = { dataset } end
   if type(dataset) ~= "table" then tide._fail("DataLoader: expected tensors or a dataset, got a " .. type(dataset)) end
@@ -136,14 +154,16 @@ return function(dataset, options)
     if #dataset == 0 then tide._fail("DataLoader: an empty dataset, without tensors or samples") end
     spec = { module = "tide.data.datasets", data = { kind = "List", args = { dataset } } }
   end
-  local workers = positive(options, "workers", 0, 0)
+  local workers = options.workers or 0
   spec = spec or dataset.spec
   if workers > 0 and not spec then
     tide._fail("DataLoader: workers need the dataset as {module = name, data = plain data}")
   end
   if options.sampler and options.shuffle then tide._fail("DataLoader: shuffle or sampler, not both") end
   local sampler = options.sampler or samplers[options.shuffle and "RandomSampler" or "SequentialSampler"](#dataset)
-  return setmetatable({ dataset = dataset, spec = spec, whole_batches = dataset.batch ~= nil, batch_size = positive(options, "batch_size", 1, 1),
-    sampler = sampler, drop_last = options.drop_last or false, collate = options.collate, workers = workers,
-    prefetch = positive(options, "prefetch", 2, 1), seed = options.seed or tide._draw_seed(), passes = 0, at = 0, asked = 0 }, DataLoader)
+  expect("function", "DataLoader", "sampler.order", sampler.order)
+  return setmetatable({ dataset = dataset, spec = spec, batch_size = options.batch_size or 1, sampler = sampler,
+    drop_last = options.drop_last or false, collate = options.collate, workers = workers, prefetch = options.prefetch or 2,
+    pass = { seed = options.seed or tide._draw_seed(), number = 0, at = 0 }, turns = setmetatable({}, { __mode = "k" }),
+    asked = 0, asking = setmetatable({}, { __mode = "v" }) }, DataLoader)
 end

@@ -1,6 +1,7 @@
 --- The order in which a loader takes rows: sampler:order(seed, pass) gives row numbers (int64, counted from 0) that these two
 -- fix, #sampler how many. A sampler of your own is a table with these two.
 local tide = require "tide.core"
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 local M = {}
 
@@ -24,10 +25,7 @@ local function class(name, make)
   return Sampler
 end
 
-local function count(n, name)
-  if math.type(n) ~= "integer" or n < 0 then tide._fail(name .. ": expected a number of rows, got " .. tostring(n)) end
-  return n
-end
+local function count(n, name) return expect("count", name, "n", n) end
 
 --- SequentialSampler(n): 0 .. n-1.
 local Sequential = class("SequentialSampler", function(n) return { n = count(n, "SequentialSampler") } end)
@@ -40,6 +38,7 @@ function Random:order(seed, pass) return tide._permutation(self.n, mixed(seed, p
 --- WeightedRandomSampler(weights, n, replacement = true): n rows, drawn in proportion to their weights (a sequence or a
 -- tensor; not negative). Without replacement: Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
 local Weighted = class("WeightedRandomSampler", function(weights, n, replacement)
+  expect("tensor|table", "WeightedRandomSampler", "weights", weights)
   local w = tide.is_tensor(weights) and weights:to("float64") or tide.tensor(weights, { dtype = "float64" })
   local total = w:sum():item()
   if w.ndim ~= 1 or w:amin():item() < 0 or not (total > 0 and total < math.huge) then
@@ -77,9 +76,9 @@ end
 -- the same seed.
 local Distributed = class("DistributedSampler", function(n, options)
   count(n, "DistributedSampler")
-  options = with_options("DistributedSampler", options, "ranks rank shuffle drop_last")
+  options = with_options("DistributedSampler", options, "ranks:positive rank:positive shuffle:boolean drop_last:boolean")
   local ranks, rank = options.ranks, options.rank
-  if math.type(ranks) ~= "integer" or math.type(rank) ~= "integer" or rank < 1 or rank > ranks then
+  if not (ranks and rank and rank <= ranks) then
     tide._fail("DistributedSampler: rank must be an integer within 1 and ranks")
   end
   return { rows = n, n = options.drop_last and n // ranks or (n + ranks - 1) // ranks, ranks = ranks, rank = rank,

@@ -8,8 +8,9 @@ return function(port, spec)
   while true do
     local wanted, request = port:receive()
     if not wanted then return end
-    local id, rows, seed = table.unpack(request)
-    local ok, message = xpcall(function() port:send { id, source.batch(dataset, rows, seed, together) } end, debug.traceback)
-    if not ok then port:send { id, nil, message } end
+    local pass, k, rows, seed = table.unpack(request)
+    local function answer() port:send { pass = pass, k = k, batch = source.batch(dataset, rows, seed, together) } end
+    local ok, message = xpcall(answer, debug.traceback)
+    if not ok then port:send { pass = pass, k = k, message = message } end
   end
 end

@@ -22,11 +22,23 @@ function M.open(spec)
   return dataset
 end
 
---- The batch of these rows (int64, counted from 0): dataset:batch(rows) if there is one, else dataset:get(i) (i from 1) of
--- each, put together by `together`. Random numbers are seeded by `seed`, so that who makes a batch does not matter.
+--- What the user's function makes of samples; of several values a sequence, as the default makes of samples that are sequences.
+function M.collated(together, samples)
+  local values = table.pack(together(samples))
+  for i = 1, math.max(values.n, 1) do
+    if values[i] == nil then tide._fail("DataLoader: collate returned nil") end
+  end
+  if values.n == 1 then return values[1] end
+  values.n = nil
+  return values
+end
+
+--- The batch of these rows (int64, counted from 0): dataset:batch(rows) if there is one and `together` is nil, else
+-- dataset:get(i) (i from 1) of each, put together by `together`, or, where that is false, as a list. Random numbers are seeded by
+-- `seed`, so that who makes a batch does not matter.
 function M.batch(dataset, rows, seed, together)
   return seeded(seed, function()
-    if dataset.batch then return dataset:batch(rows) end
+    if together == nil and dataset.batch then return dataset:batch(rows) end
     local samples = {}
     for i, row in ipairs(rows:tolist()) do
       samples[i] = dataset.get and dataset:get(row + 1)
@@ -34,7 +46,8 @@ function M.batch(dataset, rows, seed, together)
       if samples[i] == nil then tide._fail(("the dataset has no sample %d"):format(row + 1)) end
     end
     if together == false then return samples end
-    return (together or collate)(samples)
+    if together then return M.collated(together, samples) end
+    return collate(samples)
   end)
 end
 

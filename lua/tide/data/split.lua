@@ -3,6 +3,9 @@
 local tide = require "tide.core"
 local expect = require("tide.arguments").one
 local with_options = require "tide.options"
+local columns = require "tide.data.column"
+local group = require "tide.data.group"
+local same_state = require "tide.data.state"
 local M = {}
 
 -- Row numbers 0 .. n-1, shuffled or not.
@@ -11,28 +14,26 @@ local function order_of(n, options)
   return tide._permutation(n, expect("integer", "split", "seed", options.seed or 0)):tolist()
 end
 
--- The rows of `order` by the value of their label, and the values in a fixed order.
-local function groups_of(order, labels)
-  local groups, keys = {}, {}
-  for _, row in ipairs(order) do
-    local key = labels[row + 1]
-    if not groups[key] then
-      groups[key] = {}
-      keys[#keys + 1] = key
-    end
-    table.insert(groups[key], row)
-  end
-  table.sort(keys, function(a, b)
-    if type(a) == "number" and type(b) == "number" then return a < b end
-    return tostring(a) < tostring(b)
-  end)
-  return groups, keys
+-- Of every row the number of its label (of a column, a sequence or a 1-d tensor) in their order, from 1; missing cells are one too.
+local function numbered(labels, name)
+  expect("table|tensor", name, "labels", labels)
+  if tide.is_tensor(labels) and labels.ndim ~= 1 then tide._fail(("%s: expected one label a row, got a tensor of %d dims"):format(name, labels.ndim)) end
+  local ids, n = group.number_rows { columns.of("labels", labels) }
+  return (ids + 1):tolist(), n
+end
+
+-- The rows of `order` by the number of their label.
+local function groups_of(order, labels, n)
+  local groups = {}
+  for label = 1, n do groups[label] = {} end
+  for _, row in ipairs(order) do table.insert(groups[labels[row + 1]], row) end
+  return groups
 end
 
 local function tensor(list) return #list > 0 and tide.tensor(list, { dtype = "int64" }) or tide.zeros({ 0 }, { dtype = "int64" }) end
 
---- Two sets of row numbers: `fraction` of n rows, and the rest. options: seed (0), shuffle (true), stratify (a sequence of
--- n labels, or a tensor: their shares are kept in both parts; counts are rounded by largest remainder).
+--- Two sets of row numbers: `fraction` of n rows, and the rest. options: seed (0), shuffle (true), stratify (n labels,
+-- a sequence, a 1-d tensor or a table's column: their shares are kept in both parts; counts are rounded by largest remainder).
 function M.rows(n, fraction, options)
   options = options or {}
   expect("number", "split", "fraction", fraction)
@@ -43,25 +44,24 @@ function M.rows(n, fraction, options)
     for i, row in ipairs(order) do table.insert(i <= want and first or second, row) end
     return tensor(first), tensor(second)
   end
-  local labels = tide.is_tensor(options.stratify) and options.stratify:tolist() or options.stratify
+  local labels, count = numbered(options.stratify, "split")
   if #labels ~= n then tide._fail(("split: %d labels for %d rows"):format(#labels, n)) end
-  local groups, keys = groups_of(order, labels)
   local take, rest, left = {}, {}, want
-  for i, key in ipairs(keys) do
-    local exact = #groups[key] * fraction
-    take[key] = math.floor(exact)
-    left = left - take[key]
-    rest[i] = { key = key, remainder = exact - take[key], place = i }
+  for label, rows in ipairs(groups_of(order, labels, count)) do
+    local exact = #rows * fraction
+    take[label] = math.floor(exact)
+    left = left - take[label]
+    rest[label] = { label = label, remainder = exact - take[label] }
   end
   table.sort(rest, function(a, b)
-    return a.remainder > b.remainder or (a.remainder == b.remainder and a.place < b.place)
+    return a.remainder > b.remainder or (a.remainder == b.remainder and a.label < b.label)
   end)
-  for i = 1, left do take[rest[i].key] = take[rest[i].key] + 1 end
+  for i = 1, left do take[rest[i].label] = take[rest[i].label] + 1 end
   local seen = {}
   for _, row in ipairs(order) do
-    local key = labels[row + 1]
-    seen[key] = (seen[key] or 0) + 1
-    table.insert(seen[key] <= take[key] and first or second, row)
+    local label = labels[row + 1]
+    seen[label] = (seen[label] or 0) + 1
+    table.insert(seen[label] <= take[label] and first or second, row)
   end
   return tensor(first), tensor(second)
 end
@@ -82,11 +82,11 @@ function M.train_test_split(...)
   local function data(x) return tide.is_tensor(x) or getmetatable(x) or #x > 0 end
   local options = {}
   if list.n > 0 and not data(list[list.n]) then
-    options = with_options("train_test_split", list[list.n], "test_size seed shuffle stratify")
+    options = with_options("train_test_split", list[list.n], "test_size:number seed:integer shuffle:boolean stratify:table|tensor")
     list.n = list.n - 1
   end
   if list.n == 0 then tide._fail("train_test_split: nothing to split") end
-  local function rows(x) return tide.is_tensor(x) and x.shape[1] or #x end
+  local function rows(x) return tide.is_tensor(x) and (x.shape[1] or tide._fail("train_test_split: a tensor without rows")) or #x end
   local n = rows(list[1])
   for i = 2, list.n do
     if rows(list[i]) ~= n then tide._fail(("train_test_split: argument %d has %d rows, the first %d"):format(i, rows(list[i]), n)) end
@@ -99,26 +99,30 @@ function M.train_test_split(...)
   return table.unpack(out, 1, 2 * list.n)
 end
 
--- Iterates over the folds that the numbers 1 .. k in fold_of make: i, train rows, test rows.
-local function folds(self)
+local Folds = { __name = "tide.data.KFold" }
+Folds.__index = Folds
+-- Where a loop begins: at the first fold, or once after the one that was loaded.
+local function begin(self)
   local i = self.resume or 0
   self.resume = nil
-  return function()
-    if i >= self.k then return nil end
-    i = i + 1
-    self.fold = i
-    local train, test = {}, {}
-    for _, row in ipairs(self.order) do table.insert(self.fold_of[row] == i and test or train, row) end
-    return i, tensor(train), tensor(test)
-  end
+  return i
 end
-
-local Folds = { __name = "tide.data.KFold", iterate = folds }
-Folds.__index = Folds
--- A generic for calls the object itself; its control value is nil at the start.
-function Folds:__call(_, control)
-  if control == nil then self.current = folds(self) end
-  return self.current()
+local function nth(self, i)
+  if i > self.k then return nil end
+  self.fold = i
+  local train, test = {}, {}
+  for _, row in ipairs(self.order) do table.insert(self.fold_of[row] == i and test or train, row) end
+  return i, tensor(train), tensor(test)
+end
+-- A generic for calls the object itself with the fold before, nil at the start.
+function Folds:__call(_, before) return nth(self, (before or begin(self)) + 1) end
+--- An iterator over the folds: i, train rows, test rows.
+function Folds:iterate()
+  local i = begin(self)
+  return function()
+    i = i + 1
+    return nth(self, i)
+  end
 end
 function Folds:__len() return self.k end
 --- How far a loop over the folds has come: a new one after load_state_dict goes on with the next fold.
@@ -126,10 +130,9 @@ function Folds:state_dict()
   return { fold = self.fold, seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle }
 end
 function Folds:load_state_dict(dict)
-  for key, mine in pairs { seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle } do
-    if dict[key] ~= mine then tide._fail(("KFold: the state has %s %s, these folds %s"):format(key, tostring(dict[key]), tostring(mine))) end
-  end
-  self.fold, self.resume = dict.fold, dict.fold
+  same_state("KFold", dict, { seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle })
+  self.fold = expect("count", "KFold", "state.fold", dict.fold)
+  self.resume = self.fold
   return self
 end
 
@@ -143,7 +146,7 @@ end
 --- for i, train, test in tide.data.KFold(n, k, options) do ... end: every row is tested once. Folds differ by at most one
 -- row. options: seed (0), shuffle (true).
 function M.KFold(n, k, options)
-  local self = make(n, k, with_options("KFold", options, "seed shuffle"))
+  local self = make(n, k, with_options("KFold", options, "seed:integer shuffle:boolean"))
   local size, extra, at = n // k, n % k, 0
   for fold = 1, k do
     for _ = 1, size + (fold <= extra and 1 or 0) do
@@ -155,14 +158,13 @@ function M.KFold(n, k, options)
 end
 
 --- StratifiedKFold(labels, k, options): as KFold; each label's rows are spread over the folds, whose counts of it differ by
--- at most one. labels: a sequence or a tensor.
+-- at most one. labels: a sequence, a 1-d tensor or a table's column.
 function M.StratifiedKFold(labels, k, options)
-  if tide.is_tensor(labels) then labels = labels:tolist() end
-  local self = make(#expect("table", "StratifiedKFold", "labels", labels), k, with_options("StratifiedKFold", options, "seed shuffle"))
-  local groups, keys = groups_of(self.order, labels)
+  local numbers, count = numbered(labels, "StratifiedKFold")
+  local self = make(#numbers, k, with_options("StratifiedKFold", options, "seed:integer shuffle:boolean"))
   local fold = 0
-  for _, key in ipairs(keys) do -- each goes on where the last ended, so that the folds' sizes stay equal too
-    for _, row in ipairs(groups[key]) do
+  for _, rows in ipairs(groups_of(self.order, numbers, count)) do -- each goes on where the last ended, so that the folds' sizes stay equal too
+    for _, row in ipairs(rows) do
       self.fold_of[row] = fold % k + 1
       fold = fold + 1
     end

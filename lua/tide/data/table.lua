@@ -10,32 +10,37 @@ local group = require "tide.data.group"
 local Table = { __name = "tide.data.Table" }
 Table.__index = Table
 
-local function new(list, rows)
+local function new(list, rows, operation)
   local self = setmetatable({ columns = list, rows = rows, by_name = {} }, Table)
-  for _, c in ipairs(list) do self.by_name[c.name] = c end
+  for _, c in ipairs(list) do
+    if self.by_name[c.name] then tide._fail(("%s: two columns have the name '%s'"):format(operation, c.name)) end
+    self.by_name[c.name] = c
+  end
   return self
 end
 
---- tide.data.table{{name, values}, ...}: values is a sequence (false: missing) or a 1-d tensor.
+-- One name or a list of them, as a list.
+local function listed(names, operation)
+  expect("string|strings", operation, "names", names)
+  return type(names) == "table" and names or { names }
+end
+
+--- tide.data.table{{name, values}, ...}: values is a 1-d tensor or a sequence, where false is a missing number or text and NaN a
+-- missing cell of any type.
 function Table.of(list)
-  local made, names = {}, {}
+  local made = {}
   expect("table", "table", "columns", list)
+  if #list == 0 and next(list) ~= nil then tide._fail("table: expected a list {{name, values}, ...}") end
   for i, pair in ipairs(list) do
     if type(pair) ~= "table" then tide._fail(("table: column %d must be {name, values}, not a %s"):format(i, type(pair))) end
+    if type(pair[1]) ~= "string" then tide._fail(("table: column %d needs a name"):format(i)) end
     made[i] = columns.of(pair[1], pair[2])
-    if type(pair[1]) ~= "string" or names[pair[1]] then tide._fail(("table: column %d needs a name of its own"):format(i)) end
-    names[pair[1]] = true
     if made[i].rows ~= made[1].rows then tide._fail(("table: column '%s' has %d rows, the first %d"):format(pair[1], made[i].rows, made[1].rows)) end
   end
-  return new(made, made[1] and made[1].rows or 0)
+  return new(made, made[1] and made[1].rows or 0, "table")
 end
 
 -- ---- CSV ----
-
-local function count(options, name)
-  local n = options[name]
-  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then tide._fail(("csv: %s must be a positive integer"):format(name)) end
-end
 
 -- The options as the core takes them.
 local function prepared(options)
@@ -43,15 +48,12 @@ local function prepared(options)
   for key, value in pairs(options) do
     raw[key] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
   end
-  count(options, "limit")
-  count(options, "chunk_rows")
-  local kinds = { float32 = "float64", int32 = "int64" }
   for name, dtype in pairs(options.dtypes or {}) do
-    local kind = kinds[dtype] or dtype
-    if kind ~= "float64" and kind ~= "int64" and kind ~= "bool" and kind ~= "string" then
+    expect("string", "csv", "a name in dtypes", name)
+    if dtype ~= "float64" and dtype ~= "int64" and dtype ~= "bool" and dtype ~= "string" then
       tide._fail(("csv: column '%s' cannot be '%s': int64, float64, bool or string"):format(name, dtype))
     end
-    raw.typed[#raw.typed + 1], raw.types[#raw.types + 1] = name, kind
+    raw.typed[#raw.typed + 1], raw.types[#raw.types + 1] = name, dtype
   end
   return raw
 end
@@ -71,8 +73,9 @@ end
 -- With chunk_rows = n: an iterator of tables of n rows, whose types are inferred for each alone; only one of them is in memory.
 -- It raises when a later part cannot be read.
 function Table.csv(path, options)
-  expect("string", "csv", "path", path)
-  options = with_options("csv", options, "sep header na_values keep_default_na skip_initial_space columns dtypes limit chunk_rows")
+  expect("path", "csv", "path", path)
+  options = with_options("csv", options, "sep:string header:boolean na_values:strings keep_default_na:boolean " ..
+    "skip_initial_space:boolean columns:strings dtypes:table limit:positive chunk_rows:positive")
   local wanted = prepared(options)
   if not options.chunk_rows then
     local raw, message, code = tide._csv(path, wanted)
@@ -127,6 +130,7 @@ end
 
 --- The rows of an int64 tensor of row numbers, counted from 0.
 function Table:take(index)
+  expect("tensor", "take", "index", index)
   local list = {}
   for i, c in ipairs(self.columns) do list[i] = c:take(index) end
   return new(list, index:numel())
@@ -134,16 +138,16 @@ end
 
 local function range(self, first, n) return self:take(tide.arange(n) + first) end
 --- The first or the last n (5) rows.
-function Table:head(n) return range(self, 0, math.min(n or 5, self.rows)) end
+function Table:head(n) return range(self, 0, math.min(expect("count", "head", "n", n or 5), self.rows)) end
 --- The last n rows (5).
 function Table:tail(n)
-  n = math.min(n or 5, self.rows)
+  n = math.min(expect("count", "tail", "n", n or 5), self.rows)
   return range(self, self.rows - n, n)
 end
 
-local function set(self, names)
+local function set(self, names, operation)
   local s = {}
-  for _, name in ipairs(type(names) == "table" and names or { names }) do
+  for _, name in ipairs(listed(names, operation)) do
     self:column(name)
     s[name] = true
   end
@@ -159,8 +163,8 @@ end
 
 --- Without the rows that have a missing cell, in any column or in options.subset.
 function Table:dropna(options)
-  options = with_options("dropna", options, "subset")
-  local subset, bad = options.subset and set(self, options.subset), nil
+  options = with_options("dropna", options, "subset:string|strings")
+  local subset, bad = options.subset and set(self, options.subset, "dropna"), nil
   local function looked_at(c) return not subset or subset[c.name] end
   for _, c in ipairs(self.columns) do
     if c.missing and looked_at(c) then bad = bad and (bad | c.missing) or c.missing end
@@ -171,6 +175,7 @@ end
 
 --- Missing cells replaced: by one value in the columns that can hold it, or {name = value}.
 function Table:fillna(value)
+  expect("number|string|boolean|table", "fillna", "value", value)
   local list = {}
   if type(value) == "table" then
     for name in pairs(value) do self:column(name) end
@@ -188,7 +193,7 @@ end
 
 --- Without these columns.
 function Table:drop(names)
-  local s, list = set(self, names), {}
+  local s, list = set(self, names, "drop"), {}
   for _, c in ipairs(self.columns) do
     if not s[c.name] then list[#list + 1] = c end
   end
@@ -197,12 +202,13 @@ end
 --- These columns, in this order.
 function Table:select(names)
   local list = {}
-  for i, name in ipairs(names) do list[i] = self:column(name) end
-  return new(list, self.rows)
+  for i, name in ipairs(listed(names, "select")) do list[i] = self:column(name) end
+  return new(list, self.rows, "select")
 end
 
 --- With the column `name` added, or in the place of the one of that name.
 function Table:with(name, values)
+  expect("string", "with", "name", name)
   local c, list, put = columns.of(name, values), {}, false
   if #self.columns > 0 and c.rows ~= self.rows then tide._fail(("with: %d values for %d rows"):format(c.rows, self.rows)) end
   for i, old in ipairs(self.columns) do
@@ -215,13 +221,12 @@ end
 
 -- Calls f(row, i) for every row, as row(i) gives them.
 local function each(self, f)
-  local lists = {}
-  for i, c in ipairs(self.columns) do lists[i] = c:tolist() end
+  local lists, gone = {}, {}
+  for i, c in ipairs(self.columns) do lists[i], gone[i] = c:tolist(), c.missing and c.missing:tolist() or {} end
   for i = 1, self.rows do
     local row = {}
     for k, c in ipairs(self.columns) do
-      local v = lists[k][i]
-      if v ~= false or c.type == "bool" and not (c.missing and c.missing[i]:item()) then row[c.name] = v end
+      if not gone[k][i] then row[c.name] = lists[k][i] end
     end
     f(row, i)
   end
@@ -235,27 +240,31 @@ function Table:filter(which)
     end
     return keep(self, which)
   end
+  expect("function", "filter", "which", which)
   local rows = {}
   each(self, function(row, i) if which(row) then rows[#rows + 1] = i - 1 end end)
   return self:take(columns.tensor(rows, "int64"))
 end
 
---- map(name, f): the column with every cell v that is not missing replaced by f(v), or, where f is a tensor function, write
--- t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a row, with columns
--- in the order of their names.
+--- map(name, f): the column with every cell v that is not missing replaced by f(v) (nil: missing), or, where f is a tensor
+-- function, write t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a
+-- row, with columns in the order of their names.
 function Table:map(name, f)
+  local missing = 0 / 0
   if type(name) == "string" then
+    expect("function", "map", "f", f)
     local c = self:column(name)
     local list, gone = c:tolist(), c.missing and c.missing:tolist() or {}
     for i, v in ipairs(list) do
-      if not gone[i] then list[i] = f(v) end
-      if list[i] == nil then list[i] = false end
+      if gone[i] then list[i] = missing else list[i] = f(v) end
+      if list[i] == nil then list[i] = missing end
     end
     return self:with(name, list)
   end
+  expect("function", "map", "f", name)
   local lists, names = {}, {}
   each(self, function(row, i)
-    for key, v in pairs(name(row)) do
+    for key, v in pairs(expect("table", "map", "f(row)", name(row))) do
       if not lists[key] then
         lists[key] = {}
         names[#names + 1] = key
@@ -266,7 +275,7 @@ function Table:map(name, f)
   table.sort(names)
   for i, key in ipairs(names) do
     for r = 1, self.rows do
-      if lists[key][r] == nil then lists[key][r] = false end
+      if lists[key][r] == nil then lists[key][r] = missing end
     end
     names[i] = { key, lists[key] }
   end
@@ -283,17 +292,17 @@ end
 --- Splits the rows in two: `fraction` of them, and the rest. options: seed (0), shuffle (true), stratify (a column
 -- whose values keep their shares in both parts; counts are rounded by largest remainder).
 function Table:split(fraction, options)
-  options = with_options("split", options, "seed shuffle stratify")
+  options = with_options("split", options, "seed:integer shuffle:boolean stratify:string")
   local first, second = split.rows(self.rows, fraction, { seed = options.seed, shuffle = options.shuffle,
-    stratify = options.stratify and self:column(options.stratify):tolist() })
+    stratify = options.stratify and self:column(options.stratify) })
   return self:take(first), self:take(second)
 end
 
 --- The rows in the order of a column or of several, the first of which counts most; equal rows stay in their order, missing
 -- cells come last. options: descending (false, or a list with one for each column).
 function Table:sort(names, options)
-  names = type(names) == "table" and names or { names }
-  local down, order = with_options("sort", options, "descending").descending or false, nil
+  names = listed(names, "sort")
+  local down, order = with_options("sort", options, "descending:boolean|table").descending or false, nil
   for i = #names, 1, -1 do
     local c = self:column(names[i])
     local descending = type(down) == "table" and down[i] or down == true
@@ -313,7 +322,7 @@ Groups.__index = Groups
 
 --- groupby(names): rows with equal cells in these columns belong together; rows where one is missing belong to none.
 function Table:groupby(names)
-  names = type(names) == "table" and names or { names }
+  names = listed(names, "groupby")
   if #names == 0 then tide._fail("groupby: no columns") end
   for _, name in ipairs(names) do self:column(name) end
   local whole = self:dropna({ subset = names })
@@ -325,24 +334,24 @@ function Groups:__len() return self.n end
 
 --- A row a group, in the order of the keys: the keys and then each {name, how[, as]} of the list (or {name = how}, in the order
 -- of the names). how: "count" (cells that are not missing), "size", "sum", "mean", "std", "var" (both with count - 1), "min",
--- "max", "median", "first", "last", "nunique". The result is called `as`, or as the column.
+-- "max", "median", "first", "last", "nunique". The result is called `as`, or as the column; two must not have one name.
 function Groups:agg(list)
+  expect("table", "agg", "list", list)
   if #list == 0 then
     local pairs_ = {}
     for name, how in pairs(list) do pairs_[#pairs_ + 1] = { name, how } end
-    table.sort(pairs_, function(a, b) return a[1] < b[1] end)
+    table.sort(pairs_, function(a, b) return tostring(a[1]) < tostring(b[1]) end)
     list = pairs_
   end
   local firsts, out = group.firsts(self.ids, self.n), {}
   for i, name in ipairs(self.names) do out[i] = self.table:column(name):take(firsts) end
-  for _, item in ipairs(list) do
+  for i, item in ipairs(list) do
+    expect("strings", "agg", i, item)
     local c, how = self.table:column(item[1]), group.aggregates[item[2]]
     if not how then tide._fail(("agg: '%s' is no aggregate"):format(tostring(item[2]))) end
-    local ok, result = pcall(how, item[3] or c.name, c, self.ids, self.n)
-    if not ok then tide._fail(result) end
-    out[#out + 1] = result
+    out[#out + 1] = how(item[3] or c.name, c, self.ids, self.n)
   end
-  return new(out, self.n)
+  return new(out, self.n, "agg")
 end
 
 --- count, mean, std, min, quartiles and max of the columns of numbers, a row each, as pandas.
@@ -359,7 +368,7 @@ function Table:describe()
       out[#out + 1] = columns.new(c.name, "float64", tide.cat(parts, 1))
     end
   end
-  return new(out, 8)
+  return new(out, 8, "describe")
 end
 
 -- ---- joins ----
@@ -368,13 +377,13 @@ end
 -- this table, then of the other; missing cells equal each other, as in pandas. options: how: "inner", "left" (rows of this
 -- table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
 function Table:join(other, on, options)
-  on = type(on) == "table" and on or { on }
-  options = with_options("join", options, "how suffixes")
+  on = listed(on, "join")
+  options = with_options("join", options, "how:string suffixes:strings")
   if getmetatable(other) ~= Table then tide._fail("join: expected a table of data, not a " .. type(other)) end
   if #on == 0 then tide._fail "join: no column to join on" end
-  local how = options.how or "inner"
+  local how, suffixes = options.how or "inner", options.suffixes or { "_x", "_y" }
+  if #suffixes ~= 2 then tide._fail("join: suffixes are two, for this table's columns and the other's") end
   if how == "right" then
-    local suffixes = options.suffixes or { "_x", "_y" }
     local j = other:join(self, on, { how = "left", suffixes = { suffixes[2], suffixes[1] } })
     return j
   end
@@ -383,13 +392,15 @@ function Table:join(other, on, options)
   for i, name in ipairs(on) do
     local a, b = self:column(name), other:column(name)
     key[name] = true
-    if (a.type == "string") ~= (b.type == "string") then tide._fail(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type)) end
+    if a.rows > 0 and b.rows > 0 and (a.type == "string") ~= (b.type == "string") then
+      tide._fail(("join: column '%s' is %s here and %s there"):format(name, a.type, b.type))
+    end
     both[i] = columns.concat(a, b)
   end
   local ids, n = group.number_rows(both)
   local rows, partners = group.pairs(ids:narrow(1, 1, self.rows), ids:narrow(1, self.rows + 1, other.rows), n and n + 1 or 0, how == "left")
   local absent = partners:lt(0)
-  local suffixes, out = options.suffixes or { "_x", "_y" }, {}
+  local out = {}
   local function add(c, clash, suffix)
     if clash then c.name = c.name .. suffix end
     out[#out + 1] = c
@@ -398,7 +409,7 @@ function Table:join(other, on, options)
   for _, c in ipairs(other.columns) do
     if not key[c.name] then add(c:take(partners, absent), self.by_name[c.name], suffixes[2]) end
   end
-  return new(out, rows:numel())
+  return new(out, rows:numel(), "join")
 end
 
 -- ---- as text ----
