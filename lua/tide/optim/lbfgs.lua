@@ -237,10 +237,11 @@ function LBFGS:load_state_dict(dict)
     tide._fail("load_state_dict: no state of LBFGS")
   end
   for k, v in pairs(dict.groups[1]) do
-    local o = options[k]
-    if not o or not o[2](v) then tide._fail(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v))) end
+    local rate = (k == "lr" or k == "initial_lr") and type(v) == "number" -- a schedule's may be 0
+    if not rate and not (options[k] and options[k][2](v)) then tide._fail(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v))) end
   end
   for k in pairs(options) do self.param_groups[1][k] = dict.groups[1][k] end
+  self.param_groups[1].initial_lr = dict.groups[1].initial_lr
   self.memory = {}
   for _, name in ipairs(saved) do self.memory[name] = clone(dict.state[1][name]) end
 end

@@ -154,6 +154,12 @@ function M.of_group(self, name, i)
   return v[i]
 end
 
+--- What a function of the user's, the argument `name`, returned: a number.
+function M.returned(self, name, x)
+  if type(x) ~= "number" then tide._fail(("%s: %s must return a number, not a %s"):format(self.kind, name, type(x))) end
+  return x
+end
+
 local function is_optimizer(x) return type(x) == "table" and type(x.param_groups) == "table" end
 M.is_optimizer = is_optimizer
 

@@ -17,6 +17,9 @@ end
 local function above_0(x) if type(x) ~= "number" or x <= 0 or x > 1 then return "in (0, 1]" end end
 local function unit(x) if type(x) ~= "number" or x < 0 or x > 1 then return "in [0, 1]" end end
 
+-- lr_lambda of group i at epoch t.
+local function factor(s, t, i) return base.returned(s, "lr_lambda", base.of_group(s, "lr_lambda", i)(t)) end
+
 local M = {}
 
 --- StepLR(optimizer, step_size, gamma = 0.1): the rate times gamma every step_size epochs.
@@ -30,7 +33,7 @@ M.StepLR = define("StepLR", { { "step_size", nil, count }, { "gamma", 0.1, numbe
 M.MultiStepLR = define("MultiStepLR", { { "milestones", nil, milestones }, { "gamma", 0.1, number } }, {
   next = function(s, lr, _, t)
     for _, m in ipairs(s.milestones) do
-      if m == t and t > 0 then lr = lr * s.gamma end
+      if m == t then lr = lr * s.gamma end
     end
     return lr
   end,
@@ -83,12 +86,12 @@ M.PolynomialLR = define("PolynomialLR", { { "total_iters", 5, count }, { "power"
 
 --- LambdaLR(optimizer, lr_lambda): the first rate times lr_lambda(t); a function, or a list of one for each group.
 M.LambdaLR = define("LambdaLR", { { "lr_lambda", nil, functions } }, {
-  next = function(s, _, first, t, i) return first * base.of_group(s, "lr_lambda", i)(t) end,
+  next = function(s, _, first, t, i) return first * factor(s, t, i) end,
 })
 
 --- MultiplicativeLR(optimizer, lr_lambda): the rate times lr_lambda(t) at each epoch from the first on.
 M.MultiplicativeLR = define("MultiplicativeLR", { { "lr_lambda", nil, functions } }, {
-  next = function(s, lr, _, t, i) return t == 0 and lr or lr * base.of_group(s, "lr_lambda", i)(t) end,
+  next = function(s, lr, _, t, i) return t == 0 and lr or lr * factor(s, t, i) end,
 })
 
 return M

@@ -67,7 +67,7 @@ M.CyclicLR = define("CyclicLR", { { "base_lr", nil, each }, { "max_lr", nil, eac
       local up, total = s.step_size_up, s.step_size_up + (s.step_size_down or s.step_size_up)
       local cycle, at = t // total + 1, t % total
       local height, scale = at <= up and at / up or (total - at) / (total - up), 1.0
-      if s.scale_fn then scale = s.scale_fn(s.scale_mode == "cycle" and cycle or t)
+      if s.scale_fn then scale = base.returned(s, "scale_fn", s.scale_fn(s.scale_mode == "cycle" and cycle or t))
       elseif s.mode == "triangular2" then scale = 0.5 ^ (cycle - 1)
       elseif s.mode == "exp_range" then scale = s.gamma ^ t end
       if s.cycle_momentum then
