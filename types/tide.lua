@@ -1065,7 +1065,7 @@ function tide.metrics.Classification(...) end
 ---  The share of predictions that are right. predictions as in Classification:update.
 function tide.metrics.accuracy(...) end
 
----  The area under a curve of points (sequences of numbers, or 1-d tensors), x in order, by trapezoids.
+---  The area under a curve of points (sequences of numbers, or 1-d tensors), by trapezoids. x rises or falls throughout.
 function tide.metrics.auc(...) end
 
 ---  The mean of precision over the hits, as thresholds fall: sum of (recall - recall before) precision. scores and targets (0 or 1)
@@ -2775,7 +2775,7 @@ function tide.prune.Pruner(...) end
 ---  them. Returns the mask and its channels (n).
 function tide.prune.channel_mask(...) end
 
----  From now on module[name] is its values times mask; what is masked keeps its value, gets no gradient, and may come back with
+---  From now on module[name] is its values times mask, of its shape; what is masked keeps its value, gets no gradient, and may come back with
 ---  another mask. A second mask takes away more.
 function tide.prune.custom_from_mask(...) end
 
@@ -2912,7 +2912,7 @@ function tide.rsqrt_(input) end
 ---  By the end of the path: ".npy": `tensors` is one tensor. ".npz": {name = tensor}; options.compressed (zlib). Else
 ---  safetensors: {name = tensor}, metadata {key = text}; options.max_shard_size (bytes, or a text as "5GB") spreads them over
 ---  NAME-00001-of-0000N.safetensors with NAME.safetensors.index.json; NAME.safetensors.index.json as a path does so too.
----  Returns the bytes written to the last file, or nil, message, code.
+---  Returns the bytes written to the last file, or nil, message, code; for ".pth", ".pt" and ".gguf" too, which are read only.
 function tide.save(...) end
 
 ---input with the elements of src (or a number) written along dim at the positions that index holds, in order: the last of equals stays.
