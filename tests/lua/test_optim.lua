@@ -137,6 +137,7 @@ describe("every optimizer", function()
     } do
       assert.matches(case[3], fails(optim[case[1]], p, case[2]))
     end
+    assert.matches("'params': expected a table", fails(optim.LBFGS, { 3 }))
     local opt = optim.Adam(p)
     assert.matches("lr must lie in", fails(function() opt.param_groups[1].lr = 0 / 0 end))
     assert.matches("betas takes", fails(function() opt.param_groups[1].betas = { 0.9, "x" } end))
@@ -309,6 +310,7 @@ describe("averages", function()
     assert.are.equal(averages, samples.hash(model:parameters()))
     assert.matches("decay must lie", fails(optim.EMA, model, { decay = 2 }))
     assert.matches("no option", fails(optim.EMA, model, { rate = 2 }))
+    assert.matches("'fn': expected a function", fails(ema.average, ema, 3))
   end)
 end)
 

@@ -4,6 +4,7 @@
 --   ... opt:step(); ema:update() ...
 --   ema:average(function() evaluate(model) end)     -- with the averages in place of the parameters
 local tide = require "tide.core"
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 
 local EMA = { __name = "tide.EMA" }
@@ -35,6 +36,7 @@ end
 
 --- Calls fn(...) while the model holds the averages, and gives the parameters back, also after an error.
 function EMA:average(fn, ...)
+  expect("function", "average", "fn", fn)
   swap(self)
   local results = table.pack(pcall(fn, ...))
   swap(self)

@@ -253,6 +253,7 @@ return function(params, given)
   if given ~= nil then expect("table", "LBFGS", "options", given) end
   if not tide.is_tensor(params[1]) then
     if #params > 1 then tide._fail("LBFGS: takes one group of parameters") end
+    expect("table", "LBFGS", "params", params[1])
     local merged = {}
     for k, v in pairs(given or {}) do merged[k] = v end
     for k, v in pairs(params[1]) do
