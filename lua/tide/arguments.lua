@@ -26,6 +26,9 @@ local function is_module(x)
   return mt and mt.__tide_module == true or false
 end
 local function integer(x) return math.tointeger(x) ~= nil and type(x) == "number" end
+local function at_least(least)
+  return function(x) return math.type(x) == "integer" and x >= least end
+end
 local checks = {
   tensor = { "a tensor", tide.is_tensor },
   integer = { "an integer", integer },
@@ -45,6 +48,19 @@ local checks = {
     return type(x) == "function" or (mt and mt.__call ~= nil) or false
   end },
   table = { "a table", function(x) return type(x) == "table" end },
+  positive = { "a positive integer", at_least(1) },
+  count = { "a non-negative integer", at_least(0) },
+  path = { "a string without NUL bytes", function(x) return type(x) == "string" and not x:find("\0", 1, true) end },
+  strings = { "a list of strings", function(x)
+    if type(x) ~= "table" then return false end
+    for key, v in pairs(x) do
+      if type(v) ~= "string" or math.type(key) ~= "integer" or key < 1 or key > #x then return false end
+    end
+    return true
+  end },
+  range = { "a range {low, high}", function(x)
+    return type(x) == "table" and #x == 2 and type(x[1]) == "number" and type(x[2]) == "number" and x[1] < x[2]
+  end },
   ["false"] = { "false", function(x) return x == false end },
   any = { "anything", function() return true end },
 }

@@ -92,7 +92,8 @@ end
 
 -- ---- saving ----
 
-function Checkpoint:best_of(list)
+-- The entry of the list with the best metric.
+local function best_of(self, list)
   local best, value
   for _, entry in ipairs(list) do
     local v = self.best and entry.manifest.metrics[self.best]
@@ -107,7 +108,7 @@ end
 -- Keeps the newest and the best.
 local function rotate(self)
   local list = survey(self.folder)
-  local best = self:best_of(list)
+  local best = best_of(self, list)
   for i, entry in ipairs(list) do
     if i > self.keep and entry ~= best then remove(entry.path) end
   end
@@ -226,7 +227,7 @@ function Checkpoint:load(which)
   which = which or "latest"
   local list, against = survey(self.folder)
   if which == "best" then
-    list = { self:best_of(list) }
+    list = { best_of(self, list) }
   elseif which == "latest" then
     local name = (read_text(self.folder .. "/LATEST") or ""):match("^(%S+)\n$")
     table.sort(list, function(a, b)
@@ -272,7 +273,7 @@ end
 -- stays too), mode ("min" or "max"), sigterm (true: step() saves and returns "stop" after SIGTERM; a host's own handler
 -- is left alone).
 function tide.checkpoint(folder, objects, options)
-  options = with_options("checkpoint", options, "every:integer keep:integer best:string mode:string sigterm:boolean")
+  options = with_options("checkpoint", options, "every:positive keep:positive best:string mode:string sigterm:boolean")
   expect("string", "checkpoint", "folder", folder)
   local names = {}
   for name, object in pairs(expect("table", "checkpoint", "objects", objects)) do
@@ -283,12 +284,9 @@ function tide.checkpoint(folder, objects, options)
     names[#names + 1] = name
   end
   table.sort(names)
-  local mode, keep = options.mode or "min", options.keep or 2
+  local mode = options.mode or "min"
   if mode ~= "min" and mode ~= "max" then tide._fail("checkpoint: mode is 'min' or 'max', not " .. mode) end
-  for name, n in pairs { every = options.every, keep = keep } do
-    if n < 1 then tide._fail(("checkpoint: %s must be a positive integer"):format(name)) end
-  end
   lfs()
-  return setmetatable({ folder = folder, objects = objects, names = names, every = options.every, keep = keep, best = options.best,
+  return setmetatable({ folder = folder, objects = objects, names = names, every = options.every, keep = options.keep or 2, best = options.best,
     mode = mode, sigterm = options.sigterm ~= false and tide._watch_sigterm() }, Checkpoint)
 end

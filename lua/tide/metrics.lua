@@ -123,6 +123,7 @@ local measures = {
   f1 = function(hits, targets, predictions) return ratio(2 * hits, targets + predictions) end,
 }
 for name, measure in pairs(measures) do
+  --- As the function of this name, of all that was counted. options: average, positive.
   Classification[name] = function(self, options) return averaged(self, name, measure, options) end
 end
 

@@ -55,6 +55,7 @@ end
 --- {n_averaged, averages = {...}, buffers = {...}}: the tensors in use.
 function EMA:state_dict() return { n_averaged = self.n_averaged, averages = { table.unpack(self.averages) }, buffers = { table.unpack(self.kept) } } end
 
+--- Copies the averages of a state_dict; errors: they are of another model.
 function EMA:load_state_dict(dict)
   if type(dict) ~= "table" or #(dict.averages or {}) ~= #self.averages or #(dict.buffers or {}) ~= #self.kept then
     tide._fail("load_state_dict: the averages are of another model")

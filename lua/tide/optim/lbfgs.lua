@@ -141,17 +141,8 @@ end
 
 -- ---- the optimizer ----
 
---- step(closure): the closure clears the gradients, works out the loss, calls backward and returns the loss; it runs
--- several times. Returns its first loss.
-function LBFGS:step(closure)
-  if type(closure) ~= "function" then tide._fail("LBFGS: step needs a closure that returns the loss") end
-  local result
-  tide.no_grad(function() result = self:iterate(closure) end)
-  for _, fn in ipairs(self.hooks) do fn(self) end
-  return result
-end
-
-function LBFGS:iterate(closure)
+-- One step, nothing recorded. Returns the first loss.
+local function iterate(self, closure)
   local o, m = self.param_groups[1], self.memory
   local max_eval = o.max_eval or o.max_iter * 5 // 4
   local begun = m.func_evals
@@ -198,6 +189,17 @@ function LBFGS:iterate(closure)
   return first
 end
 
+--- The closure clears the gradients, works out the loss, calls backward and returns the loss; it runs
+-- several times. Returns its first loss.
+function LBFGS:step(closure)
+  if type(closure) ~= "function" then tide._fail("LBFGS: step needs a closure that returns the loss") end
+  local result
+  tide.no_grad(function() result = iterate(self, closure) end)
+  for _, fn in ipairs(self.hooks) do fn(self) end
+  return result
+end
+
+--- An error: all parameters are one group.
 function LBFGS.add_param_group() tide._fail("LBFGS: takes one group of parameters") end
 
 local saved = { "n_iter", "func_evals", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss" }
@@ -232,6 +234,7 @@ function LBFGS:state_dict()
   return dict
 end
 
+--- Takes options and state over (copied); errors: no state of LBFGS, options that it has not.
 function LBFGS:load_state_dict(dict)
   if type(dict) ~= "table" or not (dict.groups and dict.groups[1] and dict.state and dict.state[1] and dict.state[1].n_iter) then
     tide._fail("load_state_dict: no state of LBFGS")

@@ -98,7 +98,7 @@ function M.Pruner(model, schedule, options)
 end
 
 -- New masks for all entries that have no mask of their own: entry -> {mask, channels}.
-function Pruner:wanted(sparsity)
+local function wanted(self, sparsity)
   local list, tensors, dims, free = {}, {}, {}, {}
   for _, e in ipairs(self.entries) do
     if not e.fixed then
@@ -128,9 +128,9 @@ end
 function Pruner:prune(sparsity)
   self.sparsity = sparsity
   tide.no_grad(function()
-    local wanted = self:wanted(sparsity)
+    local new_masks = wanted(self, sparsity)
     for _, e in ipairs(self.entries) do
-      local new = wanted[e]
+      local new = new_masks[e]
       if new then
         e.keep:copy_(new.mask)
         e.mask = e.keep
