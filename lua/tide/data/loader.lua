@@ -25,7 +25,7 @@ local function ask(self, index, k)
   local at = (k - 1) * self.batch_size
   local rows = index:narrow(1, at + 1, math.min(self.batch_size, index:numel() - at))
   self.asked = self.asked + 1
-  self.crew[(k - 1) % self.workers + 1]:send { self.asked, rows, self:batch_seed(k) }
+  self.crew[(k - 1) % self.workers + 1]:send { self.asked, rows, self:_batch_seed(k) }
   return self.asked
 end
 
@@ -54,7 +54,7 @@ DataLoader.__close = DataLoader.close
 
 -- ---- passes ----
 
-function DataLoader:batch_seed(k) return (self.seed * 1000003 + self.passes) * 1000003 + k end
+function DataLoader:_batch_seed(k) return (self.seed * 1000003 + self.passes) * 1000003 + k end
 
 --- An iterator over one pass, or over the rest of the one that load_state_dict left off in.
 function DataLoader:iterate()
@@ -78,7 +78,7 @@ function DataLoader:iterate()
     else
       local at = self.at * self.batch_size
       local rows = index:narrow(1, at + 1, math.min(self.batch_size, index:numel() - at))
-      batch = source.batch(self.dataset, rows, self:batch_seed(k), together)
+      batch = source.batch(self.dataset, rows, self:_batch_seed(k), together)
     end
     self.at = k
     if type(batch) == "table" and #batch > 0 then return table.unpack(batch) end
@@ -86,7 +86,9 @@ function DataLoader:iterate()
   end
 end
 
+--- {seed, passes, at}: the place within the pass.
 function DataLoader:state_dict() return { seed = self.seed, passes = self.passes, at = self.at } end
+--- Goes on from a state_dict: the next loop gives the rest of its pass. -> the loader
 function DataLoader:load_state_dict(dict)
   self.seed, self.passes, self.at = dict.seed, dict.passes, dict.at
   self.resumed = dict.passes > 0

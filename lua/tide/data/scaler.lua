@@ -11,6 +11,7 @@ local function class(name, defaults, learn)
   local Scaler = { __name = "tide.data." .. name }
   Scaler.__index = Scaler
 
+  --- Learns from x (rows, columns), a tensor. Errors: other dims, no rows. -> the scaler
   function Scaler:fit(x)
     expect("tensor", name, "x", x)
     if x.ndim ~= 2 then tide._fail(("%s: expected (rows, columns), got %d dims"):format(name, x.ndim)) end
@@ -31,24 +32,28 @@ local function class(name, defaults, learn)
     return tide.no_grad(function() return f(x:to("float64"), learned):to(x.dtype) end)
   end
 
+  --- x scaled, in its dtype. Errors: fit() was not called, another number of columns.
   function Scaler:transform(x)
     return apply(self, x, function(d, l)
       local y = (d - l.shift) / l.scale
       return self.finish and self:finish(y) or y
     end)
   end
+  --- What transform was given. Errors: as of transform.
   function Scaler:inverse_transform(x)
     return apply(self, x, function(d, l)
       if self.start then d = self:start(d) end
       return d * l.scale + l.shift
     end)
   end
+  --- fit(x), then transform(x).
   function Scaler:fit_transform(x) return self:fit(x):transform(x) end
   --- {shift, scale} as float64 tensors.
   function Scaler:state_dict()
     if not self.learned then tide._fail(name .. ": fit() first") end
     return { shift = self.learned.shift, scale = self.learned.scale }
   end
+  --- What another scaler learned, copied. Errors: no state of a scaler. -> the scaler
   function Scaler:load_state_dict(dict)
     expect("table", name, "state", dict)
     if not (tide.is_tensor(dict.shift) and tide.is_tensor(dict.scale)) then
@@ -86,11 +91,13 @@ local MinMax = class("MinMaxScaler", { feature_range = { 0, 1 }, clip = false },
   local least = x:amin(1)
   return least, x:amax(1) - least
 end)
+--- From [0, 1] to feature_range, the last step of transform.
 function MinMax:finish(y)
   local low, high = table.unpack(self.feature_range)
   y = y * (high - low) + low
   return self.clip and y:clamp(low, high) or y
 end
+--- From feature_range to [0, 1], the first step of inverse_transform.
 function MinMax:start(y)
   local low, high = table.unpack(self.feature_range)
   return (y - low) / (high - low)

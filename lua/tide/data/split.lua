@@ -125,6 +125,7 @@ function Folds:__len() return self.k end
 function Folds:state_dict()
   return { fold = self.fold, seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle }
 end
+--- Goes on behind the fold of a state_dict; errors: folds of other rows, seeds or options. -> the folds
 function Folds:load_state_dict(dict)
   for key, mine in pairs { seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle } do
     if dict[key] ~= mine then tide._fail(("KFold: the state has %s %s, these folds %s"):format(key, tostring(dict[key]), tostring(mine))) end
