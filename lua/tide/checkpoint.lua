@@ -274,7 +274,7 @@ end
 -- is left alone).
 function tide.checkpoint(folder, objects, options)
   options = with_options("checkpoint", options, "every:positive keep:positive best:string mode:string sigterm:boolean")
-  expect("string", "checkpoint", "folder", folder)
+  expect("path", "checkpoint", "folder", folder)
   local names = {}
   for name, object in pairs(expect("table", "checkpoint", "objects", objects)) do
     if type(name) ~= "string" or not name:find("^[%w_%-]+$") then tide._fail("checkpoint: '" .. tostring(name) .. "' cannot name an object") end

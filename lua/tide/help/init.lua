@@ -87,10 +87,12 @@ local function paths()
   end
   visit(tide, "", 1)
   local seed, calls = tide._random()
-  for _, row in ipairs(require "tide.help.classes") do
-    local there, class = pcall(row[3]) -- not where a part of the library is closed off
-    if there then methods(class, row[1]) end
-  end
+  tide.scope(function()
+    for _, row in ipairs(require "tide.help.classes") do
+      local there, class = pcall(row[3]) -- not where a part of the library is closed off
+      if there then methods(class, row[1]) end
+    end
+  end)
   tide._random(seed, calls)
   for name, v in next, tide._methods do
     if not found[v] then found[v] = "x:" .. name end
