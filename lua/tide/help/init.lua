@@ -415,7 +415,7 @@ local function of_value(x)
   end
   local class = type(x) == "table" and getmetatable(x)
   while type(class) == "table" and not class_paths[class] do class = getmetatable(class) end
-  if class and not is_class(x) then
+  if class_paths[class] and rawget(x, "__index") ~= x then
     local lines = { ("an object of tide.%s"):format(class_paths[class]) }
     with_methods(lines, getmetatable(x))
     return table.concat(lines, "\n")
