@@ -1168,73 +1168,84 @@ tide.nn = tide.nn or {}
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AdaptiveAvgPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveAvgPool1d
 tide.nn.AdaptiveAvgPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AdaptiveAvgPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveAvgPool2d
 tide.nn.AdaptiveAvgPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AdaptiveAvgPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveAvgPool3d
 tide.nn.AdaptiveAvgPool3d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AdaptiveMaxPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveMaxPool1d
 tide.nn.AdaptiveMaxPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AdaptiveMaxPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveMaxPool2d
 tide.nn.AdaptiveMaxPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AdaptiveMaxPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveMaxPool3d
 tide.nn.AdaptiveMaxPool3d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AvgPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.AvgPool1d
 tide.nn.AvgPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AvgPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.AvgPool2d
 tide.nn.AvgPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.AvgPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.AvgPool3d
 tide.nn.AvgPool3d = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.BCELoss : tide.nn.Module
+---@overload fun(...): tide.nn.BCELoss
 tide.nn.BCELoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.BCEWithLogitsLoss : tide.nn.Module
+---@overload fun(...): tide.nn.BCEWithLogitsLoss
 tide.nn.BCEWithLogitsLoss = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1242,7 +1253,8 @@ tide.nn.BCEWithLogitsLoss = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.BatchNorm1d : tide.nn.Module
+---@overload fun(...): tide.nn.BatchNorm1d
 tide.nn.BatchNorm1d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1250,7 +1262,8 @@ tide.nn.BatchNorm1d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.BatchNorm2d : tide.nn.Module
+---@overload fun(...): tide.nn.BatchNorm2d
 tide.nn.BatchNorm2d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1258,53 +1271,61 @@ tide.nn.BatchNorm2d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.BatchNorm3d : tide.nn.Module
+---@overload fun(...): tide.nn.BatchNorm3d
 tide.nn.BatchNorm3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CELU : tide.nn.Module
+---@overload fun(...): tide.nn.CELU
 tide.nn.CELU = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CircularPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.CircularPad1d
 tide.nn.CircularPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CircularPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.CircularPad2d
 tide.nn.CircularPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CircularPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.CircularPad3d
 tide.nn.CircularPad3d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ConstantPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ConstantPad1d
 tide.nn.ConstantPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ConstantPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ConstantPad2d
 tide.nn.ConstantPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ConstantPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ConstantPad3d
 tide.nn.ConstantPad3d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1315,7 +1336,8 @@ tide.nn.ConstantPad3d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Conv1d : tide.nn.Module
+---@overload fun(...): tide.nn.Conv1d
 tide.nn.Conv1d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1326,7 +1348,8 @@ tide.nn.Conv1d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Conv2d : tide.nn.Module
+---@overload fun(...): tide.nn.Conv2d
 tide.nn.Conv2d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1337,7 +1360,8 @@ tide.nn.Conv2d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Conv3d : tide.nn.Module
+---@overload fun(...): tide.nn.Conv3d
 tide.nn.Conv3d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1348,7 +1372,8 @@ tide.nn.Conv3d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ConvTranspose1d : tide.nn.Module
+---@overload fun(...): tide.nn.ConvTranspose1d
 tide.nn.ConvTranspose1d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1359,7 +1384,8 @@ tide.nn.ConvTranspose1d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ConvTranspose2d : tide.nn.Module
+---@overload fun(...): tide.nn.ConvTranspose2d
 tide.nn.ConvTranspose2d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1370,68 +1396,82 @@ tide.nn.ConvTranspose2d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ConvTranspose3d : tide.nn.Module
+---@overload fun(...): tide.nn.ConvTranspose3d
 tide.nn.ConvTranspose3d = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CosineEmbeddingLoss : tide.nn.Module
+---@overload fun(...): tide.nn.CosineEmbeddingLoss
 tide.nn.CosineEmbeddingLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CosineSimilarity : tide.nn.Module
+---@overload fun(...): tide.nn.CosineSimilarity
 tide.nn.CosineSimilarity = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.CrossEntropyLoss : tide.nn.Module
+---@overload fun(...): tide.nn.CrossEntropyLoss
 tide.nn.CrossEntropyLoss = {}
 
 ---  zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Dropout : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout
 tide.nn.Dropout = {}
 
 ---  Dropout(p): zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Dropout1d : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout1d
 tide.nn.Dropout1d = {}
 
 ---  Dropout(p): zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Dropout2d : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout2d
 tide.nn.Dropout2d = {}
 
 ---  Dropout(p): zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Dropout3d : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout3d
 tide.nn.Dropout3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ELU : tide.nn.Module
+---@overload fun(...): tide.nn.ELU
 tide.nn.ELU = {}
 
 ---  Rows of a table by number, counted from 0. ids int64 (...) -> (..., embedding_dim). options: padding_idx (its row is 0 and
 ---  gets no gradient), max_norm (longer rows are scaled down to it), norm_type (2), scale_grad_by_freq (false), dtype.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Embedding : tide.nn.Module
+---@overload fun(...): tide.nn.Embedding
 tide.nn.Embedding = {}
 
 ---  The mean, sum or maximum of rows, bag by bag: nn.functional.embedding_bag of its weight. bag(input, offsets, {per_sample_weights}).
 ---  options: mode ("mean", "sum", "max"), padding_idx, max_norm, norm_type, scale_grad_by_freq, include_last_offset, dtype.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.EmbeddingBag : tide.nn.Module
+---@overload fun(...): tide.nn.EmbeddingBag
 tide.nn.EmbeddingBag = {}
 
 ---  Makes one dim of dims start_dim (2) to end_dim (-1).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Flatten : tide.nn.Module
+---@overload fun(...): tide.nn.Flatten
 tide.nn.Flatten = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.GELU : tide.nn.Module
+---@overload fun(...): tide.nn.GELU
 tide.nn.GELU = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.GLU : tide.nn.Module
+---@overload fun(...): tide.nn.GLU
 tide.nn.GLU = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1440,7 +1480,8 @@ tide.nn.GLU = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.GRU : tide.nn.Module
+---@overload fun(...): tide.nn.GRU
 tide.nn.GRU = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1449,12 +1490,14 @@ tide.nn.GRU = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.GRUCell : tide.nn.Module
+---@overload fun(...): tide.nn.GRUCell
 tide.nn.GRUCell = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.GaussianNLLLoss : tide.nn.Module
+---@overload fun(...): tide.nn.GaussianNLLLoss
 tide.nn.GaussianNLLLoss = {}
 
 ---  Normalisations within each example.
@@ -1463,37 +1506,45 @@ tide.nn.GaussianNLLLoss = {}
 ---    nn.RMSNorm(normalized_shape, {eps, elementwise_affine = true, dtype}): divides by the root of their mean square (Zhang and
 ---      Sennrich, arXiv 1910.07467)
 ---    nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.GroupNorm : tide.nn.Module
+---@overload fun(...): tide.nn.GroupNorm
 tide.nn.GroupNorm = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Hardshrink : tide.nn.Module
+---@overload fun(...): tide.nn.Hardshrink
 tide.nn.Hardshrink = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Hardsigmoid : tide.nn.Module
+---@overload fun(...): tide.nn.Hardsigmoid
 tide.nn.Hardsigmoid = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Hardswish : tide.nn.Module
+---@overload fun(...): tide.nn.Hardswish
 tide.nn.Hardswish = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Hardtanh : tide.nn.Module
+---@overload fun(...): tide.nn.Hardtanh
 tide.nn.Hardtanh = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.HingeEmbeddingLoss : tide.nn.Module
+---@overload fun(...): tide.nn.HingeEmbeddingLoss
 tide.nn.HingeEmbeddingLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.HuberLoss : tide.nn.Module
+---@overload fun(...): tide.nn.HuberLoss
 tide.nn.HuberLoss = {}
 
 ---  Returns its arguments.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Identity : tide.nn.Module
+---@overload fun(...): tide.nn.Identity
 tide.nn.Identity = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1501,7 +1552,8 @@ tide.nn.Identity = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.InstanceNorm1d : tide.nn.Module
+---@overload fun(...): tide.nn.InstanceNorm1d
 tide.nn.InstanceNorm1d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1509,7 +1561,8 @@ tide.nn.InstanceNorm1d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.InstanceNorm2d : tide.nn.Module
+---@overload fun(...): tide.nn.InstanceNorm2d
 tide.nn.InstanceNorm2d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1517,17 +1570,20 @@ tide.nn.InstanceNorm2d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.InstanceNorm3d : tide.nn.Module
+---@overload fun(...): tide.nn.InstanceNorm3d
 tide.nn.InstanceNorm3d = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.KLDivLoss : tide.nn.Module
+---@overload fun(...): tide.nn.KLDivLoss
 tide.nn.KLDivLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.L1Loss : tide.nn.Module
+---@overload fun(...): tide.nn.L1Loss
 tide.nn.L1Loss = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1536,7 +1592,8 @@ tide.nn.L1Loss = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.LSTM : tide.nn.Module
+---@overload fun(...): tide.nn.LSTM
 tide.nn.LSTM = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1545,7 +1602,8 @@ tide.nn.LSTM = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.LSTMCell : tide.nn.Module
+---@overload fun(...): tide.nn.LSTMCell
 tide.nn.LSTMCell = {}
 
 ---  Normalisations within each example.
@@ -1554,77 +1612,92 @@ tide.nn.LSTMCell = {}
 ---    nn.RMSNorm(normalized_shape, {eps, elementwise_affine = true, dtype}): divides by the root of their mean square (Zhang and
 ---      Sennrich, arXiv 1910.07467)
 ---    nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.LayerNorm : tide.nn.Module
+---@overload fun(...): tide.nn.LayerNorm
 tide.nn.LayerNorm = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.LeakyReLU : tide.nn.Module
+---@overload fun(...): tide.nn.LeakyReLU
 tide.nn.LeakyReLU = {}
 
 ---  y = x W^T + b. x (..., in_features) -> (..., out_features). options: bias (true), dtype.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Linear : tide.nn.Module
+---@overload fun(...): tide.nn.Linear
 tide.nn.Linear = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.LogSigmoid : tide.nn.Module
+---@overload fun(...): tide.nn.LogSigmoid
 tide.nn.LogSigmoid = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.LogSoftmax : tide.nn.Module
+---@overload fun(...): tide.nn.LogSoftmax
 tide.nn.LogSoftmax = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MSELoss : tide.nn.Module
+---@overload fun(...): tide.nn.MSELoss
 tide.nn.MSELoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MarginRankingLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MarginRankingLoss
 tide.nn.MarginRankingLoss = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MaxPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.MaxPool1d
 tide.nn.MaxPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MaxPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.MaxPool2d
 tide.nn.MaxPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MaxPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.MaxPool3d
 tide.nn.MaxPool3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Mish : tide.nn.Module
+---@overload fun(...): tide.nn.Mish
 tide.nn.Mish = {}
 
 ---  Modules by number; it has no forward of its own.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ModuleList : tide.nn.Module
+---@overload fun(...): tide.nn.ModuleList
 tide.nn.ModuleList = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MultiLabelMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MultiLabelMarginLoss
 tide.nn.MultiLabelMarginLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MultiLabelSoftMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MultiLabelSoftMarginLoss
 tide.nn.MultiLabelSoftMarginLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MultiMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MultiMarginLoss
 tide.nn.MultiMarginLoss = {}
 
 ---  Attention of several heads side by side (Vaswani et al., arXiv 1706.03762).
@@ -1634,21 +1707,25 @@ tide.nn.MultiMarginLoss = {}
 ---  Masks: bool (true: may not be seen) or numbers that are added; key_padding_mask (batch, sources), attn_mask (targets, sources) or
 ---  (batch * num_heads, targets, sources). y is like query; weights (batch, targets, sources), means over the heads, or
 ---  (batch, num_heads, targets, sources) without average_attn_weights, and nil without need_weights, which is faster.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.MultiheadAttention : tide.nn.Module
+---@overload fun(...): tide.nn.MultiheadAttention
 tide.nn.MultiheadAttention = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.NLLLoss : tide.nn.Module
+---@overload fun(...): tide.nn.NLLLoss
 tide.nn.NLLLoss = {}
 
 ---  weight * x where x is negative, weight learned: one (num_parameters 1), or one a channel. options: init (0.25), dtype.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.PReLU : tide.nn.Module
+---@overload fun(...): tide.nn.PReLU
 tide.nn.PReLU = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.PairwiseDistance : tide.nn.Module
+---@overload fun(...): tide.nn.PairwiseDistance
 tide.nn.PairwiseDistance = {}
 
 ---  Marks a tensor as a parameter: it requires a gradient.
@@ -1658,19 +1735,22 @@ function tide.nn.Parameter(...) end
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.PixelShuffle : tide.nn.Module
+---@overload fun(...): tide.nn.PixelShuffle
 tide.nn.PixelShuffle = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.PixelUnshuffle : tide.nn.Module
+---@overload fun(...): tide.nn.PixelUnshuffle
 tide.nn.PixelUnshuffle = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.PoissonNLLLoss : tide.nn.Module
+---@overload fun(...): tide.nn.PoissonNLLLoss
 tide.nn.PoissonNLLLoss = {}
 
 ---  Normalisations within each example.
@@ -1679,7 +1759,8 @@ tide.nn.PoissonNLLLoss = {}
 ---    nn.RMSNorm(normalized_shape, {eps, elementwise_affine = true, dtype}): divides by the root of their mean square (Zhang and
 ---      Sennrich, arXiv 1910.07467)
 ---    nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.RMSNorm : tide.nn.Module
+---@overload fun(...): tide.nn.RMSNorm
 tide.nn.RMSNorm = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1688,7 +1769,8 @@ tide.nn.RMSNorm = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.RNN : tide.nn.Module
+---@overload fun(...): tide.nn.RNN
 tide.nn.RNN = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1697,120 +1779,144 @@ tide.nn.RNN = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.RNNCell : tide.nn.Module
+---@overload fun(...): tide.nn.RNNCell
 tide.nn.RNNCell = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReLU : tide.nn.Module
+---@overload fun(...): tide.nn.ReLU
 tide.nn.ReLU = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReLU6 : tide.nn.Module
+---@overload fun(...): tide.nn.ReLU6
 tide.nn.ReLU6 = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReflectionPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ReflectionPad1d
 tide.nn.ReflectionPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReflectionPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ReflectionPad2d
 tide.nn.ReflectionPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReflectionPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ReflectionPad3d
 tide.nn.ReflectionPad3d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReplicationPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ReplicationPad1d
 tide.nn.ReplicationPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReplicationPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ReplicationPad2d
 tide.nn.ReplicationPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ReplicationPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ReplicationPad3d
 tide.nn.ReplicationPad3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.SELU : tide.nn.Module
+---@overload fun(...): tide.nn.SELU
 tide.nn.SELU = {}
 
 ---  Layers one after the other: nn.Sequential{ nn.Linear(64, 128), nn.ReLU() } or nn.Sequential(a, b).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Sequential : tide.nn.Module
+---@overload fun(...): tide.nn.Sequential
 tide.nn.Sequential = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.SiLU : tide.nn.Module
+---@overload fun(...): tide.nn.SiLU
 tide.nn.SiLU = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Sigmoid : tide.nn.Module
+---@overload fun(...): tide.nn.Sigmoid
 tide.nn.Sigmoid = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.SmoothL1Loss : tide.nn.Module
+---@overload fun(...): tide.nn.SmoothL1Loss
 tide.nn.SmoothL1Loss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.SoftMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.SoftMarginLoss
 tide.nn.SoftMarginLoss = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Softmax : tide.nn.Module
+---@overload fun(...): tide.nn.Softmax
 tide.nn.Softmax = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Softmin : tide.nn.Module
+---@overload fun(...): tide.nn.Softmin
 tide.nn.Softmin = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Softplus : tide.nn.Module
+---@overload fun(...): tide.nn.Softplus
 tide.nn.Softplus = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Softshrink : tide.nn.Module
+---@overload fun(...): tide.nn.Softshrink
 tide.nn.Softshrink = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Softsign : tide.nn.Module
+---@overload fun(...): tide.nn.Softsign
 tide.nn.Softsign = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Tanh : tide.nn.Module
+---@overload fun(...): tide.nn.Tanh
 tide.nn.Tanh = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Tanhshrink : tide.nn.Module
+---@overload fun(...): tide.nn.Tanhshrink
 tide.nn.Tanhshrink = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Threshold : tide.nn.Module
+---@overload fun(...): tide.nn.Threshold
 tide.nn.Threshold = {}
 
 ---  num_layers copies of a layer one after the other, then norm if it is given. Called like a layer: (src, {mask,
 ---  src_key_padding_mask, is_causal}).
----@overload fun(...): tide.nn.Module
+---@class tide.nn.TransformerEncoder : tide.nn.Module
+---@overload fun(...): tide.nn.TransformerEncoder
 tide.nn.TransformerEncoder = {}
 
 ---  Self-attention, then two linear layers, each added to its input and normalised.
@@ -1818,37 +1924,43 @@ tide.nn.TransformerEncoder = {}
 ---      batch_first = false, norm_first = false, bias = true, dtype})
 ---  layer(src, {src_mask, src_key_padding_mask, is_causal = false}): src (length, batch, d_model), or the batch first; masks as
 ---  nn.MultiheadAttention's. activation: "relu", "gelu" or a function.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.TransformerEncoderLayer : tide.nn.Module
+---@overload fun(...): tide.nn.TransformerEncoderLayer
 tide.nn.TransformerEncoderLayer = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.TripletMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.TripletMarginLoss
 tide.nn.TripletMarginLoss = {}
 
 ---  Makes dims of sizes unflattened_size of one dim.
----@overload fun(...): tide.nn.Module
+---@class tide.nn.Unflatten : tide.nn.Module
+---@overload fun(...): tide.nn.Unflatten
 tide.nn.Unflatten = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ZeroPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ZeroPad1d
 tide.nn.ZeroPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ZeroPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ZeroPad2d
 tide.nn.ZeroPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): tide.nn.Module
+---@class tide.nn.ZeroPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ZeroPad3d
 tide.nn.ZeroPad3d = {}
 
 tide.nn.functional = tide.nn.functional or {}
@@ -2629,7 +2741,8 @@ function tide.prune.ConstantSparsity(...) end
 function tide.prune.LinearSparsity(...) end
 
 ---  The parametrization that multiplies by a mask, which is a buffer of its own.
----@overload fun(...): tide.nn.Module
+---@class tide.prune.Mask : tide.nn.Module
+---@overload fun(...): tide.prune.Mask
 tide.prune.Mask = {}
 
 ---  All at once, at begin_step (0). options: target_sparsity, begin_step
@@ -3394,6 +3507,9 @@ function Classification:reset() end
 ---  probabilities of class 1, within 0 and 1, in the shape of targets. -> the counts
 function Classification:update(predictions, targets, name) end
 
+---  An embedding of a table that is there already, (rows, columns). options: freeze (true), and those of nn.Embedding.
+function tide.nn.Embedding.from_pretrained(weight, options) end
+
 tide.nn.Module = tide.nn.Module or {}
 
 ---@class tide.nn.Module
@@ -3478,6 +3594,12 @@ function tide.nn.Module:train(mode) end
 
 ---  Forgets the gradients of all parameters.
 function tide.nn.Module:zero_grad() end
+
+---  One more module, behind the others. -> the list
+function tide.nn.ModuleList:append(module) end
+
+---  One more layer, or another function of what comes before, behind the others. -> the Sequential
+function tide.nn.Sequential:append(layer) end
 
 ---@class tide.optim.EMA
 local EMA = {}

@@ -245,12 +245,12 @@ local declared = {}
 local function declare(path)
   if declared[path] then return end
   declared[path] = true
-  local parent = ""
+  local parent = rawget(help.classes[path], "__tide_module") and path ~= "nn.Module" and " : tide.nn.Module" or ""
   for other, class in next, help.classes do
     if getmetatable(help.classes[path]) == class then parent = " : tide." .. other end
   end
   emit("---@class tide.%s%s", path, parent)
-  if rawget(help.classes[path], "__call") then emit "---@overload fun(...): any" end -- its objects can be called
+  if rawget(help.classes[path], "__call") and not is_class(help.classes[path]) then emit "---@overload fun(...): any" end -- its objects can be called
 end
 local function class_function(path, mark, name)
   if not declared[path] then

@@ -53,7 +53,16 @@ local function plain(x)
   return table.concat(lines, "\n")
 end
 
-local function is_method(fn) return type(fn) == "function" and debug.getlocal(fn, 1) == "self" end
+-- What a class is described by: its public functions, of a layer those that not every layer has (init, forward).
+local function members(class)
+  local list, common = {}, rawget(class, "__tide_module") and class ~= tide.nn.Module and tide.nn.Module or {}
+  for name, fn in public(class) do
+    if type(fn) == "function" and not common[name] then list[name] = fn end
+  end
+  return list
+end
+
+local function is_method(fn) return debug.getlocal(fn, 1) == "self" end
 
 -- The classes that are described method by method: "prune.Pruner" -> class; and the other way.
 M.classes = {}
@@ -67,16 +76,14 @@ local function paths()
   end
   local function methods(class, path)
     M.classes[path], class_paths[class] = class, path
-    for name, fn in public(class) do
-      if type(fn) == "function" then note(fn, path .. (is_method(fn) and ":" or ".") .. name) end
-    end
+    for name, fn in next, members(class) do note(fn, path .. (is_method(fn) and ":" or ".") .. name) end
   end
   local function visit(t, path, depth)
     for name, v in public(t) do
       local at = path .. name
       if type(v) == "function" or is_class(v) then note(v, at) end
       if type(v) == "table" and rawget(v, "__index") == v then
-        if not is_class(v) or not rawget(v, "__tide_module") then methods(v, at) end -- what a layer's forward takes is its class's to say
+        methods(v, at)
       elseif type(v) == "table" and depth < 3 and v ~= M then
         visit(v, at .. ".", depth + 1)
       end
@@ -308,7 +315,7 @@ end
 local function with_methods(lines, class)
   local names = {}
   while class and rawget(class, "__index") == class do
-    for name, fn in public(class) do names[name] = names[name] or is_method(fn) or nil end
+    for name, fn in next, members(class) do names[name] = names[name] or is_method(fn) or nil end
     class = getmetatable(class)
   end
   lines[#lines + 1] = next(names) and "methods, as x:name()\n" .. plain(names) or nil
@@ -413,15 +420,15 @@ local function of_value(x)
   if tide.is_tensor(x) then
     return require("tide.prompt.show").line(x) .. "\nfields\n  T device dtype grad is_leaf ndim requires_grad shape\nmethods, as x:name()\n" .. plain(tide._methods)
   end
-  local class = type(x) == "table" and getmetatable(x)
+  local mt = type(x) == "table" and getmetatable(x)
+  if mt and mt.__tide_module then return ("%s\nis an instance of\n%s"):format(tostring(x), class_text(mt, known_paths[mt])) end
+  local class = mt
   while type(class) == "table" and not class_paths[class] do class = getmetatable(class) end
   if class_paths[class] and rawget(x, "__index") ~= x then
     local lines = { ("an object of tide.%s"):format(class_paths[class]) }
     with_methods(lines, getmetatable(x))
     return table.concat(lines, "\n")
   end
-  local mt = type(x) == "table" and getmetatable(x)
-  if mt and mt.__tide_module then return ("%s\nis an instance of\n%s"):format(tostring(x), class_text(mt, known_paths[mt])) end
   local list = plain(x)
   if list then return list end
   return ("no help for that: it is a %s"):format(type(x))
