@@ -3214,8 +3214,9 @@ local Checkpoint = {}
 ---  0 if nothing was ever saved; nil, message, code if there is something, but nothing whole.
 function Checkpoint:load(which) end
 
----  Saves now. metrics: {name = number, or a tensor of one}, for `best` (which NaN never is) and for whoever reads the manifest. Returns the checkpoint's path, which
----  is then on the disk for good, or nil, message, code: then earlier checkpoints are as they were.
+---  Saves now. metrics: {name = number, or a tensor of one}, for `best` (which NaN never is) and for whoever reads the
+---  manifest. Returns the checkpoint's path, which is then on the disk for good, or nil, message, code: then earlier
+---  checkpoints are as they were.
 function Checkpoint:save(step, metrics) end
 
 ---  The end of a step: saves when `every` steps have passed, or when SIGTERM came. Returns the checkpoint's path if one was

@@ -149,8 +149,9 @@ local function measured(metrics)
   return out
 end
 
---- Saves now. metrics: {name = number, or a tensor of one}, for `best` (which NaN never is) and for whoever reads the manifest. Returns the checkpoint's path, which
--- is then on the disk for good, or nil, message, code: then earlier checkpoints are as they were.
+--- Saves now. metrics: {name = number, or a tensor of one}, for `best` (which NaN never is) and for whoever reads the
+-- manifest. Returns the checkpoint's path, which is then on the disk for good, or nil, message, code: then earlier
+-- checkpoints are as they were.
 function Checkpoint:save(step, metrics)
   check_step(step)
   metrics = measured(metrics)

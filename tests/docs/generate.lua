@@ -100,7 +100,7 @@ visit(tide, "")
 -- What the classes hold, as help calls it; and every class of the sources is one that help knows.
 for value, path in next, help.paths() do
   local class = path:match "^([^:]+)[:.][%w_]+$"
-  if class ~= "x" and help.classes[class] then of_class[path] = value end
+  if help.classes[class] then of_class[path] = value end
 end
 for _, path in ipairs(sorted(of_class)) do add(path, of_class[path]) end
 local known_classes = {}
@@ -269,7 +269,7 @@ for _, e in ipairs(paths) do
   if not method then open(e.path) end
   if e.op then
     operation(method and "Tensor:" .. method or "tide." .. e.path, e.op, method)
-  elseif help.classes[class] and class ~= "x" then
+  elseif help.classes[class] then
     class_function(class, mark, name)
   elseif is_class(e.value) then
     opened["tide." .. e.path] = true

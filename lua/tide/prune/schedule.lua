@@ -4,7 +4,7 @@ local tide = require "tide.core"
 local with_options = require "tide.options"
 local M = {}
 
--- The options that a schedule has besides its own.
+-- The options of all schedules with their defaults, and all options as given; `own`: those of this schedule.
 local function common(options, name, own)
   options = with_options(name, options, own .. " begin_step:integer end_step:integer frequency:integer")
   local o = { begin_step = options.begin_step or 0, end_step = options.end_step or -1, frequency = options.frequency or 100 }
