@@ -16,11 +16,11 @@ static tide_status set_option(lua_State *L, tide_lua *s, tide_optim_config *c, c
     double v[2] = {0, 0};
     int n = 1;
     if (lua_istable(L, -1)) {
-        for (n = 0; n < 2; n++, lua_pop(L, 1)) {
-            lua_rawgeti(L, -1, n + 1);
-            v[n] = luaL_checknumber(L, -1);
-        }
         n = lua_rawlen(L, -1) == 2 ? 2 : 0;
+        for (int k = 0; k < n; k++, lua_pop(L, 1)) {
+            if (lua_rawgeti(L, -1, k + 1) != LUA_TNUMBER) n = 0; /* no list of two numbers */
+            v[k] = lua_tonumber(L, -1);
+        }
     } else if (lua_isboolean(L, -1)) {
         v[0] = lua_toboolean(L, -1);
     } else if (lua_type(L, -1) == LUA_TNUMBER) {

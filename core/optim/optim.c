@@ -35,6 +35,8 @@ tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
     if ((unsigned)config->kind >= TIDE_NOPTIM) return tide_fail(cx, TIDE_EARG, "optim: no such kind"), NULL;
     if (tide_optim_check(cx, config)) return NULL;
     const tide_optim_row *row = &tide_optim_rows[config->kind];
+    if (config->lr < 0) /* here only, as in PyTorch: schedules may pass below 0 later */
+        return tide_fail(cx, TIDE_EARG, "%s: lr must lie in [0, inf), not %g", row->name, config->lr), NULL;
     if (n < 1) return tide_fail(cx, TIDE_EARG, "%s: no parameters", row->name), NULL;
     for (int i = 0; i < n; i++) {
         if (!params[i] || params[i]->node || !tide_dtype_is_float((tide_dtype)params[i]->meta.dtype))

@@ -13,7 +13,7 @@
     { #field, NULL, F(field), true, 0, 1, "[0, 1]" }
 
 const tide_optim_field tide_optim_fields[] = {
-    NUMBER(lr, 0, INFINITY, "[0, inf)"),
+    NUMBER(lr, -INFINITY, INFINITY, "(-inf, inf)"),
     NUMBER(weight_decay, 0, INFINITY, "[0, inf)"),
     NUMBER(momentum, 0, INFINITY, "[0, inf)"),
     NUMBER(dampening, -INFINITY, INFINITY, "(-inf, inf)"),

@@ -37,8 +37,8 @@ local checks = {
   string = { "a string", function(x) return type(x) == "string" end },
   sizes = { "an integer or a table of integers", function(x)
     if type(x) ~= "table" then return integer(x) end
-    for _, v in pairs(x) do
-      if not integer(v) and v ~= false then return false end
+    for k, v in pairs(x) do
+      if not integer(k) or not integer(v) and v ~= false then return false end
     end
     return getmetatable(x) == nil
   end },

@@ -92,7 +92,8 @@ end
 
 -- ---- saving ----
 
-function Checkpoint:best_of(list)
+-- The entry of the list with the best metric.
+local function best_of(self, list)
   local best, value
   for _, entry in ipairs(list) do
     local v = self.best and entry.manifest.metrics[self.best]
@@ -107,7 +108,7 @@ end
 -- Keeps the newest and the best.
 local function rotate(self)
   local list = survey(self.folder)
-  local best = self:best_of(list)
+  local best = best_of(self, list)
   for i, entry in ipairs(list) do
     if i > self.keep and entry ~= best then remove(entry.path) end
   end
@@ -134,11 +135,26 @@ local function write(self, path, step, metrics, generation)
   return tide._write(path .. "/manifest.json", ("{\"crc32c\": %d,%s"):format(sum, text))
 end
 
---- Saves now. metrics: {name = number}, for `best` and for whoever reads the manifest. Returns the checkpoint's path, which
--- is then on the disk for good, or nil, message, code: then earlier checkpoints are as they were.
-function Checkpoint:save(step, metrics)
+local function check_step(step)
   if math.type(step) ~= "integer" or step < 0 then tide._fail("checkpoint: the step must be a whole number, not " .. tostring(step)) end
-  metrics = metrics or {}
+end
+
+-- The metrics as numbers.
+local function measured(metrics)
+  local out = {}
+  for name, value in pairs(expect("table", "checkpoint", "metrics", metrics or {})) do
+    if tide.is_tensor(value) and value:numel() == 1 then value = value:item() end
+    out[name] = expect("number", "checkpoint", tostring(name), value)
+  end
+  return out
+end
+
+--- Saves now. metrics: {name = number, or a tensor of one}, for `best` (which NaN never is) and for whoever reads the
+-- manifest. Returns the checkpoint's path, which is then on the disk for good, or nil, message, code: then earlier
+-- checkpoints are as they were.
+function Checkpoint:save(step, metrics)
+  check_step(step)
+  metrics = measured(metrics)
   if self.best and metrics[self.best] == nil then tide._fail("checkpoint: metrics lack '" .. self.best .. "', by which the best is kept") end
   local ok, message, code = make_folder(self.folder)
   if not ok then return nil, message, code end
@@ -173,6 +189,7 @@ end
 -- saved, false if it was not time; "stop" once SIGTERM was seen and the checkpoint is saved; nil, message, code if saving
 -- failed.
 function Checkpoint:step(step, metrics)
+  check_step(step)
   if self.sigterm and tide._sigterm_seen() then
     if self.last ~= step then
       local path, message, code = self:save(step, metrics)
@@ -211,7 +228,7 @@ function Checkpoint:load(which)
   which = which or "latest"
   local list, against = survey(self.folder)
   if which == "best" then
-    list = { self:best_of(list) }
+    list = { best_of(self, list) }
   elseif which == "latest" then
     local name = (read_text(self.folder .. "/LATEST") or ""):match("^(%S+)\n$")
     table.sort(list, function(a, b)
@@ -257,7 +274,7 @@ end
 -- stays too), mode ("min" or "max"), sigterm (true: step() saves and returns "stop" after SIGTERM; a host's own handler
 -- is left alone).
 function tide.checkpoint(folder, objects, options)
-  options = with_options("checkpoint", options, "every keep best mode sigterm")
+  options = with_options("checkpoint", options, "every:positive keep:positive best:string mode:string sigterm:boolean")
   expect("path", "checkpoint", "folder", folder)
   local names = {}
   for name, object in pairs(expect("table", "checkpoint", "objects", objects)) do
@@ -268,10 +285,9 @@ function tide.checkpoint(folder, objects, options)
     names[#names + 1] = name
   end
   table.sort(names)
-  local mode, keep = options.mode or "min", options.keep or 2
-  if mode ~= "min" and mode ~= "max" then tide._fail("checkpoint: mode is 'min' or 'max', not " .. tostring(mode)) end
-  if math.type(keep) ~= "integer" or keep < 1 then tide._fail("checkpoint: keep must be a positive integer") end
+  local mode = options.mode or "min"
+  if mode ~= "min" and mode ~= "max" then tide._fail("checkpoint: mode is 'min' or 'max', not " .. mode) end
   lfs()
-  return setmetatable({ folder = folder, objects = objects, names = names, every = options.every, keep = keep, best = options.best,
+  return setmetatable({ folder = folder, objects = objects, names = names, every = options.every, keep = options.keep or 2, best = options.best,
     mode = mode, sigterm = options.sigterm ~= false and tide._watch_sigterm() }, Checkpoint)
 end

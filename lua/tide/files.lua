@@ -119,10 +119,12 @@ end
 -- By the end of the path: ".npy": `tensors` is one tensor. ".npz": {name = tensor}; options.compressed (zlib). Else
 -- safetensors: {name = tensor}, metadata {key = text}; options.max_shard_size (bytes, or a text as "5GB") spreads them over
 -- NAME-00001-of-0000N.safetensors with NAME.safetensors.index.json; NAME.safetensors.index.json as a path does so too.
--- Returns the bytes written to the last file, or nil, message, code.
+-- Returns the bytes written to the last file, or nil, message, code; for ".pth", ".pt" and ".gguf" too, which are read only.
 function tide.save(path, tensors, metadata, options)
   expect("path", "save", "path", path)
   options = with_options("save", options, "compressed max_shard_size")
+  local foreign = path:match "%.pth?$" or path:match "%.gguf$"
+  if foreign then return nil, ("%s: %s files are read only: write .safetensors"):format(path, foreign), "EUNSUP" end
   if path:find("%.npy$") then return written(tide._save_npy(path, tensors)) end
   if type(tensors) ~= "table" then tide._fail("save: expected a table from names to tensors, not a " .. type(tensors)) end
   if path:find("%.npz$") then

@@ -7,6 +7,7 @@ local M = {}
 
 local function fail(name, text, ...) tide._fail(("[metrics.%s] "):format(name) .. text:format(...)) end
 local arguments = require "tide.arguments"
+local with_options = require "tide.options"
 
 -- fn(predictions, targets, ...), two tensors, without recording.
 local function define(name, fn)
@@ -18,16 +19,21 @@ local function define(name, fn)
 end
 local function shape(t) return "(" .. table.concat(t.shape, ",") .. ")" end
 
--- Class numbers of predictions: as they are, or of the largest score of (batch, classes, ...), or of probabilities of class 1.
+-- Class numbers of predictions: integers as they are, or of the largest score of (batch, classes, ...), or of probabilities of class 1.
 local function classes_of(name, prediction, target)
   if target.dtype == "bool" then target = target:to("int64") end
   if prediction.ndim == target.ndim + 1 then
     prediction = prediction:argmax(prediction.ndim == 1 and 1 or 2)
-  elseif prediction.dtype:find "float" then
-    prediction = prediction:gt(0.5)
   end
   if shape(prediction) ~= shape(target) then fail(name, "predictions of shape %s do not fit targets of shape %s", shape(prediction), shape(target)) end
   if prediction:numel() == 0 then fail(name, "no predictions") end
+  if prediction.dtype:find "float" then
+    local low, high = prediction:amin():item(), prediction:amax():item()
+    if not (low >= 0 and high <= 1) then
+      fail(name, "floating predictions in the shape of targets are probabilities of class 1, within 0 and 1: class numbers are integers, as x:long()")
+    end
+    prediction = prediction:gt(0.5)
+  end
   return prediction:to("int64"):reshape(-1), target:to("int64"):reshape(-1)
 end
 
@@ -43,8 +49,8 @@ function M.Classification(num_classes)
   return setmetatable({ n = num_classes, counts = tide.zeros({ num_classes * num_classes }, { dtype = "int64" }) }, Classification)
 end
 
---- predictions: class numbers in the shape of targets; scores (batch, classes, ...), whose largest counts; or probabilities of
--- class 1 in the shape of targets.
+--- predictions: class numbers (integers) in the shape of targets; scores (batch, classes, ...), whose largest counts; or
+-- probabilities of class 1, within 0 and 1, in the shape of targets. -> the counts
 function Classification:update(predictions, targets, name)
   arguments.tensor("metrics.Classification", "predictions", predictions)
   arguments.tensor("metrics.Classification", "targets", targets)
@@ -58,13 +64,15 @@ function Classification:update(predictions, targets, name)
   end)
   return self
 end
+
+--- Starts again without any.
 function Classification:reset() self.counts = tide.zeros_like(self.counts) end
 
 --- The counts (classes, classes), int64: how often the class of the row was taken for that of the column.
 function Classification:matrix() return self.counts:reshape(self.n, self.n):clone() end
 
--- For each class: hits, targets, predictions; and all.
-function Classification:sums()
+-- For each class: hits, targets, predictions; and all. There must be some.
+local function sums(self, name)
   local list, hits, targets, predictions, all = self.counts:tolist(), {}, {}, {}, 0
   for i = 1, self.n do hits[i], targets[i], predictions[i] = list[(i - 1) * self.n + i], 0, 0 end
   for i = 1, self.n do
@@ -73,11 +81,13 @@ function Classification:sums()
       targets[i], predictions[k], all = targets[i] + c, predictions[k] + c, all + c
     end
   end
+  if all == 0 then fail(name, "no predictions") end
   return hits, targets, predictions, all
 end
 
+--- The share of predictions that are right, as of all others an error before the first update.
 function Classification:accuracy()
-  local hits, _, _, all = self:sums()
+  local hits, _, _, all = sums(self, "accuracy")
   local right = 0
   for _, h in ipairs(hits) do right = right + h end
   return right / all
@@ -85,11 +95,9 @@ end
 
 -- measure(hits, targets, predictions) of one class, averaged over the classes.
 local function averaged(self, name, measure, options)
-  local average, positive = "macro", 1
-  for key, value in pairs(options or {}) do
-    if key == "average" then average = value elseif key == "positive" then positive = value elseif key ~= "num_classes" then fail(name, "there is no option '%s'", key) end
-  end
-  local hits, targets, predictions, all = self:sums()
+  options = with_options("metrics." .. name, options, "average:string positive:integer num_classes:integer")
+  local average, positive = options.average or "macro", options.positive or 1
+  local hits, targets, predictions, all = sums(self, name)
   local each, present, sum, weighted = {}, 0, 0, 0
   for i = 1, self.n do
     each[i] = measure(hits[i], targets[i], predictions[i])
@@ -105,7 +113,7 @@ local function averaged(self, name, measure, options)
     for _, x in ipairs(hits) do h = h + x end
     return measure(h, all, all)
   end
-  return fail(name, "average is 'micro', 'macro', 'weighted', 'binary' or 'none', not '%s'", tostring(average))
+  return fail(name, "average is 'micro', 'macro', 'weighted', 'binary' or 'none', not '%s'", average)
 end
 
 local function ratio(a, b) return b > 0 and a / b or 0.0 end
@@ -115,13 +123,13 @@ local measures = {
   f1 = function(hits, targets, predictions) return ratio(2 * hits, targets + predictions) end,
 }
 for name, measure in pairs(measures) do
+  --- As the function of this name, of all that was counted. options: average, positive.
   Classification[name] = function(self, options) return averaged(self, name, measure, options) end
 end
 
 local function counted(name, predictions, targets, options)
-  if options ~= nil and type(options) ~= "table" then fail(name, "options is a table, not a %s", type(options)) end
+  local n = with_options("metrics." .. name, options, "average positive num_classes:integer").num_classes
   local p, t = classes_of(name, predictions, targets)
-  local n = options and options.num_classes
   if not n and predictions.ndim == targets.ndim + 1 then n = predictions.shape[predictions.ndim == 1 and 1 or 2] end
   return M.Classification(n or math.max(p:amax():item(), t:amax():item(), 0) + 1):update(p, t, name)
 end
@@ -165,6 +173,7 @@ local function descend(name, scores, targets, visit)
   local s, y = sorted:tolist(), targets:to("int64"):reshape(-1):index_select(1, order):tolist()
   local positives, negatives = 0, 0
   for i = 1, #s do
+    if s[i] ~= s[i] then fail(name, "a score is NaN") end
     if y[i] ~= 0 and y[i] ~= 1 then fail(name, "targets must be 0 or 1, not %d", y[i]) end
     positives, negatives = positives + y[i], negatives + 1 - y[i]
     if i == #s or s[i + 1] ~= s[i] then visit(s[i], positives, negatives) end
@@ -184,13 +193,20 @@ define("roc_curve", function(scores, targets)
   return false_rate, true_rate, thresholds
 end)
 
---- The area under a curve of points (sequences of numbers, or 1-d tensors), x in order, by trapezoids.
+--- The area under a curve of points (sequences of numbers, or 1-d tensors), by trapezoids. x rises or falls throughout.
 function M.auc(x, y)
   if tide.is_tensor(x) and x.ndim == 1 then x = x:tolist() end
   if tide.is_tensor(y) and y.ndim == 1 then y = y:tolist() end
   if type(x) ~= "table" or type(y) ~= "table" or #x ~= #y or #x < 2 then fail("auc", "two sequences of one length, at least 2, wanted") end
-  local area = 0
-  for i = 2, #x do area = area + (x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2 end
+  for i = 1, #x do
+    if type(x[i]) ~= "number" or type(y[i]) ~= "number" then fail("auc", "point %d is not of two numbers", i) end
+  end
+  local area, direction = 0, x[#x] < x[1] and -1 or 1
+  for i = 2, #x do
+    local step = (x[i] - x[i - 1]) * direction
+    if step < 0 or step ~= step then fail("auc", "x must rise or fall throughout") end
+    area = area + step * (y[i] + y[i - 1]) / 2
+  end
   return area
 end
 

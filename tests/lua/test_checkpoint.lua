@@ -88,6 +88,15 @@ describe("a checkpoint", function()
     end
   end)
 
+  it("takes metrics of tensors", function()
+    local ck = tide.checkpoint(place(), { o = object {} }, { keep = 1, best = "loss", sigterm = false })
+    for i, loss in ipairs { 0.5, 9, 0 / 0 } do assert(ck:save(i, { loss = tide.tensor(loss) })) end
+    assert.are.same({ 3, 1 }, ck:steps())
+    for _, loss in ipairs { tide.ones(2), "low", true } do
+      assert.error_matches(function() ck:save(4, { loss = loss }) end, "%[checkpoint%] argument 'loss': expected a number")
+    end
+  end)
+
   it("saves when it is time", function()
     local ck = tide.checkpoint(place(), { o = object {} }, { every = 3, keep = 9, sigterm = false })
     local saved = {}
@@ -197,6 +206,9 @@ describe("a checkpoint", function()
     raises("no option 'often'", tide.checkpoint, folder, { o = object {} }, { often = 1 })
     raises("mode", tide.checkpoint, folder, { o = object {} }, { mode = "least" })
     raises("keep", tide.checkpoint, folder, { o = object {} }, { keep = 0 })
+    for _, every in ipairs { 0, -1, "x" } do raises("every", tide.checkpoint, folder, { o = object {} }, { every = every }) end
+    local often = tide.checkpoint(folder, { o = object {} }, { every = 1, sigterm = false })
+    raises("test_checkpoint.lua", often.step, often)
     local loop = {}
     loop.loop = loop
     for what, value in pairs { ["a function"] = { f = print }, ["a table within itself"] = loop, ["a key is a table"] = { [{}] = 1 }, ["not UTF-8"] = { s = "\xff" } } do

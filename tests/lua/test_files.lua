@@ -95,6 +95,16 @@ end)
 
 local zlib = select(3, tide.load(root .. "npz/deflated.npz")) ~= "EUNSUP"
 
+it("writes no .pth and no .gguf", function()
+  for _, name in ipairs { "x.pth", "x.pt", "x.gguf" } do
+    local ok, message, code = tide.save(scratch(name), { a = tide.ones(1) })
+    assert.is_nil(ok)
+    assert.are.equal("EUNSUP", code)
+    assert.matches("read only", message)
+    assert.is_nil(io.open(scratch(name)))
+  end
+end)
+
 describe("npz", function()
   for _, compressed in ipairs { false, zlib or nil } do
     it("writes what it reads, compressed: " .. tostring(compressed), function()

@@ -7,6 +7,7 @@ local optim = tide.optim
 local function fails(fn, ...)
   local ok, message = pcall(fn, ...)
   assert.is_false(ok)
+  assert.is_nil(tostring(message):find("/lua/tide/", 1, true), message) -- the user's line
   return tostring(message)
 end
 
@@ -123,7 +124,8 @@ describe("every optimizer", function()
     for _, case in ipairs {
       { "SGD", { lr = -1 }, "SGD: lr must lie in %[0, inf%), not %-1" }, { "SGD", { momentum = -0.1 }, "momentum must lie in" },
       { "SGD", { nesterov = true }, "nesterov needs a momentum" }, { "Adam", { betas = { 0.9, 1 } }, "beta2 must lie in %[0, 1%), not 1" },
-      { "Adam", { betas = 0.9 }, "betas takes a list of two numbers" }, { "Adam", { betas = { 0.9 } }, "" }, { "Adam", { eps = 0 / 0 }, "eps must lie in" },
+      { "Adam", { betas = 0.9 }, "betas takes a list of two numbers" }, { "Adam", { betas = { 0.9 } }, "betas takes a list of two numbers" },
+      { "Adam", { eps = 0 / 0 }, "eps must lie in" },
       { "Adam", { momentum = 0.9 }, "Adam: no option 'momentum'; it takes lr, weight_decay, maximize, betas, eps" },
       { "AdamW", { weight_decay = -1 }, "weight_decay" }, { "NAdam", { momentum_decay = -1 }, "momentum_decay" },
       { "Adagrad", { initial_accumulator_value = -1 }, "initial_accumulator_value" }, { "Adadelta", { rho = 1.1 }, "rho must lie in %[0, 1%]" },
@@ -135,8 +137,10 @@ describe("every optimizer", function()
     } do
       assert.matches(case[3], fails(optim[case[1]], p, case[2]))
     end
+    assert.matches("'params': expected a table", fails(optim.LBFGS, { 3 }))
     local opt = optim.Adam(p)
-    assert.matches("lr must lie in", fails(function() opt.param_groups[1].lr = -1 end))
+    assert.matches("lr must lie in", fails(function() opt.param_groups[1].lr = 0 / 0 end))
+    assert.matches("betas takes", fails(function() opt.param_groups[1].betas = { 0.9, "x" } end))
     assert.are.equal(1e-3, opt.param_groups[1].lr)
     assert.matches("no option 'rho'", fails(function() opt.param_groups[1].rho = 1 end))
     assert.matches("no parameters", fails(optim.Lion, {}))
@@ -265,6 +269,7 @@ describe("clipping", function()
     assert.matches("not finite", fails(tide.clip_grad_norm_, p, 1, { error_if_nonfinite = true }))
     assert.are.same({ 1, 1 / 0 }, p[1].grad:tolist())
     assert.matches("norm_type must be positive", fails(tide.clip_grad_norm_, p, 1, 0))
+    assert.matches("entry 1': expected a tensor", fails(tide.clip_grad_norm_, { 3 }, 1, 3))
     local model = tide.nn.Linear(2, 1)
     model(tide.ones(1, 2)):sum():backward()
     tide.clip_grad_norm_(model, 1.5)
@@ -305,6 +310,7 @@ describe("averages", function()
     assert.are.equal(averages, samples.hash(model:parameters()))
     assert.matches("decay must lie", fails(optim.EMA, model, { decay = 2 }))
     assert.matches("no option", fails(optim.EMA, model, { rate = 2 }))
+    assert.matches("'fn': expected a function", fails(ema.average, ema, 3))
   end)
 end)
 
@@ -321,6 +327,47 @@ describe("schedules", function()
     f:step()
     assert.are.same({ 0.1, 0.1 }, f:get_last_lr())
     assert.are.equal("StepLR(step_size=2, gamma=0.5)", tostring(s))
+  end)
+  local function rates(s, n)
+    local list = { s.optimizer.param_groups[1].lr }
+    for i = 1, n do
+      s:step()
+      s.optimizer:step()
+      list[i + 1] = s.optimizer.param_groups[1].lr
+    end
+    return list
+  end
+  local function near(want, got)
+    assert.are.equal(#want, #got)
+    for i, x in ipairs(want) do assert.is_true(math.abs(x - got[i]) < 1e-15, ("%g instead of %g"):format(got[i], x)) end
+  end
+  it("may take the rate to 0 and below, where PyTorch's do", function()
+    near({ 0.1 / 3, 0.025, 0.05 / 3, 0.025 / 3, 0.0, 0.0 }, rates(S.LinearLR(sgd(), { end_factor = 0.0, total_iters = 4 }), 5))
+    local one = S.OneCycleLR(sgd(), { max_lr = 0.1, total_steps = 10, anneal_strategy = "linear" })
+    near({ 3.999999999976245e-07, -0.014285257142857138 }, { table.unpack(rates(one, 10), 10) })
+    assert.matches("OneCycleLR: step 11 of 10", fails(one.step, one))
+    local opt = sgd { lr = 1.0 }
+    local chained = S.ChainedScheduler { S.StepLR(opt, 1, 0.611), S.CosineAnnealingLR(opt, 29, 0.01) }
+    near({ -0.03596598212267054 }, { rates(chained, 35)[36] })
+    local bfgs = optim.LBFGS { leaf { 1 } } -- goes on from a rate of 0
+    local low = S.LinearLR(bfgs, { end_factor = 0.0, total_iters = 1 })
+    low:step()
+    local again = optim.LBFGS { leaf { 1 } }
+    again:load_state_dict(bfgs:state_dict())
+    assert.are.same({ 0.0, 1.0 }, { again.param_groups[1].lr, again.param_groups[1].initial_lr })
+  end)
+  it("take milestones at 0, and often", function()
+    near({ 0.05, 0.05, 0.025, 0.025 }, rates(S.MultiStepLR(sgd(), { 0, 2 }, 0.5), 3))
+    near({ 0.025, 0.025, 0.025, 0.0125 }, rates(S.MultiStepLR(sgd(), { 0, 0, 3 }, 0.5), 3))
+    local jumped = S.MultiStepLR(sgd(), { 0, 2 }, 0.5)
+    jumped:step(0)
+    near({ 0.05 }, { jumped:get_last_lr()[1] })
+  end)
+  it("refuse what is no number from a function", function()
+    local function text() return "low" end
+    assert.matches("LambdaLR: lr_lambda must return a number, not a string", fails(S.LambdaLR, sgd(), text))
+    assert.matches("MultiplicativeLR: lr_lambda must return", fails(rates, S.MultiplicativeLR(sgd(), text), 1))
+    assert.matches("CyclicLR: scale_fn must return", fails(S.CyclicLR, sgd(), 0.1, 0.2, { scale_fn = text }))
   end)
   it("move the first of betas where there is no momentum", function()
     local opt = optim.Adam({ leaf { 1 } }, { betas = { 0.9, 0.99 } })

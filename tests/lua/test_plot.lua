@@ -132,6 +132,17 @@ describe("curves", function()
     for v in svg:match('points="(.-)"'):gmatch ",(%S+)" do highest = math.min(highest, tonumber(v)) end
     assert.near(36 + (1 - 11 / 12) * 316, highest, 0.01) -- 9 on an axis from -2 to 10
   end)
+  it("take one table", function()
+    for _, kind in ipairs { "line", "histogram", "heatmap" } do
+      assert.error_matches(function() plot[kind]({ { { 1, 2 } } }, { bins = 0 }) end, kind .. ": takes one table, with options beside the numbers")
+    end
+    local figure = plot.line { 1, 2, width = math.huge }
+    for _, method in ipairs { "text", "svg" } do
+      assert.error_matches(function() figure[method](figure, true) end, "plot." .. method .. ": expected a table of options")
+      assert.error_matches(function() figure[method](figure, { width = "wide" }) end, "'width': expected a number")
+    end
+    assert.matches("^[^\n]+\n", text(figure))
+  end)
   it("say what is wrong", function()
     local _, message = pcall(function() plot.line {} end)
     assert.matches("test_plot.lua:%d+: plot.line: no series", message)

@@ -248,6 +248,23 @@ describe("the prompt", function()
     end
   end)
 
+  it("helps with methods, by object and by name", function()
+    local help = require "tide.help"
+    local pruner = tide.prune.Pruner(tide.nn.Linear(2, 2), tide.prune.OneShot { 0.5 })
+    local text = help(pruner.set_mask)
+    assert.matches("^prune.Pruner:set_mask%(which, mask%)\n  A mask of one's own", text)
+    assert.same(text, help "prune.Pruner:set_mask")
+    assert.same(text, help.about("tide.prune.Pruner:set_mask", _G))
+    assert.same(text, help.about("pruner:set_mask", { pruner = pruner }))
+    assert.matches("^an object of tide.prune.Pruner\nmethods, as x:name%(%)\n  apply attach ", help(pruner))
+    assert.matches("\nmethods, as x:name()\n  apply attach ", help(tide.prune.Pruner), 1, true)
+    assert.matches("^an object of tide.data.DataLoader\n", help(tide.data.DataLoader(tide.ones(2))))
+    assert.matches("^data.StandardScaler:fit%(x%)\n  Learns", help(tide.data.StandardScaler().fit))
+    assert.matches("^data.Groups:agg%(list%)\n", help "data.Groups:agg")
+    assert.matches("get_last_lr%(%)\n  The rates", help "optim.lr_scheduler.ReduceLROnPlateau:get_last_lr")
+    assert.matches("^nn.Sequential:append%(layer%)\n", help "nn.Sequential:append")
+  end)
+
   it("lists live tensors with the lines that made them", function()
     local p = begin()
     p:say "a = tide.ones(1000, 1000);"

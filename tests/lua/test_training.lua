@@ -134,7 +134,8 @@ describe("pruning", function()
     if s.schedule == "ConstantSparsity" then
       return tide.prune.ConstantSparsity { target_sparsity = s.final_sparsity or s.target_sparsity, begin_step = s.begin_step, end_step = s.end_step, frequency = s.frequency }
     end
-    return tide.prune.PolynomialDecay(s)
+    return tide.prune.PolynomialDecay { initial_sparsity = s.initial_sparsity, final_sparsity = s.final_sparsity, power = s.power,
+      begin_step = s.begin_step, end_step = s.end_step, frequency = s.frequency }
   end
   for _, s in ipairs(data.schedules) do
     it("schedule " .. s.name, function()

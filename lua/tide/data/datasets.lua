@@ -37,11 +37,13 @@ local Tensors = class("TensorDataset", function(...)
   end
   return { tensors = tensors, n = rows }
 end)
+--- Sample i, from 1: a list of row i of each tensor.
 function Tensors:get(i)
   local sample = {}
   for k, t in ipairs(self.tensors) do sample[k] = t[i] end
   return sample
 end
+--- The rows (int64, from 0) of each tensor, a list.
 function Tensors:batch(rows)
   local batch = {}
   for k, t in ipairs(self.tensors) do batch[k] = t:index_select(1, rows) end
@@ -53,6 +55,7 @@ local List = class("List", function(samples)
   expect("table", "List", "samples", samples)
   return { samples = samples, n = #samples }
 end)
+--- Sample i, from 1.
 function List:get(i) return self.samples[i] end
 
 -- Datasets whose rows lie in self.tensors.
@@ -132,10 +135,12 @@ local Mnist = class("MNISTDataset", function(images, labels)
   end
   return { tensors = { x:unsqueeze(2), y }, n = y.shape[1] }
 end)
+--- {images, float32 within 0 and 1, labels, int64} at these rows (int64, from 0).
 function Mnist:batch(rows)
   local x, y = table.unpack(Tensors.batch(self, rows))
   return { x:to("float32") / 255, y:to("int64") }
 end
+--- {image, float32 within 0 and 1, label, int64} of sample i, from 1.
 function Mnist:get(i) return { self.tensors[1][i]:to("float32") / 255, self.tensors[2][i]:to("int64") } end
 
 --- CIFARDataset(paths, {classes = 10}): the binary version's files (a path or a sequence of them), of 10 or 100 classes (then
@@ -200,6 +205,7 @@ local Folder = class("ImageFolder", function(root, options)
   if self.n == 0 then tide._fail(("ImageFolder: no pictures in folders of %s"):format(root)) end
   return self
 end)
+--- {image, label} of sample i, from 1. Errors: the picture cannot be read.
 function Folder:get(i)
   local image, message = self.load(self.paths[i])
   if not image then tide._fail(message or self.paths[i]) end
@@ -219,6 +225,7 @@ local Lines = class("JSONLines", function(path, options)
   end
   return { path = path, file = file, places = places, n = #places, transform = source.callable(options.transform, "transform") }
 end)
+--- The value of sample i, from 1; nil behind the last. Errors: its line is no JSON.
 function Lines:get(i)
   if not self.places[i] then return nil end
   self.file:seek("set", self.places[i])
@@ -248,6 +255,7 @@ local Tokens = class("TokenShards", function(paths, options)
   if self.n == 0 then tide._fail("TokenShards: no file has a sample's tokens") end
   return self
 end)
+--- {tokens, the tokens after each} of sample i, from 1.
 function Tokens:get(i)
   local low, high = 1, #self.shards
   while low < high do -- the last shard that begins before sample i

@@ -51,17 +51,20 @@ local function class(name, options, defaults)
     self.code = numbered(self.classes)
     return self
   end
+  --- fit(x), then transform(x).
   function Encoder:fit_transform(x) return self:fit(x):transform(x) end
   local function configure(self, given)
     for key, value in pairs(with_options(name, given, options)) do self[key] = value end
     return self
   end
+  --- {classes}: the list of categories. Errors: fit() was not called.
   function Encoder:state_dict()
     if not self.classes then tide._fail(name .. ": fit() first") end
     local state = { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
     for key in pairs(defaults) do state[key] = self[key] end
     return state
   end
+  --- The categories of a state_dict, copied. Errors: no list of categories. -> the encoder
   function Encoder:load_state_dict(dict)
     expect("table", name, "state", dict)
     if type(dict.classes) ~= "table" then tide._fail(name .. ": expected the list 'classes'") end
@@ -90,7 +93,9 @@ end
 --- LabelEncoder(): transform gives int64 codes, counted from 0 in the order of the sorted values (as class indices are);
 -- inverse_transform gives the values back.
 local Label = class("LabelEncoder", "", {})
+--- The codes of values, int64 (rows). Errors: fit() was not called, a value it has not seen.
 function Label:transform(x) return codes(self, x, "LabelEncoder") end
+--- The list of values that codes (a tensor) stand for. Errors: fit() was not called, a code of no value.
 function Label:inverse_transform(x)
   if not self.classes then tide._fail("LabelEncoder: fit() first") end
   expect("tensor", "LabelEncoder", "codes", x)
@@ -106,10 +111,12 @@ end
 --- OneHotEncoder{ignore_unknown = false, dtype = "float32"}: transform gives (rows, categories); a value that fit has not
 -- seen is an error, or a row of zeros.
 local OneHot = class("OneHotEncoder", "ignore_unknown:boolean dtype:string", { ignore_unknown = false, dtype = "float32" })
+--- (rows, categories): 1 in the column of the value. Errors: fit() was not called, a value it has not seen.
 function OneHot:transform(x)
   local c = codes(self, x, "OneHotEncoder", self.ignore_unknown and -1 or nil)
   return c:reshape({ -1, 1 }):eq(tide.arange(#self.classes)):to(self.dtype)
 end
+--- The list of values of rows of (rows, categories); false for a row of zeros. Errors: fit() was not called.
 function OneHot:inverse_transform(x)
   if not self.classes then tide._fail("OneHotEncoder: fit() first") end
   local list = {}

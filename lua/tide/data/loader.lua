@@ -100,10 +100,12 @@ function DataLoader:iterate()
   end
 end
 
---- The place of the pass begun last.
+--- {seed, passes, at, batch_size, rows}: the place within the pass begun last.
 function DataLoader:state_dict()
   return { seed = self.pass.seed, passes = self.pass.number, at = self.pass.at, batch_size = self.batch_size, rows = #self.sampler }
 end
+--- Goes on from a state_dict: the next loop gives the rest of its pass. Errors: it is of another batch_size or number of
+--- rows. -> the loader
 function DataLoader:load_state_dict(dict)
   same_state("DataLoader", dict, { batch_size = self.batch_size, rows = #self.sampler })
   for _, key in ipairs { "seed", "passes", "at" } do expect("integer", "DataLoader", "state." .. key, dict[key]) end

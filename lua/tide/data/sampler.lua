@@ -29,10 +29,12 @@ local function count(n, name) return expect("count", name, "n", n) end
 
 --- SequentialSampler(n): 0 .. n-1.
 local Sequential = class("SequentialSampler", function(n) return { n = count(n, "SequentialSampler") } end)
+--- The rows of a pass, int64: 0, 1, ...
 function Sequential:order() return tide.arange(self.n) end
 
 --- RandomSampler(n): another permutation each pass.
 local Random = class("RandomSampler", function(n) return { n = count(n, "RandomSampler") } end)
+--- The rows of a pass, int64, in an order that seed and pass fix.
 function Random:order(seed, pass) return tide._permutation(self.n, mixed(seed, pass)) end
 
 --- WeightedRandomSampler(weights, n, replacement = true): n rows, drawn in proportion to their weights (a sequence or a
@@ -50,6 +52,7 @@ local Weighted = class("WeightedRandomSampler", function(weights, n, replacement
   end
   return { n = n, weights = w, replacement = replacement ~= false }
 end)
+--- The rows of a pass, int64, as seed and pass draw them.
 function Weighted:order(seed, pass)
   return seeded(mixed(seed, pass), function()
     if not self.replacement then
@@ -84,6 +87,7 @@ local Distributed = class("DistributedSampler", function(n, options)
   return { rows = n, n = options.drop_last and n // ranks or (n + ranks - 1) // ranks, ranks = ranks, rank = rank,
     shuffle = options.shuffle ~= false }
 end)
+--- This rank's rows of a pass, int64, in an order that seed and pass fix.
 function Distributed:order(seed, pass)
   local all = self.shuffle and tide._permutation(self.rows, mixed(seed, pass)) or tide.arange(self.rows)
   local places = tide.arange(self.n) * self.ranks + (self.rank - 1)

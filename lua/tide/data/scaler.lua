@@ -14,6 +14,7 @@ local function class(name, options, defaults, learn)
   local Scaler = { __name = "tide.data." .. name }
   Scaler.__index = Scaler
 
+  --- Learns from x (rows, columns), a tensor. Errors: other dims, no rows. -> the scaler
   function Scaler:fit(x)
     expect("tensor", name, "x", x)
     if x.ndim ~= 2 then tide._fail(("%s: expected (rows, columns), got %d dims"):format(name, x.ndim)) end
@@ -36,18 +37,21 @@ local function class(name, options, defaults, learn)
     return tide.no_grad(function() return f(x:to("float64"), learned):to(dtype) end)
   end
 
+  --- x scaled, in its dtype. Errors: fit() was not called, another number of columns.
   function Scaler:transform(x)
     return apply(self, x, function(d, l)
       local y = (d - l.shift) / l.scale
       return self.finish and self:finish(y) or y
     end)
   end
+  --- What transform was given. Errors: as of transform.
   function Scaler:inverse_transform(x)
     return apply(self, x, function(d, l)
       if self.start then d = self:start(d) end
       return d * l.scale + l.shift
     end)
   end
+  --- fit(x), then transform(x).
   function Scaler:fit_transform(x) return self:fit(x):transform(x) end
 
   local function configure(self, given)
@@ -61,6 +65,7 @@ local function class(name, options, defaults, learn)
     for key in pairs(defaults) do state[key] = self[key] end
     return state
   end
+  --- What another scaler learned, copied. Errors: no state of a scaler. -> the scaler
   function Scaler:load_state_dict(dict)
     expect("table", name, "state", dict)
     if not (tide.is_tensor(dict.shift) and tide.is_tensor(dict.scale)) then
@@ -103,11 +108,13 @@ local MinMax = class("MinMaxScaler", "feature_range:range clip:boolean", { featu
   local scale = tide.where(n:eq(0.0), 0 / 0, most - least)
   return least, scale, scale:lt(10 * EPS)
 end)
+--- From [0, 1] to feature_range, the last step of transform.
 function MinMax:finish(y)
   local low, high = table.unpack(self.feature_range)
   y = y * (high - low) + low
   return self.clip and y:clamp(low, high) or y
 end
+--- From feature_range to [0, 1], the first step of inverse_transform.
 function MinMax:start(y)
   local low, high = table.unpack(self.feature_range)
   return (y - low) / (high - low)

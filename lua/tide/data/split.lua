@@ -129,6 +129,7 @@ function Folds:__len() return self.k end
 function Folds:state_dict()
   return { fold = self.fold, seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle }
 end
+--- Goes on behind the fold of a state_dict; errors: folds of other rows, seeds or options. -> the folds
 function Folds:load_state_dict(dict)
   same_state("KFold", dict, { seed = self.seed, k = self.k, rows = #self.order, shuffle = self.shuffle })
   self.fold = expect("count", "KFold", "state.fold", dict.fold)

@@ -21,15 +21,71 @@ local function is_class(x)
   return mt and rawget(mt, "__call") ~= nil or false
 end
 
--- Every function and class of the library with its path: value -> "nn.Linear".
+-- The public fields of a table, in the order of their names.
+local function public(t)
+  local names = {}
+  for name in next, t do
+    if type(name) == "string" and name:sub(1, 1) ~= "_" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  local i = 0
+  return function()
+    i = i + 1
+    return names[i], t[names[i]]
+  end
+end
+
+-- The names of what a table holds, in lines; nil: nothing.
+local function plain(x)
+  if type(x) ~= "table" then return nil end
+  local names = {}
+  for name, v in public(x) do names[#names + 1] = name .. (type(v) == "table" and not is_class(v) and "." or "") end
+  if #names == 0 then return nil end
+  local lines, now = {}, " "
+  for _, name in ipairs(names) do
+    if #now + #name > 78 then
+      lines[#lines + 1] = now
+      now = " "
+    end
+    now = now .. " " .. name
+  end
+  lines[#lines + 1] = now
+  return table.concat(lines, "\n")
+end
+
+-- What a class is described by: its public functions, of a layer those that not every layer has (init, forward).
+local function members(class)
+  local list, common = {}, rawget(class, "__tide_module") and class ~= tide.nn.Module and tide.nn.Module or {}
+  for name, fn in public(class) do
+    if type(fn) == "function" and not common[name] then list[name] = fn end
+  end
+  return list
+end
+
+local function is_method(fn) return debug.getlocal(fn, 1) == "self" end
+
+-- The classes that are described method by method: "prune.Pruner" -> class; and the other way.
+M.classes = {}
+local class_paths = {}
+
+-- Every function, class and method of the library with its path: value -> "nn.Linear", "prune.Pruner:step".
 local function paths()
   local found = {}
+  local function note(v, at)
+    if not found[v] or #at < #found[v] then found[v] = at end
+  end
+  local function methods(class, path)
+    M.classes[path], class_paths[class] = class, path
+    for name, fn in next, members(class) do note(fn, path .. (is_method(fn) and ":" or ".") .. name) end
+  end
   local function visit(t, path, depth)
-    for name, v in next, t do
-      if type(name) == "string" and name:sub(1, 1) ~= "_" then
-        local at = path .. name
-        if (type(v) == "function" or is_class(v)) and (not found[v] or #at < #found[v]) then found[v] = at end
-        if type(v) == "table" and not is_class(v) and depth < 3 then visit(v, at .. ".", depth + 1) end
+    for name, v in public(t) do
+      local at = path .. name
+      if type(v) == "function" or is_class(v) then note(v, at) end
+      if type(v) == "table" and rawget(v, "__index") == v then
+        methods(v, at)
+      elseif type(v) == "table" and depth < 3 and v ~= M then
+        visit(v, at .. ".", depth + 1)
       end
     end
   end
@@ -37,6 +93,14 @@ local function paths()
     if name ~= "help" then pcall(function() return tide[name] end) end
   end
   visit(tide, "", 1)
+  local seed, calls = tide._random()
+  tide.scope(function()
+    for _, row in ipairs(require "tide.help.classes") do
+      local there, class = pcall(row[3]) -- not where a part of the library is closed off
+      if there then methods(class, row[1]) end
+    end
+  end)
+  tide._random(seed, calls)
   for name, v in next, tide._methods do
     if not found[v] then found[v] = "x:" .. name end
   end
@@ -247,8 +311,19 @@ local function parameters(fn)
   return list
 end
 
+-- What the objects that `path` makes can do: the names of their methods, also of what their class extends.
+local function with_methods(lines, class)
+  local names = {}
+  while class and rawget(class, "__index") == class do
+    for name, fn in next, members(class) do names[name] = names[name] or is_method(fn) or nil end
+    class = getmetatable(class)
+  end
+  lines[#lines + 1] = next(names) and "methods, as x:name()\n" .. plain(names) or nil
+end
+
 local function with_example(lines, path)
-  local known = path and require("tide.help.examples")[path]
+  local examples = require "tide.help.examples"
+  local known = path and (examples[path] or examples[path:gsub(":", ".")])
   if not known then return table.concat(lines, "\n") end
   lines[#lines + 1] = "example\n" .. (known.unrun and indent("> " .. known[1]) or example(known[1]))
   if known[2] then lines[#lines + 1] = "errors\n" .. without_result(known[2]) end
@@ -258,12 +333,15 @@ end
 local function lua_function(fn, path)
   local _, inner = reader(fn)
   local doc = comment_above(inner or fn)
-  local name = path and (path:find "^x:" and path or "tide." .. path) or "function"
+  local name = path and (path:find ":" and path or "tide." .. path) or "function"
   local list = parameters(fn)
   if inner and list[1] == "..." then list = parameters(inner) end
+  if path and path:find ":" and list[1] == "self" then table.remove(list, 1) end
   local arguments = defined[fn] and defined[fn].signature or table.concat(list, ", ")
   local lines = { ("%s(%s)"):format(name, arguments) }
   if doc then lines[2] = indent(doc) end
+  local class = path and M.made_by(path)
+  if class then with_methods(lines, class) end
   return with_example(lines, path)
 end
 
@@ -317,30 +395,11 @@ local function class_text(class, path)
     lines[1], doc = ("tide.%s%s"):format(path or class.__name, arguments), rest
   end
   if doc then lines[2] = indent(doc) end
+  if class_paths[class] then with_methods(lines, class) end
   return with_example(lines, path)
 end
 
 -- ---- the doors ----
-
-local function plain(x)
-  if type(x) ~= "table" then return nil end
-  local names = {}
-  for name, v in next, x do
-    if type(name) == "string" and name:sub(1, 1) ~= "_" then names[#names + 1] = name .. (type(v) == "table" and not is_class(v) and "." or "") end
-  end
-  if #names == 0 then return nil end
-  table.sort(names)
-  local lines, now = {}, " "
-  for _, name in ipairs(names) do
-    if #now + #name > 78 then
-      lines[#lines + 1] = now
-      now = " "
-    end
-    now = now .. " " .. name
-  end
-  lines[#lines + 1] = now
-  return table.concat(lines, "\n")
-end
 
 local known_paths
 
@@ -363,6 +422,13 @@ local function of_value(x)
   end
   local mt = type(x) == "table" and getmetatable(x)
   if mt and mt.__tide_module then return ("%s\nis an instance of\n%s"):format(tostring(x), class_text(mt, known_paths[mt])) end
+  local class = mt
+  while type(class) == "table" and not class_paths[class] do class = getmetatable(class) end
+  if class_paths[class] and rawget(x, "__index") ~= x then
+    local lines = { ("an object of tide.%s"):format(class_paths[class]) }
+    with_methods(lines, getmetatable(x))
+    return table.concat(lines, "\n")
+  end
   local list = plain(x)
   if list then return list end
   return ("no help for that: it is a %s"):format(type(x))
@@ -374,13 +440,25 @@ local function of_name(name)
   local value = walk(tide, short)
   if value == nil then value = rawget(tide._methods, short) end
   if value ~= nil and type(value) ~= "string" then return of_value(value) end
+  known_paths = known_paths or paths()
+  local class, method = short:match "^(.+)[:.]([%w_]+)$"
+  value = M.classes[class] and M.classes[class][method]
+  if value then return of_value(value) end
   local op = tide._describe(short)
   if op and op.lua then return operation(op) end
   return nil
 end
 
---- The short paths of the library's functions and classes: value -> "nn.Linear"; methods of tensors: "x:size".
+--- The short paths of the library's functions, classes and their methods: value -> "nn.Linear", "optim.EMA:update"; methods of
+-- tensors: "x:size".
 function M.paths() return paths() end
+
+--- The class, and its path, of the objects that what lies at `path` makes; nil: none that is described method by method.
+function M.made_by(path)
+  for _, row in ipairs(require "tide.help.classes") do
+    if path:find(row[2]) then return M.classes[row[1]], row[1] end
+  end
+end
 
 --- Help on what a person wrote behind `?`: a name of the library, or an expression of `env`.
 function M.about(text, env)

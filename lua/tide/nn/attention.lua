@@ -37,7 +37,7 @@ function MultiheadAttention:init(...)
 end
 
 -- The three products of inputs (batch, length, size), split into heads (batch, heads, length, size of a head).
-function MultiheadAttention:project(query, key, value)
+local function project(self, query, key, value)
   local F, e, heads = tide.nn.functional, self.embed_dim, self.num_heads
   local function split(t) return t:reshape({ t.shape[1], t.shape[2], heads, e // heads }):transpose(2, 3) end
   local w, b = self.in_proj_weight, self.in_proj_bias
@@ -82,7 +82,7 @@ function MultiheadAttention:forward(...)
     arranged[t] = arranged[t] or alone and t:unsqueeze(1) or self.batch_first and t or t:transpose(1, 2) -- what is given twice stays one
     inputs[i] = arranged[t]
   end
-  local q, k, v = self:project(inputs[1], inputs[2], inputs[3])
+  local q, k, v = project(self, inputs[1], inputs[2], inputs[3])
   local batch, targets = q.shape[1], q.shape[3]
   a.targets, a.sources = targets, k.shape[3]
   local mask, p = whole_mask(self, a, batch, q.dtype), self.training and self.dropout or 0.0

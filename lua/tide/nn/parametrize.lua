@@ -72,7 +72,8 @@ function M.register_parametrization(m, name, fn)
   if ok and tide.is_tensor(after) and table.concat(after.shape, ",") == table.concat(before.shape, ",") then return m end
   list[#list] = nil
   if #list == 0 then M.remove_parametrizations(m, name) end
-  tide._fail(ok and "register_parametrization: the result has another shape" or after)
+  if not ok then error(after, 0) end
+  tide._fail "register_parametrization: the result has another shape"
 end
 
 --- Makes module[name] a plain parameter again: the same tensor as before, holding what was computed, or with

@@ -14,6 +14,7 @@ function Sequential:forward(x)
   return x
 end
 
+--- One more layer, or another function of what comes before, behind the others. -> the Sequential
 function Sequential:append(layer)
   rawset(self, #self + 1, arguments.one("function", "Sequential", #self + 1, layer))
   return self

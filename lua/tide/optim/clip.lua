@@ -1,6 +1,7 @@
 --- Clipping gradients, as in torch.nn.utils (tide.nn.utils holds these functions too).
 local tide = require "tide.core"
-local expect = require("tide.arguments").one
+local arguments = require "tide.arguments"
+local expect = arguments.one
 local M = {}
 
 local function list_of(params)
@@ -12,8 +13,8 @@ end
 -- The p-norm of all gradients together, as one vector (0-d); nil: there are none.
 local function norm_of(params, p)
   local parts = {}
-  for _, t in ipairs(params) do
-    local g = t.grad
+  for i, t in ipairs(params) do
+    local g = arguments.tensor("clip_grad_norm_", "entry " .. i, t).grad
     if g then
       g = g:detach():abs()
       parts[#parts + 1] = p == math.huge and g:max() or (g ^ p):sum()

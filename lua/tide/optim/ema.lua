@@ -4,6 +4,7 @@
 --   ... opt:step(); ema:update() ...
 --   ema:average(function() evaluate(model) end)     -- with the averages in place of the parameters
 local tide = require "tide.core"
+local expect = require("tide.arguments").one
 local with_options = require "tide.options"
 
 local EMA = { __name = "tide.EMA" }
@@ -35,6 +36,7 @@ end
 
 --- Calls fn(...) while the model holds the averages, and gives the parameters back, also after an error.
 function EMA:average(fn, ...)
+  expect("function", "average", "fn", fn)
   swap(self)
   local results = table.pack(pcall(fn, ...))
   swap(self)
@@ -53,6 +55,7 @@ end
 --- {n_averaged, averages = {...}, buffers = {...}}: the tensors in use.
 function EMA:state_dict() return { n_averaged = self.n_averaged, averages = { table.unpack(self.averages) }, buffers = { table.unpack(self.kept) } } end
 
+--- Copies the averages of a state_dict; errors: they are of another model.
 function EMA:load_state_dict(dict)
   if type(dict) ~= "table" or #(dict.averages or {}) ~= #self.averages or #(dict.buffers or {}) ~= #self.kept then
     tide._fail("load_state_dict: the averages are of another model")

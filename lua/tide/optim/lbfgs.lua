@@ -141,17 +141,8 @@ end
 
 -- ---- the optimizer ----
 
---- step(closure): the closure clears the gradients, works out the loss, calls backward and returns the loss; it runs
--- several times. Returns its first loss.
-function LBFGS:step(closure)
-  if type(closure) ~= "function" then tide._fail("LBFGS: step needs a closure that returns the loss") end
-  local result
-  tide.no_grad(function() result = self:iterate(closure) end)
-  for _, fn in ipairs(self.hooks) do fn(self) end
-  return result
-end
-
-function LBFGS:iterate(closure)
+-- One step, nothing recorded. Returns the first loss.
+local function iterate(self, closure)
   local o, m = self.param_groups[1], self.memory
   local max_eval = o.max_eval or o.max_iter * 5 // 4
   local begun = m.func_evals
@@ -198,6 +189,17 @@ function LBFGS:iterate(closure)
   return first
 end
 
+--- The closure clears the gradients, works out the loss, calls backward and returns the loss; it runs
+-- several times. Returns its first loss.
+function LBFGS:step(closure)
+  if type(closure) ~= "function" then tide._fail("LBFGS: step needs a closure that returns the loss") end
+  local result
+  tide.no_grad(function() result = iterate(self, closure) end)
+  for _, fn in ipairs(self.hooks) do fn(self) end
+  return result
+end
+
+--- An error: all parameters are one group.
 function LBFGS.add_param_group() tide._fail("LBFGS: takes one group of parameters") end
 
 local saved = { "n_iter", "func_evals", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss" }
@@ -232,15 +234,17 @@ function LBFGS:state_dict()
   return dict
 end
 
+--- Takes options and state over (copied); errors: no state of LBFGS, options that it has not.
 function LBFGS:load_state_dict(dict)
   if type(dict) ~= "table" or not (dict.groups and dict.groups[1] and dict.state and dict.state[1] and dict.state[1].n_iter) then
     tide._fail("load_state_dict: no state of LBFGS")
   end
   for k, v in pairs(dict.groups[1]) do
-    local o = options[k]
-    if not o or not o[2](v) then tide._fail(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v))) end
+    local rate = (k == "lr" or k == "initial_lr") and type(v) == "number" -- a schedule's may be 0
+    if not rate and not (options[k] and options[k][2](v)) then tide._fail(("load_state_dict: LBFGS has no option '%s' of %s"):format(k, tostring(v))) end
   end
   for k in pairs(options) do self.param_groups[1][k] = dict.groups[1][k] end
+  self.param_groups[1].initial_lr = dict.groups[1].initial_lr
   self.memory = {}
   for _, name in ipairs(saved) do self.memory[name] = clone(dict.state[1][name]) end
 end
@@ -252,6 +256,7 @@ return function(params, given)
   if given ~= nil then expect("table", "LBFGS", "options", given) end
   if not tide.is_tensor(params[1]) then
     if #params > 1 then tide._fail("LBFGS: takes one group of parameters") end
+    expect("table", "LBFGS", "params", params[1])
     local merged = {}
     for k, v in pairs(given or {}) do merged[k] = v end
     for k, v in pairs(params[1]) do

@@ -8,6 +8,7 @@
 -- characters). NaN and infinite numbers are left out.
 local tide = require "tide.core"
 local style = require "tide.style"
+local with_options = require "tide.options"
 
 local M = {}
 local Figure = { __name = "tide.Figure" }
@@ -46,7 +47,9 @@ local function new(kind, options, more)
   return figure
 end
 
-local function given(kind, options)
+-- The one table that a plot takes, its numbers as a list of their own.
+local function given(kind, options, ...)
+  if select("#", ...) > 0 then fail(kind, "takes one table, with options beside the numbers: {numbers, title = text}") end
   if tide.is_tensor(options) then return { options } end
   if type(options) ~= "table" then tide._fail(("plot.%s: expected a table, not a %s"):format(kind, type(options))) end
   if type(options[1]) ~= "number" then return options end
@@ -60,8 +63,8 @@ end
 --- Curves: tide.plot.line{series, ..., logx?, logy?}. A series is a list or a tensor of numbers (its x is 1, 2, ...), or
 -- {y = numbers, x = numbers?, label = text?}. logx, logy: axes in powers of ten, without what is not above 0.
 -- Returns a figure. Errors: no series, lengths that differ, what are no numbers.
-function M.line(options)
-  options = given("line", options)
+function M.line(options, ...)
+  options = given("line", options, ...)
   local f = new("line", options, { logx = "boolean", logy = "boolean" })
   f.series, f.xlo, f.xhi, f.ylo, f.yhi = {}, math.huge, -math.huge, math.huge, -math.huge
   for k, entry in ipairs(options) do
@@ -94,8 +97,8 @@ end
 --- How often values fall between equal steps: tide.plot.histogram{values, bins?, range?}; bins: 10, range: {lo, hi}, by
 -- default the smallest and the largest; the last step includes its end, as NumPy's. Returns a figure; its `counts` and
 -- `edges` are lists. Errors: no finite values, bins below 1, an empty range.
-function M.histogram(options)
-  options = given("histogram", options)
+function M.histogram(options, ...)
+  options = given("histogram", options, ...)
   local f = new("histogram", options, { bins = "number", range = "table" })
   local values, message = numbers(options[1])
   if not values then fail("histogram", message) end
@@ -125,11 +128,11 @@ end
 
 --- A matrix in colours (shades without them): tide.plot.heatmap{matrix, range?}; a tensor of two dims or a list of rows;
 -- range: {lo, hi}. Larger ones are drawn as the means of blocks. Returns a figure. Errors: no matrix, ragged rows.
-function M.heatmap(options)
+function M.heatmap(options, ...)
   if type(options) == "table" and type(options[1]) == "table" and type(options[1][1]) == "number" then
     fail("heatmap", "expected {matrix}: a list of rows inside the table")
   end
-  options = given("heatmap", options)
+  options = given("heatmap", options, ...)
   local f = new("heatmap", options, { range = "table" })
   local m = options[1]
   if tide.is_tensor(m) then
@@ -159,13 +162,14 @@ end
 
 --- The figure as text. options: width, height (characters), colour (boolean); by default as the terminal is.
 function Figure:text(options)
-  options = options or {}
+  options = with_options("plot.text", options, "width:number height:number colour:boolean")
   local columns, rows = style.size(1)
   local colour = options.colour
   if colour == nil then colour = style.colour(1) end
-  columns = math.max(20, (options.width or self.width or columns) // 1)
-  rows = math.max(4, (options.height or self.height or math.min(16, rows - 6)) // 1)
-  return table.concat(require("tide.plot.terminal")[self.kind](self, math.tointeger(columns), math.tointeger(rows), colour), "\n")
+  local function characters(n, least) return math.tointeger(math.max(least, math.min(n, 10000)) // 1) end
+  columns = characters(options.width or self.width or columns, 20)
+  rows = characters(options.height or self.height or math.min(16, rows - 6), 4)
+  return table.concat(require("tide.plot.terminal")[self.kind](self, columns, rows, colour), "\n")
 end
 Figure.__tostring = Figure.text
 
@@ -174,7 +178,7 @@ function Figure:show() print(self:text()) end
 
 --- The figure as SVG text. options: width (640), height (400), in pixels.
 function Figure:svg(options)
-  options = options or {}
+  options = with_options("plot.svg", options, "width:number height:number")
   return require("tide.plot.svg")[self.kind](self, options.width or 640, options.height or 400)
 end
 

@@ -7,6 +7,7 @@
 -- the last prune.shrink(model) makes the layers smaller.
 local tide = require "tide.core"
 local arguments = require "tide.arguments"
+local with_options = require "tide.options"
 local masks, schedules, shrinking = require "tide.prune.mask", require "tide.prune.schedule", require "tide.prune.shrink"
 
 local M = {}
@@ -34,8 +35,6 @@ end
 
 local Pruner = { __name = "tide.Pruner" }
 Pruner.__index = Pruner
-
-local known = { params = true, scope = true, structure = true, layers = true, mask = true, parametrize = true }
 
 -- {name, tensor, mask, dim} for each weight, with companions for channels: {tensor, mask} of what belongs to a channel.
 local function entries_of(model, options)
@@ -70,16 +69,12 @@ end
 -- and batch norms go with them. mask: fn(tensor, sparsity, name) that makes a mask instead. parametrize (false): masks are
 -- parametrizations, so that what is masked keeps its value and may come back, instead of zeros in the weights.
 function M.Pruner(model, schedule, options)
-  options = options or {}
-  arguments.one("table", "Pruner", "options", options)
+  options = with_options("Pruner", options, "params:table scope:string structure:string layers:table|module mask:function parametrize:boolean")
   if not (options.params or options.layers) then arguments.one("module", "Pruner", "model", model) end
   arguments.one("function", "Pruner", "schedule", schedule)
   for _, t in ipairs(options.params or {}) do arguments.tensor("Pruner", "params", t) end
-  for key in pairs(options) do
-    if not known[key] then tide._fail(("Pruner: there is no option '%s'"):format(tostring(key))) end
-  end
   local scope, structure = options.scope or "layer", options.structure or "element"
-  if scope ~= "layer" and scope ~= "global" then tide._fail(("Pruner: scope is 'layer' or 'global', not '%s'"):format(tostring(scope))) end
+  if scope ~= "layer" and scope ~= "global" then tide._fail(("Pruner: scope is 'layer' or 'global', not '%s'"):format(scope)) end
   local n, m = structure:match "^(%d+):(%d+)$"
   if not n and structure ~= "element" and structure ~= "channel" then
     tide._fail(("Pruner: structure is 'element', 'channel' or 'N:M', not '%s'"):format(structure))
@@ -103,7 +98,7 @@ function M.Pruner(model, schedule, options)
 end
 
 -- New masks for all entries that have no mask of their own: entry -> {mask, channels}.
-function Pruner:wanted(sparsity)
+local function wanted(self, sparsity)
   local list, tensors, dims, free = {}, {}, {}, {}
   for _, e in ipairs(self.entries) do
     if not e.fixed then
@@ -133,9 +128,9 @@ end
 function Pruner:prune(sparsity)
   self.sparsity = sparsity
   tide.no_grad(function()
-    local wanted = self:wanted(sparsity)
+    local new_masks = wanted(self, sparsity)
     for _, e in ipairs(self.entries) do
-      local new = wanted[e]
+      local new = new_masks[e]
       if new then
         e.keep:copy_(new.mask)
         e.mask = e.keep
@@ -151,6 +146,7 @@ end
 
 --- A mask of one's own for the weight of this name (or tensor), in its shape: the schedule leaves it as it is.
 function Pruner:set_mask(which, mask)
+  arguments.tensor("set_mask", "mask", mask)
   for _, e in ipairs(self.entries) do
     if e.name == which or rawequal(e.tensor, which) then
       tide.no_grad(function() e.keep:copy_(mask:expand(e.tensor.shape)) end)
@@ -181,7 +177,9 @@ function Pruner:step()
   if due then self:prune(sparsity) else self:apply() end
 end
 
+--- Calls step() after each step of the optimizer. -> the pruner
 function Pruner:attach(optimizer)
+  if type(optimizer) ~= "table" or not optimizer.after_step then tide._fail("attach: expected an optimizer, got " .. type(optimizer)) end
   optimizer:after_step(function() self:step() end)
   return self
 end
@@ -208,7 +206,11 @@ function Pruner:state_dict()
   return dict
 end
 
+--- Goes on where state_dict() was called; errors: no state of a pruner, masks of other shapes.
 function Pruner:load_state_dict(dict)
+  if type(dict) ~= "table" or math.type(dict.steps) ~= "integer" or type(dict.masks) ~= "table" then
+    tide._fail "load_state_dict: no state of a pruner"
+  end
   self.steps, self.sparsity = dict.steps, dict.sparsity
   local function restore(x, mask)
     if not mask then return end

@@ -135,23 +135,29 @@ function Mask:init(mask) self:register_buffer("mask", mask) end
 function Mask:forward(x) return arguments.tensor("Mask", "input", x) * self.mask end
 M.Mask = Mask
 
+local function same_shape(a, b) return table.concat(a.shape, ",") == table.concat(b.shape, ",") end
+
 local function mask_of(module, name)
   for _, fn in ipairs(parametrize.is_parametrized(module, name) and module.parametrizations[name] or {}) do
     if getmetatable(fn) == Mask then return fn end
   end
 end
 
---- From now on module[name] is its values times mask; what is masked keeps its value, gets no gradient, and may come back with
+--- From now on module[name] is its values times mask, of its shape; what is masked keeps its value, gets no gradient, and may come back with
 -- another mask. A second mask takes away more.
 function M.custom_from_mask(module, name, mask)
   arguments.one("string", "custom_from_mask", "name", name)
   arguments.tensor("custom_from_mask", "mask", mask)
   local there = mask_of(module, name)
-  if not there and not tide.is_tensor(module[name]) then tide._fail(("[custom_from_mask] the module has no parameter '%s'"):format(name)) end
+  local weight = module[name]
+  if not tide.is_tensor(weight) then tide._fail(("[custom_from_mask] the module has no parameter '%s'"):format(name)) end
+  if not same_shape(weight, mask) then
+    tide._fail(("[custom_from_mask] a mask of shape (%s) for '%s' of (%s)"):format(table.concat(mask.shape, ","), name, table.concat(weight.shape, ",")))
+  end
   if there then
     tide.no_grad(function() there.mask:mul_(mask) end)
   else
-    parametrize.register_parametrization(module, name, Mask(mask:to(module[name].dtype):clone()))
+    parametrize.register_parametrization(module, name, Mask(mask:to(weight.dtype):clone()))
   end
   return module
 end

@@ -1,17 +1,25 @@
 --- When masks change, and how sparse they are then: schedule(step) gives whether this step is due, and the sparsity.
 -- Curves as TensorFlow Model Optimization has them.
 local tide = require "tide.core"
-local arguments = require "tide.arguments"
+local with_options = require "tide.options"
 local M = {}
 
-local function common(options, name)
-  arguments.one("table", name, "options", options)
-  for _, key in ipairs { "begin_step", "end_step", "frequency", "power" } do
-    if options[key] ~= nil then arguments.one(key == "power" and "number" or "integer", name, key, options[key]) end
-  end
+-- The options of all schedules with their defaults, and all options as given; `own`: those of this schedule.
+local function common(options, name, own)
+  options = with_options(name, options, own .. " begin_step:integer end_step:integer frequency:integer")
   local o = { begin_step = options.begin_step or 0, end_step = options.end_step or -1, frequency = options.frequency or 100 }
   if o.frequency < 1 then tide._fail(name .. ": frequency must be at least 1") end
-  return o
+  return o, options
+end
+
+-- {0.5, begin_step = 10}: the target may stand without its name.
+local function named(options)
+  if type(options) ~= "table" or options[1] == nil then return options end
+  local all = { target_sparsity = options[1] }
+  for key, value in next, options do
+    if key ~= 1 then all[key] = value end
+  end
+  return all
 end
 
 local function fraction(x, name, what)
@@ -21,8 +29,8 @@ end
 
 --- The same sparsity from begin_step on. options: target_sparsity, begin_step (0), end_step (-1: for ever), frequency (100)
 function M.ConstantSparsity(options)
-  local o = common(options, "ConstantSparsity")
-  local target = fraction(options.target_sparsity or options[1], "ConstantSparsity", "target_sparsity")
+  local o, given = common(named(options), "ConstantSparsity", "target_sparsity")
+  local target = fraction(given.target_sparsity, "ConstantSparsity", "target_sparsity")
   return function(step)
     local due = step >= o.begin_step and (o.end_step < 0 or step <= o.end_step) and (step - o.begin_step) % o.frequency == 0
     return due, target
@@ -30,10 +38,10 @@ function M.ConstantSparsity(options)
 end
 
 local function decay(options, name, power)
-  local o = common(options, name)
-  power = power or options.power or 3
-  local initial = fraction(options.initial_sparsity or 0.0, name, "initial_sparsity")
-  local final = fraction(options.final_sparsity, name, "final_sparsity")
+  local o, given = common(options, name, "initial_sparsity final_sparsity" .. (power and "" or " power:number"))
+  power = power or given.power or 3
+  local initial = fraction(given.initial_sparsity or 0.0, name, "initial_sparsity")
+  local final = fraction(given.final_sparsity, name, "final_sparsity")
   if o.end_step <= o.begin_step then tide._fail(name .. ": end_step must lie after begin_step") end
   return function(step)
     local p = math.min(1.0, math.max(0.0, (step - o.begin_step) / (o.end_step - o.begin_step)))
@@ -51,8 +59,8 @@ function M.LinearSparsity(options) return decay(options, "LinearSparsity", 1) en
 
 --- All at once, at begin_step (0). options: target_sparsity, begin_step
 function M.OneShot(options)
-  local at = common(options, "OneShot").begin_step
-  local target = fraction(options.target_sparsity or options[1], "OneShot", "target_sparsity")
+  local o, given = common(named(options), "OneShot", "target_sparsity")
+  local at, target = o.begin_step, fraction(given.target_sparsity, "OneShot", "target_sparsity")
   return function(step) return step == at, step >= at and target or 0.0 end
 end
 

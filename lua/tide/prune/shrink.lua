@@ -1,6 +1,7 @@
 --- Layers in a row, and their channels that do nothing: found, masked together with what follows, and taken out.
 local tide = require "tide.core"
 local arguments = require "tide.arguments"
+local is_parametrized = require("tide.nn.parametrize").is_parametrized
 
 local M = {}
 
@@ -33,6 +34,7 @@ function M.chain(model)
   if not whole then arguments.one("table", "prune", "model", model) end
   local function add(x)
     arguments.one("module", "prune", "layer", x)
+    if is_parametrized(x) then tide._fail(("%s: remove its parametrizations first (strip() the pruner)"):format(kind(x))) end
     if kind(x) == "Sequential" then
       for _, layer in ipairs(x) do add(layer) end
     else
@@ -117,9 +119,6 @@ end
 -- Takes the dead channels of one link out; returns how many.
 local function shrink_link(link)
   local layer, follower = link.layer, link.next
-  for _, x in ipairs { layer, follower } do
-    if not rawget(x, "weight") then tide._fail(("the weight of a %s is parametrized: strip() the pruner first"):format(kind(x))) end
-  end
   local dead = zeros_of(link)
   local n = dead:numel()
   local value = layer.bias and layer.bias:detach() or tide.zeros({ n }, { dtype = layer.weight.dtype })

@@ -45,8 +45,8 @@ end
 define("pad", "input pad:table mode:string value:number|boolean", { mode = "constant" }, function(a)
   local x, pad, mode = a.input, a.pad, a.mode
   if #pad % 2 ~= 0 or #pad > 2 * x.ndim then fail(("[pad] %d numbers for an input of %d dims"):format(#pad, x.ndim)) end
-  for _, p in ipairs(pad) do
-    if math.type(p) ~= "integer" then fail "[pad] pad holds integers" end
+  for i = 1, #pad do
+    if math.type(pad[i]) ~= "integer" then fail "[pad] pad holds integers" end
   end
   if mode ~= "constant" then
     local dims = #pad // 2

@@ -1,37 +1,37 @@
 --- What schedules share. A schedule is a class with
---   next(self, lr, base, t, i)   the rate of group i at epoch t, from the rate `lr` in use and the base rate
---   closed(self, base, t, i)     the same from the base rate alone, where `next` goes step from step
--- `next` sees what other schedules made of the rate, so several may work on one optimizer (ChainedScheduler).
+--   _next(self, lr, base, t, i)   the rate of group i at epoch t, from the rate `lr` in use and the base rate
+--   _closed(self, base, t, i)     the same from the base rate alone, where `_next` goes step from step
+-- `_next` sees what other schedules made of the rate, so several may work on one optimizer (ChainedScheduler).
 local tide = require "tide.core"
 local defined = require "tide.defined"
 
 local Scheduler = { __name = "tide.Scheduler" }
 Scheduler.__index = Scheduler
 
+local function update(self, jump)
+  for i, group in ipairs(self.optimizer.param_groups) do
+    local base = self.base_lrs[i] or group.lr -- a group that was added later starts here
+    self.base_lrs[i] = base
+    if jump and self._closed then
+      group.lr = self:_closed(base, self.last_epoch, i)
+    else
+      group.lr = self:_next(group.lr, base, self.last_epoch, i)
+    end
+  end
+end
+
 --- Goes one epoch on and sets the rate of every group; step(t) jumps to epoch t.
 function Scheduler:step(t)
   if t ~= nil and type(t) ~= "number" then tide._fail(self.kind .. ": step takes an epoch, a number") end
   local jump = t ~= nil
   self.last_epoch = t or self.last_epoch + 1
-  self:update(jump)
+  update(self, jump)
 end
 
-function Scheduler:update(jump)
-  for i, group in ipairs(self.optimizer.param_groups) do
-    local base = self.base_lrs[i] or group.lr -- a group that was added later starts here
-    self.base_lrs[i] = base
-    if jump and self.closed then
-      group.lr = self:closed(base, self.last_epoch, i)
-    else
-      group.lr = self:next(group.lr, base, self.last_epoch, i)
-    end
-  end
-end
-
---- Sets the rates of epoch 0, from those the optimizer was made with.
-function Scheduler:begin()
+-- Sets the rates of epoch 0, from those the optimizer was made with.
+function Scheduler:_begin()
   self.last_epoch = 0
-  self:update(false)
+  update(self, false)
 end
 
 --- The rates in use now, one a group.
@@ -154,10 +154,16 @@ function M.of_group(self, name, i)
   return v[i]
 end
 
+--- What a function of the user's, the argument `name`, returned: a number.
+function M.returned(self, name, x)
+  if type(x) ~= "number" then tide._fail(("%s: %s must return a number, not a %s"):format(self.kind, name, type(x))) end
+  return x
+end
+
 local function is_optimizer(x) return type(x) == "table" and type(x.param_groups) == "table" end
 M.is_optimizer = is_optimizer
 
---- A schedule: `spec` lists its arguments, class has next, closed, and perhaps prepare(self) which runs before epoch 0.
+--- A schedule: `spec` lists its arguments, class has _next, _closed, and perhaps _prepare(self) which runs before epoch 0.
 function M.define(kind, spec, class)
   class.kind, class.__index, class.__name, class.__tostring, class.names = kind, class, Scheduler.__name, Scheduler.__tostring, {}
   for i, s in ipairs(spec) do class.names[i] = s[1] end
@@ -166,12 +172,12 @@ function M.define(kind, spec, class)
     if not is_optimizer(optimizer) then tide._fail(kind .. ": expected an optimizer, got " .. type(optimizer)) end
     local self = setmetatable(arguments(kind, spec, ...), class)
     self.optimizer, self.base_lrs = optimizer, {}
-    if self.prepare then self:prepare() end
+    if self._prepare then self:_prepare() end
     for i, group in ipairs(optimizer.param_groups) do
       group.initial_lr = group.initial_lr or group.lr
       self.base_lrs[i] = self.base_lrs[i] or group.initial_lr
     end
-    self:begin()
+    self:_begin()
     return self
   end
   local place = debug.getinfo(2, "Sl")

@@ -5,8 +5,8 @@ local number, natural = base.number, base.natural
 
 local Plateau = { memory = { "best", "cooldown_counter", "num_bad_epochs" } }
 
-function Plateau:prepare() self.best, self.cooldown_counter, self.num_bad_epochs = self.mode == "min" and math.huge or -math.huge, 0, 0 end
-function Plateau:begin() self.last_epoch = 0 end -- the rates stay as they are
+function Plateau:_prepare() self.best, self.cooldown_counter, self.num_bad_epochs = self.mode == "min" and math.huge or -math.huge, 0, 0 end
+function Plateau:_begin() self.last_epoch = 0 end -- the rates stay as they are
 
 local function better(self, x)
   local relative, t, best = self.threshold_mode == "rel", self.threshold, self.best
@@ -14,7 +14,7 @@ local function better(self, x)
   return x > (relative and best * (1 + t) or best + t)
 end
 
---- step(metric): a number or a tensor of one element.
+--- Goes one epoch on. metric: what should have improved, a number or a tensor of one element.
 function Plateau:step(metric)
   local x = tide.is_tensor(metric) and metric:item() or metric
   if type(x) ~= "number" then tide._fail("ReduceLROnPlateau: step takes the metric, a number") end

@@ -18,12 +18,14 @@ end
 local function class(kind)
   local c = { kind = kind, __name = base.Scheduler.__name, __tostring = base.Scheduler.__tostring }
   c.__index = c
+  --- As of all schedules, with the states of those that it is made of.
   function c:state_dict()
     local dict = base.Scheduler.state_dict(self)
     dict.schedulers = {}
     for i, s in ipairs(self.schedulers) do dict.schedulers[i] = s:state_dict() end
     return dict
   end
+  --- Goes on where `dict` was made; an error for another number of schedules.
   function c:load_state_dict(dict)
     if type(dict) ~= "table" or #(dict.schedulers or {}) ~= #self.schedulers then
       tide._fail("load_state_dict: another number of schedules")
@@ -36,11 +38,13 @@ end
 
 local Sequential, Chained = class "SequentialLR", class "ChainedScheduler"
 
-function Sequential:begin()
+function Sequential:_begin()
   self.last_epoch = 0
   for _, group in ipairs(self.optimizer.param_groups) do group.lr = group.initial_lr end
-  self.schedulers[1]:begin()
+  self.schedulers[1]:_begin()
 end
+
+--- Goes one epoch on, or to epoch t, with the schedule whose turn it is.
 function Sequential:step(t)
   self.last_epoch = t or self.last_epoch + 1
   local k = 1
@@ -49,10 +53,12 @@ function Sequential:step(t)
   if self.milestones[k - 1] == self.last_epoch then now:step(0) else now:step() end
 end
 
-function Chained:begin()
+function Chained:_begin()
   self.last_epoch = 0
-  for _, s in ipairs(self.schedulers) do s:begin() end
+  for _, s in ipairs(self.schedulers) do s:_begin() end
 end
+
+--- Goes one epoch on with all schedules.
 function Chained:step()
   self.last_epoch = self.last_epoch + 1
   for _, s in ipairs(self.schedulers) do s:step() end
@@ -68,7 +74,7 @@ return {
       tide._fail(("SequentialLR: %d schedules need %d milestones"):format(#list, #list - 1))
     end
     local self = setmetatable({ optimizer = optimizer, schedulers = list, milestones = milestones, base_lrs = {} }, Sequential)
-    self:begin()
+    self:_begin()
     return self
   end,
   --- ChainedScheduler(schedulers): all of them at each step; each goes on from the rate that the one before made.

@@ -9,20 +9,20 @@ local M = {}
 --- CosineAnnealingLR(optimizer, T_max, eta_min = 0): half a cosine from the rate down to eta_min over T_max epochs, and
 -- up again after (Loshchilov and Hutter, arXiv 1608.03983, without restarts).
 M.CosineAnnealingLR = define("CosineAnnealingLR", { { "T_max", nil, count }, { "eta_min", 0.0, number } }, {
-  next = function(s, lr, first, t)
+  _next = function(s, lr, first, t)
     if t == 0 then return lr end
     local T, low = s.T_max, s.eta_min
     if (t - 1 - T) % (2 * T) == 0 then return lr + (first - low) * (1 - cos(pi / T)) / 2 end
     return (1 + cos(pi * t / T)) / (1 + cos(pi * (t - 1) / T)) * (lr - low) + low
   end,
-  closed = function(s, first, t) return s.eta_min + (first - s.eta_min) * (1 + cos(pi * t / s.T_max)) / 2 end,
+  _closed = function(s, first, t) return s.eta_min + (first - s.eta_min) * (1 + cos(pi * t / s.T_max)) / 2 end,
 })
 
 --- CosineAnnealingWarmRestarts(optimizer, T_0, T_mult = 1, eta_min = 0): a cosine down over T_0 epochs, then over T_0
 -- T_mult, and so on (arXiv 1608.03983). step(t) takes fractions of epochs.
 M.CosineAnnealingWarmRestarts = define("CosineAnnealingWarmRestarts",
   { { "T_0", nil, count }, { "T_mult", 1, count }, { "eta_min", 0.0, number } }, {
-    next = function(s, _, first, t)
+    _next = function(s, _, first, t)
       local length = s.T_0
       if s.T_mult == 1 then
         t = t % length
@@ -56,18 +56,18 @@ M.CyclicLR = define("CyclicLR", { { "base_lr", nil, each }, { "max_lr", nil, eac
   { "step_size_down", "none", count }, { "mode", "triangular", base.one_of("triangular", "triangular2", "exp_range") }, { "gamma", 1.0, number },
   { "scale_fn", "none", base.callable }, { "scale_mode", "cycle", base.one_of("cycle", "iterations") }, { "cycle_momentum", true, boolean },
   { "base_momentum", 0.8, each }, { "max_momentum", 0.9, each } }, {
-    prepare = function(s)
+    _prepare = function(s)
       if s.cycle_momentum then want_momentum(s) end
       for i, group in ipairs(s.optimizer.param_groups) do
         s.base_lrs[i] = of_group(s, "base_lr", i)
         group.lr = s.base_lrs[i]
       end
     end,
-    next = function(s, _, _, t, i)
+    _next = function(s, _, _, t, i)
       local up, total = s.step_size_up, s.step_size_up + (s.step_size_down or s.step_size_up)
       local cycle, at = t // total + 1, t % total
       local height, scale = at <= up and at / up or (total - at) / (total - up), 1.0
-      if s.scale_fn then scale = s.scale_fn(s.scale_mode == "cycle" and cycle or t)
+      if s.scale_fn then scale = base.returned(s, "scale_fn", s.scale_fn(s.scale_mode == "cycle" and cycle or t))
       elseif s.mode == "triangular2" then scale = 0.5 ^ (cycle - 1)
       elseif s.mode == "exp_range" then scale = s.gamma ^ t end
       if s.cycle_momentum then
@@ -92,7 +92,7 @@ M.OneCycleLR = define("OneCycleLR", { { "max_lr", nil, each }, { "total_steps", 
   { "steps_per_epoch", "none", count }, { "pct_start", 0.3, function(x) if type(x) ~= "number" or x < 0 or x > 1 then return "in [0, 1]" end end },
   { "anneal_strategy", "cos", base.one_of("cos", "linear") }, { "cycle_momentum", true, boolean }, { "base_momentum", 0.85, each },
   { "max_momentum", 0.95, each }, { "div_factor", 25.0, number }, { "final_div_factor", 1e4, number }, { "three_phase", false, boolean } }, {
-    prepare = function(s)
+    _prepare = function(s)
       if not s.total_steps then
         if not (s.epochs and s.steps_per_epoch) then tide._fail("OneCycleLR: give total_steps, or epochs and steps_per_epoch") end
         s.total_steps = s.epochs * s.steps_per_epoch
@@ -102,7 +102,7 @@ M.OneCycleLR = define("OneCycleLR", { { "max_lr", nil, each }, { "total_steps", 
         group.initial_lr = of_group(s, "max_lr", i) / s.div_factor
       end
     end,
-    next = function(s, _, first, t, i)
+    _next = function(s, _, first, t, i)
       if t > s.total_steps then tide._fail(("OneCycleLR: step %d of %d"):format(t, s.total_steps)) end
       local peak = s.pct_start * s.total_steps - 1
       local top, last = of_group(s, "max_lr", i), first / s.final_div_factor
