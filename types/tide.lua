@@ -193,6 +193,7 @@ function tide.celu(input, alpha) end
 ---  options: every (nil: only save() saves), keep (2: how many of the newest stay), best (nil: a name of metrics; the best
 ---  stays too), mode ("min" or "max"), sigterm (true: step() saves and returns "stop" after SIGTERM; a host's own handler
 ---  is left alone).
+---@return tide.Checkpoint
 function tide.checkpoint(...) end
 
 ---Limits input to [min, max]; either may be left out.
@@ -355,17 +356,20 @@ function tide.custom(...) end
 tide.data = tide.data or {}
 
 ---  the arrays of npy files, or of one npz file with the names that follow it, row by row.
----@overload fun(...): table
+---@class tide.data.ArrayDataset
+---@overload fun(...): tide.data.ArrayDataset
 tide.data.ArrayDataset = {}
 
 ---  the binary version's files (a path or a sequence of them), of 10 or 100 classes (then
 ---  the fine labels); samples are {image (3, 32, 32) float32 within 0 and 1, label}.
----@overload fun(...): table
+---@class tide.data.CIFARDataset
+---@overload fun(...): tide.data.CIFARDataset
 tide.data.CIFARDataset = {}
 
 ---  rows without missing cells; samples are
 ---  {features, target} or, without target, {features}. csv: options of tide.data.csv.
----@overload fun(...): table
+---@class tide.data.CSVDataset
+---@overload fun(...): tide.data.CSVDataset
 tide.data.CSVDataset = {}
 
 ---  Batches of a dataset:
@@ -381,159 +385,100 @@ tide.data.CSVDataset = {}
 ---  with the worker's traceback. Every `for` is a pass of its own. state_dict() and load_state_dict(d) keep the place within the
 ---  pass begun last: the next `for` goes on there, with the same batch_size and number of rows. close() ends the workers; so does
 ---  the collector.
+---@return tide.data.DataLoader
 function tide.data.DataLoader(...) end
 
 ---  every rank a part of equal size; rows
 ---  that are missing to that are taken again from the beginning, or with drop_last the last rows are left out. All ranks need
 ---  the same seed.
----@overload fun(...): table
+---@class tide.data.DistributedSampler
+---@overload fun(...): tide.data.DistributedSampler
 tide.data.DistributedSampler = {}
 
 ---  root/CLASS/any/picture; samples are
 ---  {load(path), label}, labels from 0 in the order of the classes' names (self.classes). Needs LuaFileSystem.
----@overload fun(...): table
+---@class tide.data.ImageFolder
+---@overload fun(...): tide.data.ImageFolder
 tide.data.ImageFolder = {}
 
 ---  one JSON value a line; empty lines are passed over. Lines are read when they are asked for.
----@overload fun(...): table
+---@class tide.data.JSONLines
+---@overload fun(...): tide.data.JSONLines
 tide.data.JSONLines = {}
 
 ---  for i, train, test in tide.data.KFold(n, k, options) do ... end: every row is tested once. Folds differ by at most one
 ---  row. options: seed (0), shuffle (true).
+---@return tide.data.KFold
 function tide.data.KFold(...) end
 
 ---  transform gives int64 codes, counted from 0 in the order of the sorted values (as class indices are);
 ---  inverse_transform gives the values back.
----@overload fun(...): table
+---@class tide.data.LabelEncoder
+---@overload fun(...): tide.data.LabelEncoder
 tide.data.LabelEncoder = {}
 
 ---  a sequence of samples.
----@overload fun(...): table
+---@class tide.data.List
+---@overload fun(...): tide.data.List
 tide.data.List = {}
 
 ---  IDX files, unpacked; samples are {image (1, rows, columns) float32 within 0 and 1, label}.
----@overload fun(...): table
+---@class tide.data.MNISTDataset
+---@overload fun(...): tide.data.MNISTDataset
 tide.data.MNISTDataset = {}
 
 ---  the least value of a column goes to the first of the range, the
 ---  greatest to the second; clip keeps other rows inside it.
----@overload fun(...): table
+---@class tide.data.MinMaxScaler
+---@overload fun(...): tide.data.MinMaxScaler
 tide.data.MinMaxScaler = {}
 
 ---  transform gives (rows, categories); a value that fit has not
 ---  seen is an error, or a row of zeros.
----@overload fun(...): table
+---@class tide.data.OneHotEncoder
+---@overload fun(...): tide.data.OneHotEncoder
 tide.data.OneHotEncoder = {}
 
 ---  another permutation each pass.
----@overload fun(...): table
+---@class tide.data.RandomSampler
+---@overload fun(...): tide.data.RandomSampler
 tide.data.RandomSampler = {}
 
 ---  (x - median) / (the distance between two percentiles).
----@overload fun(...): table
+---@class tide.data.RobustScaler
+---@overload fun(...): tide.data.RobustScaler
 tide.data.RobustScaler = {}
 
 ---  0 .. n-1.
----@overload fun(...): table
+---@class tide.data.SequentialSampler
+---@overload fun(...): tide.data.SequentialSampler
 tide.data.SequentialSampler = {}
 
 ---  (x - mean) / standard deviation, with the count as divisor.
----@overload fun(...): table
+---@class tide.data.StandardScaler
+---@overload fun(...): tide.data.StandardScaler
 tide.data.StandardScaler = {}
 
 ---  StratifiedKFold(labels, k, options): as KFold; each label's rows are spread over the folds, whose counts of it differ by
 ---  at most one. labels: a sequence, a 1-d tensor or a table's column.
+---@return tide.data.KFold
 function tide.data.StratifiedKFold(...) end
 
-tide.data.Table = tide.data.Table or {}
-
----  The column of that name: a list with its type; an error names the columns that are there.
-function tide.data.Table.column(...) end
-
----  Reads a CSV file with pandas' rules for quoting, missing values and types.
----  options: sep (","), header (true), na_values, keep_default_na (true), skip_initial_space (false); columns: only these, in the
----  file's order; dtypes {name = "int64" | "float64" | "bool" | "string"}: not inferred, and a cell that is something else is an
----  error; limit: rows at most. Returns a table, or nil, message, code.
----  With chunk_rows = n: an iterator of tables of n rows, whose types are inferred for each alone; only one of them is in memory.
----  It raises when a later part cannot be read.
-function tide.data.Table.csv(...) end
-
----  count, mean, std, min, quartiles and max of the columns of numbers, a row each, as pandas.
-function tide.data.Table.describe(...) end
-
----  Without these columns.
-function tide.data.Table.drop(...) end
-
----  Without the rows that have a missing cell, in any column or in options.subset.
-function tide.data.Table.dropna(...) end
-
----  Missing cells replaced: by one value in the columns that can hold it, or {name = value}.
-function tide.data.Table.fillna(...) end
-
----  The rows for which `which` holds: a bool tensor, or a function of a row ({name = value}; slower).
-function tide.data.Table.filter(...) end
-
----  groupby(names): rows with equal cells in these columns belong together; rows where one is missing belong to none.
-function tide.data.Table.groupby(...) end
-
----  The first or the last n (5) rows.
-function tide.data.Table.head(...) end
-
----  join(other, on, options): the rows of both whose cells in the column `on` (or in all of a list) are equal, in the order of
----  this table, then of the other; missing cells equal each other, as in pandas. options: how: "inner", "left" (rows of this
----  table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
-function tide.data.Table.join(...) end
-
----  map(name, f): the column with every cell v that is not missing replaced by f(v) (nil: missing), or, where f is a tensor
----  function, write t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a
----  row, with columns in the order of their names.
-function tide.data.Table.map(...) end
-
----  The names of the columns in their order.
-function tide.data.Table.names(...) end
-
----  tide.data.table{{name, values}, ...}: values is a 1-d tensor or a sequence, where false is a missing number or text and NaN a
----  missing cell of any type.
-function tide.data.Table.of(...) end
-
----  Row i as {name = value}; missing cells are absent.
-function tide.data.Table.row(...) end
-
----  These columns, in this order.
-function tide.data.Table.select(...) end
-
----  The rows in the order of a column or of several, the first of which counts most; equal rows stay in their order, missing
----  cells come last. options: descending (false, or a list with one for each column).
-function tide.data.Table.sort(...) end
-
----  Splits the rows in two: `fraction` of them, and the rest. options: seed (0), shuffle (true), stratify (a column
----  whose values keep their shares in both parts; counts are rounded by largest remainder).
-function tide.data.Table.split(...) end
-
----  The last n rows (5).
-function tide.data.Table.tail(...) end
-
----  The rows of an int64 tensor of row numbers, counted from 0.
-function tide.data.Table.take(...) end
-
----  All columns as one tensor (rows, columns). options: dtype (float32).
-function tide.data.Table.tensor(...) end
-
----  With the column `name` added, or in the place of the one of that name.
-function tide.data.Table.with(...) end
-
 ---  tensors with as many rows; a batch is picked from each at once.
----@overload fun(...): table
+---@class tide.data.TensorDataset
+---@overload fun(...): tide.data.TensorDataset
 tide.data.TensorDataset = {}
 
 ---  files of token numbers (little-endian), mapped
 ---  rather than read; samples are {tokens, the tokens after each}, both int64 of `context`. No sample spans two files.
----@overload fun(...): table
+---@class tide.data.TokenShards
+---@overload fun(...): tide.data.TokenShards
 tide.data.TokenShards = {}
 
 ---  n rows, drawn in proportion to their weights (a sequence or a
 ---  tensor; not negative). Without replacement: Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
----@overload fun(...): table
+---@class tide.data.WeightedRandomSampler
+---@overload fun(...): tide.data.WeightedRandomSampler
 tide.data.WeightedRandomSampler = {}
 
 ---  Reads a CSV file with pandas' rules for quoting, missing values and types.
@@ -549,6 +494,7 @@ function tide.data.idx(...) end
 
 ---  tide.data.table{{name, values}, ...}: values is a 1-d tensor or a sequence, where false is a missing number or text and NaN a
 ---  missing cell of any type.
+---@return tide.data.Table
 function tide.data.table(...) end
 
 ---  train_test_split(x, y, ..., options): tensors, tables of data or sequences of equal length, each split in two; returns
@@ -1063,12 +1009,13 @@ tide.metrics = tide.metrics or {}
 
 ---  Counts of num_classes classes over batches. Methods: update(predictions, targets), reset(), matrix(), accuracy(),
 ---  precision(options), recall(options), f1(options).
+---@return tide.metrics.Classification
 function tide.metrics.Classification(...) end
 
 ---  The share of predictions that are right. predictions as in Classification:update.
 function tide.metrics.accuracy(...) end
 
----  The area under a curve of points (sequences of numbers, or 1-d tensors), x in order, by trapezoids.
+---  The area under a curve of points (sequences of numbers, or 1-d tensors), by trapezoids. x rises or falls throughout.
 function tide.metrics.auc(...) end
 
 ---  The mean of precision over the hits, as thresholds fall: sum of (recall - recall before) precision. scores and targets (0 or 1)
@@ -1223,73 +1170,84 @@ tide.nn = tide.nn or {}
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AdaptiveAvgPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveAvgPool1d
 tide.nn.AdaptiveAvgPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AdaptiveAvgPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveAvgPool2d
 tide.nn.AdaptiveAvgPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AdaptiveAvgPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveAvgPool3d
 tide.nn.AdaptiveAvgPool3d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AdaptiveMaxPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveMaxPool1d
 tide.nn.AdaptiveMaxPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AdaptiveMaxPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveMaxPool2d
 tide.nn.AdaptiveMaxPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AdaptiveMaxPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.AdaptiveMaxPool3d
 tide.nn.AdaptiveMaxPool3d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AvgPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.AvgPool1d
 tide.nn.AvgPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AvgPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.AvgPool2d
 tide.nn.AvgPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.AvgPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.AvgPool3d
 tide.nn.AvgPool3d = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.BCELoss : tide.nn.Module
+---@overload fun(...): tide.nn.BCELoss
 tide.nn.BCELoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.BCEWithLogitsLoss : tide.nn.Module
+---@overload fun(...): tide.nn.BCEWithLogitsLoss
 tide.nn.BCEWithLogitsLoss = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1297,7 +1255,8 @@ tide.nn.BCEWithLogitsLoss = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): table
+---@class tide.nn.BatchNorm1d : tide.nn.Module
+---@overload fun(...): tide.nn.BatchNorm1d
 tide.nn.BatchNorm1d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1305,7 +1264,8 @@ tide.nn.BatchNorm1d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): table
+---@class tide.nn.BatchNorm2d : tide.nn.Module
+---@overload fun(...): tide.nn.BatchNorm2d
 tide.nn.BatchNorm2d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1313,53 +1273,61 @@ tide.nn.BatchNorm2d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): table
+---@class tide.nn.BatchNorm3d : tide.nn.Module
+---@overload fun(...): tide.nn.BatchNorm3d
 tide.nn.BatchNorm3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.CELU : tide.nn.Module
+---@overload fun(...): tide.nn.CELU
 tide.nn.CELU = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.CircularPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.CircularPad1d
 tide.nn.CircularPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.CircularPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.CircularPad2d
 tide.nn.CircularPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.CircularPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.CircularPad3d
 tide.nn.CircularPad3d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ConstantPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ConstantPad1d
 tide.nn.ConstantPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ConstantPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ConstantPad2d
 tide.nn.ConstantPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ConstantPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ConstantPad3d
 tide.nn.ConstantPad3d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1370,7 +1338,8 @@ tide.nn.ConstantPad3d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): table
+---@class tide.nn.Conv1d : tide.nn.Module
+---@overload fun(...): tide.nn.Conv1d
 tide.nn.Conv1d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1381,7 +1350,8 @@ tide.nn.Conv1d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): table
+---@class tide.nn.Conv2d : tide.nn.Module
+---@overload fun(...): tide.nn.Conv2d
 tide.nn.Conv2d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1392,7 +1362,8 @@ tide.nn.Conv2d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): table
+---@class tide.nn.Conv3d : tide.nn.Module
+---@overload fun(...): tide.nn.Conv3d
 tide.nn.Conv3d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1403,7 +1374,8 @@ tide.nn.Conv3d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): table
+---@class tide.nn.ConvTranspose1d : tide.nn.Module
+---@overload fun(...): tide.nn.ConvTranspose1d
 tide.nn.ConvTranspose1d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1414,7 +1386,8 @@ tide.nn.ConvTranspose1d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): table
+---@class tide.nn.ConvTranspose2d : tide.nn.Module
+---@overload fun(...): tide.nn.ConvTranspose2d
 tide.nn.ConvTranspose2d = {}
 
 ---  Convolutions over lines, images and volumes, and their transposes.
@@ -1425,68 +1398,82 @@ tide.nn.ConvTranspose2d = {}
 ---  "reflect", "replicate" or "circular". Input (batch, in_channels,
 ---  size ...) or without batch; weight (out_channels, in_channels / groups, kernel ...), transposed (in_channels,
 ---  out_channels / groups, kernel ...).
----@overload fun(...): table
+---@class tide.nn.ConvTranspose3d : tide.nn.Module
+---@overload fun(...): tide.nn.ConvTranspose3d
 tide.nn.ConvTranspose3d = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.CosineEmbeddingLoss : tide.nn.Module
+---@overload fun(...): tide.nn.CosineEmbeddingLoss
 tide.nn.CosineEmbeddingLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.CosineSimilarity : tide.nn.Module
+---@overload fun(...): tide.nn.CosineSimilarity
 tide.nn.CosineSimilarity = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.CrossEntropyLoss : tide.nn.Module
+---@overload fun(...): tide.nn.CrossEntropyLoss
 tide.nn.CrossEntropyLoss = {}
 
 ---  zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): table
+---@class tide.nn.Dropout : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout
 tide.nn.Dropout = {}
 
 ---  Dropout(p): zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): table
+---@class tide.nn.Dropout1d : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout1d
 tide.nn.Dropout1d = {}
 
 ---  Dropout(p): zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): table
+---@class tide.nn.Dropout2d : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout2d
 tide.nn.Dropout2d = {}
 
 ---  Dropout(p): zeroes elements with probability p (0.5) while training, and scales the others by 1 / (1 - p) (Srivastava et al.
 ---  2014). Dropout1d, 2d and 3d zero whole channels of (batch, channels, ...) (Tompson et al., arXiv 1411.4280).
----@overload fun(...): table
+---@class tide.nn.Dropout3d : tide.nn.Module
+---@overload fun(...): tide.nn.Dropout3d
 tide.nn.Dropout3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.ELU : tide.nn.Module
+---@overload fun(...): tide.nn.ELU
 tide.nn.ELU = {}
 
 ---  Rows of a table by number, counted from 0. ids int64 (...) -> (..., embedding_dim). options: padding_idx (its row is 0 and
 ---  gets no gradient), max_norm (longer rows are scaled down to it), norm_type (2), scale_grad_by_freq (false), dtype.
----@overload fun(...): table
+---@class tide.nn.Embedding : tide.nn.Module
+---@overload fun(...): tide.nn.Embedding
 tide.nn.Embedding = {}
 
 ---  The mean, sum or maximum of rows, bag by bag: nn.functional.embedding_bag of its weight. bag(input, offsets, {per_sample_weights}).
 ---  options: mode ("mean", "sum", "max"), padding_idx, max_norm, norm_type, scale_grad_by_freq, include_last_offset, dtype.
----@overload fun(...): table
+---@class tide.nn.EmbeddingBag : tide.nn.Module
+---@overload fun(...): tide.nn.EmbeddingBag
 tide.nn.EmbeddingBag = {}
 
 ---  Makes one dim of dims start_dim (2) to end_dim (-1).
----@overload fun(...): table
+---@class tide.nn.Flatten : tide.nn.Module
+---@overload fun(...): tide.nn.Flatten
 tide.nn.Flatten = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.GELU : tide.nn.Module
+---@overload fun(...): tide.nn.GELU
 tide.nn.GELU = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.GLU : tide.nn.Module
+---@overload fun(...): tide.nn.GLU
 tide.nn.GLU = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1495,7 +1482,8 @@ tide.nn.GLU = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): table
+---@class tide.nn.GRU : tide.nn.Module
+---@overload fun(...): tide.nn.GRU
 tide.nn.GRU = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1504,12 +1492,14 @@ tide.nn.GRU = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): table
+---@class tide.nn.GRUCell : tide.nn.Module
+---@overload fun(...): tide.nn.GRUCell
 tide.nn.GRUCell = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.GaussianNLLLoss : tide.nn.Module
+---@overload fun(...): tide.nn.GaussianNLLLoss
 tide.nn.GaussianNLLLoss = {}
 
 ---  Normalisations within each example.
@@ -1518,37 +1508,45 @@ tide.nn.GaussianNLLLoss = {}
 ---    nn.RMSNorm(normalized_shape, {eps, elementwise_affine = true, dtype}): divides by the root of their mean square (Zhang and
 ---      Sennrich, arXiv 1910.07467)
 ---    nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
----@overload fun(...): table
+---@class tide.nn.GroupNorm : tide.nn.Module
+---@overload fun(...): tide.nn.GroupNorm
 tide.nn.GroupNorm = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Hardshrink : tide.nn.Module
+---@overload fun(...): tide.nn.Hardshrink
 tide.nn.Hardshrink = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Hardsigmoid : tide.nn.Module
+---@overload fun(...): tide.nn.Hardsigmoid
 tide.nn.Hardsigmoid = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Hardswish : tide.nn.Module
+---@overload fun(...): tide.nn.Hardswish
 tide.nn.Hardswish = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Hardtanh : tide.nn.Module
+---@overload fun(...): tide.nn.Hardtanh
 tide.nn.Hardtanh = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.HingeEmbeddingLoss : tide.nn.Module
+---@overload fun(...): tide.nn.HingeEmbeddingLoss
 tide.nn.HingeEmbeddingLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.HuberLoss : tide.nn.Module
+---@overload fun(...): tide.nn.HuberLoss
 tide.nn.HuberLoss = {}
 
 ---  Returns its arguments.
----@overload fun(...): table
+---@class tide.nn.Identity : tide.nn.Module
+---@overload fun(...): tide.nn.Identity
 tide.nn.Identity = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1556,7 +1554,8 @@ tide.nn.Identity = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): table
+---@class tide.nn.InstanceNorm1d : tide.nn.Module
+---@overload fun(...): tide.nn.InstanceNorm1d
 tide.nn.InstanceNorm1d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1564,7 +1563,8 @@ tide.nn.InstanceNorm1d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): table
+---@class tide.nn.InstanceNorm2d : tide.nn.Module
+---@overload fun(...): tide.nn.InstanceNorm2d
 tide.nn.InstanceNorm2d = {}
 
 ---  Normalise each channel over the batch (Ioffe and Szegedy, arXiv 1502.03167), or over each example alone (InstanceNorm; Ulyanov
@@ -1572,17 +1572,20 @@ tide.nn.InstanceNorm2d = {}
 ---    nn.BatchNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = true, track_running_stats = true, dtype})
 ---    nn.InstanceNorm2d(num_features, {eps = 1e-5, momentum = 0.1, affine = false, track_running_stats = false, dtype})
 ---  momentum = false: the running statistics are the means over all batches so far (not InstanceNorm, as in PyTorch).
----@overload fun(...): table
+---@class tide.nn.InstanceNorm3d : tide.nn.Module
+---@overload fun(...): tide.nn.InstanceNorm3d
 tide.nn.InstanceNorm3d = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.KLDivLoss : tide.nn.Module
+---@overload fun(...): tide.nn.KLDivLoss
 tide.nn.KLDivLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.L1Loss : tide.nn.Module
+---@overload fun(...): tide.nn.L1Loss
 tide.nn.L1Loss = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1591,7 +1594,8 @@ tide.nn.L1Loss = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): table
+---@class tide.nn.LSTM : tide.nn.Module
+---@overload fun(...): tide.nn.LSTM
 tide.nn.LSTM = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1600,7 +1604,8 @@ tide.nn.LSTM = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): table
+---@class tide.nn.LSTMCell : tide.nn.Module
+---@overload fun(...): tide.nn.LSTMCell
 tide.nn.LSTMCell = {}
 
 ---  Normalisations within each example.
@@ -1609,158 +1614,92 @@ tide.nn.LSTMCell = {}
 ---    nn.RMSNorm(normalized_shape, {eps, elementwise_affine = true, dtype}): divides by the root of their mean square (Zhang and
 ---      Sennrich, arXiv 1910.07467)
 ---    nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
----@overload fun(...): table
+---@class tide.nn.LayerNorm : tide.nn.Module
+---@overload fun(...): tide.nn.LayerNorm
 tide.nn.LayerNorm = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.LeakyReLU : tide.nn.Module
+---@overload fun(...): tide.nn.LeakyReLU
 tide.nn.LeakyReLU = {}
 
 ---  y = x W^T + b. x (..., in_features) -> (..., out_features). options: bias (true), dtype.
----@overload fun(...): table
+---@class tide.nn.Linear : tide.nn.Module
+---@overload fun(...): tide.nn.Linear
 tide.nn.Linear = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.LogSigmoid : tide.nn.Module
+---@overload fun(...): tide.nn.LogSigmoid
 tide.nn.LogSigmoid = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.LogSoftmax : tide.nn.Module
+---@overload fun(...): tide.nn.LogSoftmax
 tide.nn.LogSoftmax = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.MSELoss : tide.nn.Module
+---@overload fun(...): tide.nn.MSELoss
 tide.nn.MSELoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.MarginRankingLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MarginRankingLoss
 tide.nn.MarginRankingLoss = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.MaxPool1d : tide.nn.Module
+---@overload fun(...): tide.nn.MaxPool1d
 tide.nn.MaxPool1d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.MaxPool2d : tide.nn.Module
+---@overload fun(...): tide.nn.MaxPool2d
 tide.nn.MaxPool2d = {}
 
 ---  Pools over lines, images and volumes. Sizes are a number or one for each direction.
 ---    nn.MaxPool2d(kernel_size, {stride = kernel_size, padding = 0, dilation = 1, return_indices = false, ceil_mode = false})
 ---    nn.AvgPool2d(kernel_size, {stride = kernel_size, padding = 0, ceil_mode = false, count_include_pad = true, divisor_override})
 ---    nn.AdaptiveAvgPool2d(output_size)     nn.AdaptiveMaxPool2d(output_size, {return_indices = false})
----@overload fun(...): table
+---@class tide.nn.MaxPool3d : tide.nn.Module
+---@overload fun(...): tide.nn.MaxPool3d
 tide.nn.MaxPool3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Mish : tide.nn.Module
+---@overload fun(...): tide.nn.Mish
 tide.nn.Mish = {}
 
-tide.nn.Module = tide.nn.Module or {}
-
----  Calls fn(module) for every module inside, the innermost first, then for the module itself.
-function tide.nn.Module.apply(...) end
-
----  The buffers as a sequence, each once.
-function tide.nn.Module.buffers(...) end
-
----  A copy with parameters and buffers of its own; what was shared inside is shared inside the copy.
-function tide.nn.Module.clone(...) end
-
----  The same as to("float64").
-function tide.nn.Module.double(...) end
-
----  The same as train(false). -> the module
-function tide.nn.Module.eval(...) end
-
----  Makes a class: `local Block = nn.Module:extend("Block")`, then define Block:init(...) and Block:forward(x).
----  Block(...) makes an instance.
-function tide.nn.Module.extend(...) end
-
----  What stands between the parentheses when printed; layers override it.
-function tide.nn.Module.extra(...) end
-
----  The same as to("float32").
-function tide.nn.Module.float(...) end
-
----  What model(x) calls. Defined by each class.
-function tide.nn.Module.forward(...) end
-
----  Called by Class(...) with its arguments; makes parameters and layers. Defined by each class.
-function tide.nn.Module.init(...) end
-
----  Copies the tensors of a state_dict into this module. Strict (the default): names must agree exactly.
----  Returns {missing = {...}, unexpected = {...}}; raises on shapes that differ and, if strict, on names.
-function tide.nn.Module.load_state_dict(...) end
-
----  The modules inside as a sequence, the module itself first.
-function tide.nn.Module.modules(...) end
-
----  for name, tensor in model:named_buffers() do ... end: state that is not trained.
-function tide.nn.Module.named_buffers(...) end
-
----  for name, module in model:named_modules() do ... end; the module itself first, named "".
-function tide.nn.Module.named_modules(...) end
-
----  for name, tensor in model:named_parameters() do ... end
-function tide.nn.Module.named_parameters(...) end
-
----  The parameters as a sequence, each once.
-function tide.nn.Module.parameters(...) end
-
----  A tensor that belongs to the state but is not trained.
-function tide.nn.Module.register_buffer(...) end
-
----  fn(module, args, result, ...) is called after each forward; what it returns, if anything, takes the place of the results.
-function tide.nn.Module.register_forward_hook(...) end
-
----  fn(module, args) is called before each forward, args a sequence; what it returns, if anything, takes the place of the
----  arguments: one or more values, or one table of them. Returns a handle; handle:remove() takes the hook away.
-function tide.nn.Module.register_forward_pre_hook(...) end
-
----  A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
-function tide.nn.Module.register_parameter(...) end
-
----  Trains all parameters, or with false freezes them. -> the module
-function tide.nn.Module.requires_grad_(...) end
-
----  A plain table from names to tensors (sharing their data): parameters and buffers, by PyTorch's names ("0.weight" is that
----  of the first layer of an nn.Sequential).
-function tide.nn.Module.state_dict(...) end
-
----  Converts floating parameters and buffers to another dtype, in place of the old tensors: make optimizers afterwards.
-function tide.nn.Module.to(...) end
-
----  Training behaviour (dropout, batch statistics) for all modules inside; false: off. -> the module
-function tide.nn.Module.train(...) end
-
----  Forgets the gradients of all parameters.
-function tide.nn.Module.zero_grad(...) end
-
 ---  Modules by number; it has no forward of its own.
----@overload fun(...): table
+---@class tide.nn.ModuleList : tide.nn.Module
+---@overload fun(...): tide.nn.ModuleList
 tide.nn.ModuleList = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.MultiLabelMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MultiLabelMarginLoss
 tide.nn.MultiLabelMarginLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.MultiLabelSoftMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MultiLabelSoftMarginLoss
 tide.nn.MultiLabelSoftMarginLoss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.MultiMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.MultiMarginLoss
 tide.nn.MultiMarginLoss = {}
 
 ---  Attention of several heads side by side (Vaswani et al., arXiv 1706.03762).
@@ -1770,21 +1709,25 @@ tide.nn.MultiMarginLoss = {}
 ---  Masks: bool (true: may not be seen) or numbers that are added; key_padding_mask (batch, sources), attn_mask (targets, sources) or
 ---  (batch * num_heads, targets, sources). y is like query; weights (batch, targets, sources), means over the heads, or
 ---  (batch, num_heads, targets, sources) without average_attn_weights, and nil without need_weights, which is faster.
----@overload fun(...): table
+---@class tide.nn.MultiheadAttention : tide.nn.Module
+---@overload fun(...): tide.nn.MultiheadAttention
 tide.nn.MultiheadAttention = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.NLLLoss : tide.nn.Module
+---@overload fun(...): tide.nn.NLLLoss
 tide.nn.NLLLoss = {}
 
 ---  weight * x where x is negative, weight learned: one (num_parameters 1), or one a channel. options: init (0.25), dtype.
----@overload fun(...): table
+---@class tide.nn.PReLU : tide.nn.Module
+---@overload fun(...): tide.nn.PReLU
 tide.nn.PReLU = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.PairwiseDistance : tide.nn.Module
+---@overload fun(...): tide.nn.PairwiseDistance
 tide.nn.PairwiseDistance = {}
 
 ---  Marks a tensor as a parameter: it requires a gradient.
@@ -1794,19 +1737,22 @@ function tide.nn.Parameter(...) end
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.PixelShuffle : tide.nn.Module
+---@overload fun(...): tide.nn.PixelShuffle
 tide.nn.PixelShuffle = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.PixelUnshuffle : tide.nn.Module
+---@overload fun(...): tide.nn.PixelUnshuffle
 tide.nn.PixelUnshuffle = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.PoissonNLLLoss : tide.nn.Module
+---@overload fun(...): tide.nn.PoissonNLLLoss
 tide.nn.PoissonNLLLoss = {}
 
 ---  Normalisations within each example.
@@ -1815,7 +1761,8 @@ tide.nn.PoissonNLLLoss = {}
 ---    nn.RMSNorm(normalized_shape, {eps, elementwise_affine = true, dtype}): divides by the root of their mean square (Zhang and
 ---      Sennrich, arXiv 1910.07467)
 ---    nn.GroupNorm(num_groups, num_channels, {eps = 1e-5, affine = true, dtype}): groups of channels (Wu and He, arXiv 1803.08494)
----@overload fun(...): table
+---@class tide.nn.RMSNorm : tide.nn.Module
+---@overload fun(...): tide.nn.RMSNorm
 tide.nn.RMSNorm = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1824,7 +1771,8 @@ tide.nn.RMSNorm = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): table
+---@class tide.nn.RNN : tide.nn.Module
+---@overload fun(...): tide.nn.RNN
 tide.nn.RNN = {}
 
 ---  Recurrent layers: nn.RNN, nn.LSTM, nn.GRU, and one step of each: nn.RNNCell, nn.LSTMCell, nn.GRUCell.
@@ -1833,120 +1781,144 @@ tide.nn.RNN = {}
 ---  nn.RNN takes nonlinearity ("tanh" or "relu") too. x (length, batch, input_size), (batch, length, input_size) if batch_first, or
 ---  (length, input_size). y: what the last layer shows at each time, both directions side by side. state: (layers * directions,
 ---  batch, hidden_size), of an LSTM {hidden, cell}; zeros if it is left out. dropout: between the layers, while training.
----@overload fun(...): table
+---@class tide.nn.RNNCell : tide.nn.Module
+---@overload fun(...): tide.nn.RNNCell
 tide.nn.RNNCell = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.ReLU : tide.nn.Module
+---@overload fun(...): tide.nn.ReLU
 tide.nn.ReLU = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.ReLU6 : tide.nn.Module
+---@overload fun(...): tide.nn.ReLU6
 tide.nn.ReLU6 = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ReflectionPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ReflectionPad1d
 tide.nn.ReflectionPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ReflectionPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ReflectionPad2d
 tide.nn.ReflectionPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ReflectionPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ReflectionPad3d
 tide.nn.ReflectionPad3d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ReplicationPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ReplicationPad1d
 tide.nn.ReplicationPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ReplicationPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ReplicationPad2d
 tide.nn.ReplicationPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ReplicationPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ReplicationPad3d
 tide.nn.ReplicationPad3d = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.SELU : tide.nn.Module
+---@overload fun(...): tide.nn.SELU
 tide.nn.SELU = {}
 
 ---  Layers one after the other: nn.Sequential{ nn.Linear(64, 128), nn.ReLU() } or nn.Sequential(a, b).
----@overload fun(...): table
+---@class tide.nn.Sequential : tide.nn.Module
+---@overload fun(...): tide.nn.Sequential
 tide.nn.Sequential = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.SiLU : tide.nn.Module
+---@overload fun(...): tide.nn.SiLU
 tide.nn.SiLU = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Sigmoid : tide.nn.Module
+---@overload fun(...): tide.nn.Sigmoid
 tide.nn.Sigmoid = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.SmoothL1Loss : tide.nn.Module
+---@overload fun(...): tide.nn.SmoothL1Loss
 tide.nn.SmoothL1Loss = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.SoftMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.SoftMarginLoss
 tide.nn.SoftMarginLoss = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Softmax : tide.nn.Module
+---@overload fun(...): tide.nn.Softmax
 tide.nn.Softmax = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Softmin : tide.nn.Module
+---@overload fun(...): tide.nn.Softmin
 tide.nn.Softmin = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Softplus : tide.nn.Module
+---@overload fun(...): tide.nn.Softplus
 tide.nn.Softplus = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Softshrink : tide.nn.Module
+---@overload fun(...): tide.nn.Softshrink
 tide.nn.Softshrink = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Softsign : tide.nn.Module
+---@overload fun(...): tide.nn.Softsign
 tide.nn.Softsign = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Tanh : tide.nn.Module
+---@overload fun(...): tide.nn.Tanh
 tide.nn.Tanh = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Tanhshrink : tide.nn.Module
+---@overload fun(...): tide.nn.Tanhshrink
 tide.nn.Tanhshrink = {}
 
 ---  Activations as layers: nn.LeakyReLU(0.2), nn.GELU{approximate = "tanh"}; arguments and defaults are those of the functions.
----@overload fun(...): table
+---@class tide.nn.Threshold : tide.nn.Module
+---@overload fun(...): tide.nn.Threshold
 tide.nn.Threshold = {}
 
 ---  num_layers copies of a layer one after the other, then norm if it is given. Called like a layer: (src, {mask,
 ---  src_key_padding_mask, is_causal}).
----@overload fun(...): table
+---@class tide.nn.TransformerEncoder : tide.nn.Module
+---@overload fun(...): tide.nn.TransformerEncoder
 tide.nn.TransformerEncoder = {}
 
 ---  Self-attention, then two linear layers, each added to its input and normalised.
@@ -1954,37 +1926,43 @@ tide.nn.TransformerEncoder = {}
 ---      batch_first = false, norm_first = false, bias = true, dtype})
 ---  layer(src, {src_mask, src_key_padding_mask, is_causal = false}): src (length, batch, d_model), or the batch first; masks as
 ---  nn.MultiheadAttention's. activation: "relu", "gelu" or a function.
----@overload fun(...): table
+---@class tide.nn.TransformerEncoderLayer : tide.nn.Module
+---@overload fun(...): tide.nn.TransformerEncoderLayer
 tide.nn.TransformerEncoderLayer = {}
 
 ---  Losses as layers: nn.CrossEntropyLoss{label_smoothing = 0.1}; arguments and defaults are those of the functions. A weight
 ---  is a buffer, so that :to() converts it too.
----@overload fun(...): table
+---@class tide.nn.TripletMarginLoss : tide.nn.Module
+---@overload fun(...): tide.nn.TripletMarginLoss
 tide.nn.TripletMarginLoss = {}
 
 ---  Makes dims of sizes unflattened_size of one dim.
----@overload fun(...): table
+---@class tide.nn.Unflatten : tide.nn.Module
+---@overload fun(...): tide.nn.Unflatten
 tide.nn.Unflatten = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ZeroPad1d : tide.nn.Module
+---@overload fun(...): tide.nn.ZeroPad1d
 tide.nn.ZeroPad1d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ZeroPad2d : tide.nn.Module
+---@overload fun(...): tide.nn.ZeroPad2d
 tide.nn.ZeroPad2d = {}
 
 ---  Layers that put positions around lines, images and volumes, and that turn channels into pixels.
 ---    nn.ZeroPad2d(padding), nn.ConstantPad2d(padding, value), nn.ReflectionPad2d(padding), nn.ReplicationPad2d(padding),
 ---    nn.CircularPad2d(padding): padding is a number, or how many before and after, the last dim first: {left, right, top, bottom}
 ---    nn.PixelShuffle(upscale_factor), nn.PixelUnshuffle(downscale_factor)
----@overload fun(...): table
+---@class tide.nn.ZeroPad3d : tide.nn.Module
+---@overload fun(...): tide.nn.ZeroPad3d
 tide.nn.ZeroPad3d = {}
 
 tide.nn.functional = tide.nn.functional or {}
@@ -2575,129 +2553,135 @@ function tide.operations(...) end
 tide.optim = tide.optim or {}
 
 ---  Averaged stochastic gradient descent (Polyak and Juditsky 1992).
+---@return tide.optim.Optimizer
 function tide.optim.ASGD(...) end
 
 ---  Adadelta (Zeiler, arXiv 1212.5701).
+---@return tide.optim.Optimizer
 function tide.optim.Adadelta(...) end
 
 ---  Adagrad (Duchi et al. 2011).
+---@return tide.optim.Optimizer
 function tide.optim.Adagrad(...) end
 
 ---  Adam (Kingma and Ba, arXiv 1412.6980); decoupled: AdamW (Loshchilov and Hutter, arXiv 1711.05101); largest: amsgrad (Reddi et al., arXiv 1904.09237).
+---@return tide.optim.Optimizer
 function tide.optim.Adam(...) end
 
 ---  Adam (Kingma and Ba, arXiv 1412.6980); decoupled: AdamW (Loshchilov and Hutter, arXiv 1711.05101); largest: amsgrad (Reddi et al., arXiv 1904.09237).
+---@return tide.optim.Optimizer
 function tide.optim.AdamW(...) end
 
 ---  Adamax: Adam by the infinity norm (Kingma and Ba, arXiv 1412.6980, section 7.1).
+---@return tide.optim.Optimizer
 function tide.optim.Adamax(...) end
 
 ---  EMA(model or list of parameters, {decay = 0.999, use_buffers = false}): decay in [0, 1], or "mean" for the plain mean
 ---  of all updates (stochastic weight averaging). Buffers are copied, or averaged with use_buffers.
+---@return tide.optim.EMA
 function tide.optim.EMA(...) end
 
 ---  LBFGS(params, {lr = 1, max_iter = 20, max_eval = max_iter * 5 // 4, tolerance_grad = 1e-7, tolerance_change = 1e-9,
 ---  history_size = 100, line_search_fn = nil or "strong_wolfe", maximize = false})
+---@return tide.optim.LBFGS
 function tide.optim.LBFGS(...) end
 
 ---  Lion (Chen et al., arXiv 2302.06675).
+---@return tide.optim.Optimizer
 function tide.optim.Lion(...) end
 
 ---  Adam with Nesterov momentum (Dozat 2016).
+---@return tide.optim.Optimizer
 function tide.optim.NAdam(...) end
 
-tide.optim.Optimizer = tide.optim.Optimizer or {}
-
----  Adds {params = {...}, option = value ...}; options that are not named are those of the constructor.
-function tide.optim.Optimizer.add_param_group(...) end
-
----  fn(optimizer) is called after each step: masks are kept so.
-function tide.optim.Optimizer.after_step(...) end
-
----  Takes options and state over (copied); the following steps are those of the optimizer that was saved, bit for bit.
----  Raises on another number of groups or parameters, options that are not this optimizer's, and states of other shapes.
-function tide.optim.Optimizer.load_state_dict(...) end
-
----  {groups = {{option = value}, ...}, state = {[number of the parameter] = {step = n, name = tensor or number}}}. The
----  tensors are those in use: save or clone them before going on.
-function tide.optim.Optimizer.state_dict(...) end
-
----  Updates every parameter that has a gradient; functions added with after_step run then. With a closure, which
----  clears the gradients, works out the loss and calls backward: runs it first and returns its loss.
-function tide.optim.Optimizer.step(...) end
-
----  Clears the gradients; zero_grad(false) (or {set_to_none = false}) fills them with 0 instead.
-function tide.optim.Optimizer.zero_grad(...) end
-
 ---  Rectified Adam (Liu et al., arXiv 1908.03265); root 0: the plain step of the first few.
+---@return tide.optim.Optimizer
 function tide.optim.RAdam(...) end
 
 ---  RMSprop (Tieleman and Hinton 2012); mean: centered (Graves, arXiv 1308.0850).
+---@return tide.optim.Optimizer
 function tide.optim.RMSprop(...) end
 
 ---  Resilient backpropagation (Riedmiller and Braun 1993).
+---@return tide.optim.Optimizer
 function tide.optim.Rprop(...) end
 
 ---  Stochastic gradient descent; momentum after Sutskever et al. (2013), in PyTorch's form.
+---@return tide.optim.Optimizer
 function tide.optim.SGD(...) end
 
 tide.optim.lr_scheduler = tide.optim.lr_scheduler or {}
 
 ---  ChainedScheduler(schedulers): all of them at each step; each goes on from the rate that the one before made.
+---@return tide.optim.lr_scheduler.ChainedScheduler
 function tide.optim.lr_scheduler.ChainedScheduler(...) end
 
 ---  ConstantLR(optimizer, factor = 1/3, total_iters = 5): the rate times factor for total_iters epochs, then the rate.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.ConstantLR(...) end
 
 ---  CosineAnnealingLR(optimizer, T_max, eta_min = 0): half a cosine from the rate down to eta_min over T_max epochs, and
 ---  up again after (Loshchilov and Hutter, arXiv 1608.03983, without restarts).
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.CosineAnnealingLR(...) end
 
 ---  CosineAnnealingWarmRestarts(optimizer, T_0, T_mult = 1, eta_min = 0): a cosine down over T_0 epochs, then over T_0
 ---  T_mult, and so on (arXiv 1608.03983). step(t) takes fractions of epochs.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.CosineAnnealingWarmRestarts(...) end
 
 ---  CyclicLR(optimizer, base_lr, max_lr, {step_size_up = 2000, step_size_down, mode = "triangular", gamma = 1, scale_fn,
 ---  scale_mode = "cycle", cycle_momentum = true, base_momentum = 0.8, max_momentum = 0.9}): up and down between two rates
 ---  (Smith, arXiv 1506.01186). mode: "triangular", "triangular2" (half as high at each cycle), "exp_range" (times gamma^t);
 ---  scale_fn(cycle or t, by scale_mode) instead of a mode. Momentum goes the other way.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.CyclicLR(...) end
 
 ---  ExponentialLR(optimizer, gamma): the rate times gamma every epoch.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.ExponentialLR(...) end
 
 ---  LambdaLR(optimizer, lr_lambda): the first rate times lr_lambda(t); a function, or a list of one for each group.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.LambdaLR(...) end
 
 ---  LinearLR(optimizer, start_factor = 1/3, end_factor = 1, total_iters = 5): from the rate times start_factor to the rate
 ---  times end_factor over total_iters epochs.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.LinearLR(...) end
 
 ---  MultiStepLR(optimizer, milestones, gamma = 0.1): the rate times gamma at each of these epochs (twice where one is
 ---  listed twice).
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.MultiStepLR(...) end
 
 ---  MultiplicativeLR(optimizer, lr_lambda): the rate times lr_lambda(t) at each epoch from the first on.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.MultiplicativeLR(...) end
 
 ---  OneCycleLR(optimizer, max_lr, {total_steps | epochs, steps_per_epoch, pct_start = 0.3, anneal_strategy = "cos",
 ---  cycle_momentum = true, base_momentum = 0.85, max_momentum = 0.95, div_factor = 25, final_div_factor = 1e4,
 ---  three_phase = false}): from max_lr / div_factor up to max_lr, then down far below the start (Smith and Topin, arXiv
 ---  1708.07120); momentum the other way. One step() a batch; an error after total_steps.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.OneCycleLR(...) end
 
 ---  PolynomialLR(optimizer, total_iters = 5, power = 1): the rate times (1 - t / total_iters)^power, down to 0.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.PolynomialLR(...) end
 
 ---  ReduceLROnPlateau(optimizer, {mode = "min", factor = 0.1, patience = 10, threshold = 1e-4, threshold_mode = "rel",
 ---  cooldown = 0, min_lr = 0, eps = 1e-8}): the rate times factor after more than `patience` epochs without an improvement.
+---@return tide.optim.lr_scheduler.ReduceLROnPlateau
 function tide.optim.lr_scheduler.ReduceLROnPlateau(...) end
 
 ---  SequentialLR(optimizer, schedulers, milestones): the first schedule until epoch milestones[1], then the second from
 ---  its epoch 0 on, and so on. Also with a table: {schedulers = ..., milestones = ...}.
+---@return tide.optim.lr_scheduler.SequentialLR
 function tide.optim.lr_scheduler.SequentialLR(...) end
 
 ---  StepLR(optimizer, step_size, gamma = 0.1): the rate times gamma every step_size epochs.
+---@return tide.optim.lr_scheduler.Scheduler
 function tide.optim.lr_scheduler.StepLR(...) end
 
 ---  The instruction set, threads and optional parts of this build, as text.
@@ -2713,16 +2697,19 @@ tide.plot = tide.plot or {}
 
 ---  A matrix in colours (shades without them): tide.plot.heatmap{matrix, range?}; a tensor of two dims or a list of rows;
 ---  range: {lo, hi}. Larger ones are drawn as the means of blocks. Returns a figure. Errors: no matrix, ragged rows.
+---@return tide.plot.Figure
 function tide.plot.heatmap(...) end
 
 ---  How often values fall between equal steps: tide.plot.histogram{values, bins?, range?}; bins: 10, range: {lo, hi}, by
 ---  default the smallest and the largest; the last step includes its end, as NumPy's. Returns a figure; its `counts` and
 ---  `edges` are lists. Errors: no finite values, bins below 1, an empty range.
+---@return tide.plot.Figure
 function tide.plot.histogram(...) end
 
 ---  Curves: tide.plot.line{series, ..., logx?, logy?}. A series is a list or a tensor of numbers (its x is 1, 2, ...), or
 ---  {y = numbers, x = numbers?, label = text?}. logx, logy: axes in powers of ten, without what is not above 0.
 ---  Returns a figure. Errors: no series, lengths that differ, what are no numbers.
+---@return tide.plot.Figure
 function tide.plot.line(...) end
 
 ---input to the power of exponent, broadcast together. Integers stay integers.
@@ -2756,7 +2743,8 @@ function tide.prune.ConstantSparsity(...) end
 function tide.prune.LinearSparsity(...) end
 
 ---  The parametrization that multiplies by a mask, which is a buffer of its own.
----@overload fun(...): table
+---@class tide.prune.Mask : tide.nn.Module
+---@overload fun(...): tide.prune.Mask
 tide.prune.Mask = {}
 
 ---  All at once, at begin_step (0). options: target_sparsity, begin_step
@@ -2772,13 +2760,14 @@ function tide.prune.PolynomialDecay(...) end
 ---  "channel": outputs of the layers of an nn.Sequential, or of `layers`, a sequence of layers that follow each other; their biases
 ---  and batch norms go with them. mask: fn(tensor, sparsity, name) that makes a mask instead. parametrize (false): masks are
 ---  parametrizations, so that what is masked keeps its value and may come back, instead of zeros in the weights.
+---@return tide.prune.Pruner
 function tide.prune.Pruner(...) end
 
 ---  Ones for the whole channels (positions of dim, 1: the outputs) of the largest p-norms (2), max(round(n (1 - sparsity)), 1) of
 ---  them. Returns the mask and its channels (n).
 function tide.prune.channel_mask(...) end
 
----  From now on module[name] is its values times mask; what is masked keeps its value, gets no gradient, and may come back with
+---  From now on module[name] is its values times mask, of its shape; what is masked keeps its value, gets no gradient, and may come back with
 ---  another mask. A second mask takes away more.
 function tide.prune.custom_from_mask(...) end
 
@@ -2915,7 +2904,7 @@ function tide.rsqrt_(input) end
 ---  By the end of the path: ".npy": `tensors` is one tensor. ".npz": {name = tensor}; options.compressed (zlib). Else
 ---  safetensors: {name = tensor}, metadata {key = text}; options.max_shard_size (bytes, or a text as "5GB") spreads them over
 ---  NAME-00001-of-0000N.safetensors with NAME.safetensors.index.json; NAME.safetensors.index.json as a path does so too.
----  Returns the bytes written to the last file, or nil, message, code.
+---  Returns the bytes written to the last file, or nil, message, code; for ".pth", ".pt" and ".gguf" too, which are read only.
 function tide.save(...) end
 
 ---input with the elements of src (or a number) written along dim at the positions that index holds, in order: the last of equals stays.
@@ -3218,6 +3207,551 @@ function tide.zeros(size, options) end
 ---@param options? { dtype?: string }
 ---@return tide.Tensor
 function tide.zeros_like(input, options) end
+
+---@class tide.Checkpoint
+local Checkpoint = {}
+
+---  Puts the objects and the random state to where they were. which: "latest" (the default; where that one is damaged, the
+---  newest whole one before it), "best", or a step. Returns step, metrics, and a list of what was wrong with newer ones;
+---  0 if nothing was ever saved; nil, message, code if there is something, but nothing whole.
+function Checkpoint:load(which) end
+
+---  Saves now. metrics: {name = number, or a tensor of one}, for `best` (which NaN never is) and for whoever reads the
+---  manifest. Returns the checkpoint's path, which is then on the disk for good, or nil, message, code: then earlier
+---  checkpoints are as they were.
+function Checkpoint:save(step, metrics) end
+
+---  The end of a step: saves when `every` steps have passed, or when SIGTERM came. Returns the checkpoint's path if one was
+---  saved, false if it was not time; "stop" once SIGTERM was seen and the checkpoint is saved; nil, message, code if saving
+---  failed.
+function Checkpoint:step(step, metrics) end
+
+---  The steps that can be loaded, the newest first.
+function Checkpoint:steps() end
+
+---  {images, float32 within 0 and 1, labels, int64} at these rows (int64, from 0).
+function tide.data.CIFARDataset:batch(rows) end
+
+---  {image, float32 within 0 and 1, label, int64} of sample i, from 1.
+function tide.data.CIFARDataset:get(i) end
+
+---  The rows (int64, from 0) of each tensor, a list.
+function tide.data.CSVDataset:batch(rows) end
+
+---  Sample i, from 1: a list of row i of each tensor.
+function tide.data.CSVDataset:get(i) end
+
+---@class tide.data.Column
+local Column = {}
+
+---  With missing cells replaced by `value`.
+function Column:fillna(value) end
+
+---  The cells where `mask` is true. whole: it is known that none of them is missing.
+function Column:keep(mask, whole) end
+
+---  Numbers that order the cells as their values are ordered: for text the rank of each text.
+function Column:keys() end
+
+---  The cells at these rows (int64, from 0; -1: a missing cell), under the same name.
+function Column:take(index, absent) end
+
+---  The column's values as a tensor. options: dtype (float32). Strings and missing cells raise.
+function Column:tensor(options) end
+
+---  The values as a Lua sequence; missing cells are false, in a bool column NaN.
+function Column:tolist() end
+
+---@class tide.data.DataLoader
+---@overload fun(...): any
+local DataLoader = {}
+
+---  Ends the workers and waits for them; a pass that goes on starts new ones.
+function DataLoader:close() end
+
+---  An iterator over one pass, or over the rest of the one that load_state_dict left off in.
+function DataLoader:iterate() end
+
+---  Goes on from a state_dict: the next loop gives the rest of its pass. Errors: it is of another batch_size or number of
+---  rows. -> the loader
+function DataLoader:load_state_dict(dict) end
+
+---  {seed, passes, at, batch_size, rows}: the place within the pass begun last.
+function DataLoader:state_dict() end
+
+---  This rank's rows of a pass, int64, in an order that seed and pass fix.
+function tide.data.DistributedSampler:order(seed, pass) end
+
+---@class tide.data.Groups
+local Groups = {}
+
+---  A row a group, in the order of the keys: the keys and then each {name, how[, as]} of the list (or {name = how}, in the order
+---  of the names). how: "count" (cells that are not missing), "size", "sum", "mean", "std", "var" (both with count - 1), "min",
+---  "max", "median", "first", "last", "nunique". The result is called `as`, or as the column; two must not have one name.
+function Groups:agg(list) end
+
+---  {image, label} of sample i, from 1. Errors: the picture cannot be read.
+function tide.data.ImageFolder:get(i) end
+
+---  The value of sample i, from 1; nil behind the last. Errors: its line is no JSON.
+function tide.data.JSONLines:get(i) end
+
+---@class tide.data.KFold
+---@overload fun(...): any
+local KFold = {}
+
+---  An iterator over the folds: i, train rows, test rows.
+function KFold:iterate() end
+
+---  Goes on behind the fold of a state_dict; errors: folds of other rows, seeds or options. -> the folds
+function KFold:load_state_dict(dict) end
+
+---  How far a loop over the folds has come: a new one after load_state_dict goes on with the next fold.
+function KFold:state_dict() end
+
+---  Learns the categories.
+function tide.data.LabelEncoder:fit(x) end
+
+---  fit(x), then transform(x).
+function tide.data.LabelEncoder:fit_transform(x) end
+
+---  The list of values that codes (a tensor) stand for. Errors: fit() was not called, a code of no value.
+function tide.data.LabelEncoder:inverse_transform(x) end
+
+---  The categories of a state_dict, copied. Errors: no list of categories. -> the encoder
+function tide.data.LabelEncoder:load_state_dict(dict) end
+
+---  {classes}, the list of categories, and the options. Errors: fit() was not called.
+function tide.data.LabelEncoder:state_dict() end
+
+---  The codes of values, int64 (rows). Errors: fit() was not called, a value it has not seen.
+function tide.data.LabelEncoder:transform(x) end
+
+---  Sample i, from 1.
+function tide.data.List:get(i) end
+
+---  From [0, 1] to feature_range, the last step of transform.
+function tide.data.MinMaxScaler:finish(y) end
+
+---  Learns from x (rows, columns), a tensor. Errors: other dims, no rows. -> the scaler
+function tide.data.MinMaxScaler:fit(x) end
+
+---  fit(x), then transform(x).
+function tide.data.MinMaxScaler:fit_transform(x) end
+
+---  What transform was given. Errors: as of transform.
+function tide.data.MinMaxScaler:inverse_transform(x) end
+
+---  What another scaler learned, copied. Errors: no state of a scaler. -> the scaler
+function tide.data.MinMaxScaler:load_state_dict(dict) end
+
+---  From feature_range to [0, 1], the first step of inverse_transform.
+function tide.data.MinMaxScaler:start(y) end
+
+---  {shift, scale} as float64 tensors, and the options.
+function tide.data.MinMaxScaler:state_dict() end
+
+---  x scaled, in its dtype. Errors: fit() was not called, another number of columns.
+function tide.data.MinMaxScaler:transform(x) end
+
+---  Learns the categories.
+function tide.data.OneHotEncoder:fit(x) end
+
+---  fit(x), then transform(x).
+function tide.data.OneHotEncoder:fit_transform(x) end
+
+---  The list of values of rows of (rows, categories); false for a row of zeros. Errors: fit() was not called.
+function tide.data.OneHotEncoder:inverse_transform(x) end
+
+---  The categories of a state_dict, copied. Errors: no list of categories. -> the encoder
+function tide.data.OneHotEncoder:load_state_dict(dict) end
+
+---  {classes}, the list of categories, and the options. Errors: fit() was not called.
+function tide.data.OneHotEncoder:state_dict() end
+
+---  (rows, categories): 1 in the column of the value. Errors: fit() was not called, a value it has not seen.
+function tide.data.OneHotEncoder:transform(x) end
+
+---  The rows of a pass, int64, in an order that seed and pass fix.
+function tide.data.RandomSampler:order(seed, pass) end
+
+---  Learns from x (rows, columns), a tensor. Errors: other dims, no rows. -> the scaler
+function tide.data.RobustScaler:fit(x) end
+
+---  fit(x), then transform(x).
+function tide.data.RobustScaler:fit_transform(x) end
+
+---  What transform was given. Errors: as of transform.
+function tide.data.RobustScaler:inverse_transform(x) end
+
+---  What another scaler learned, copied. Errors: no state of a scaler. -> the scaler
+function tide.data.RobustScaler:load_state_dict(dict) end
+
+---  {shift, scale} as float64 tensors, and the options.
+function tide.data.RobustScaler:state_dict() end
+
+---  x scaled, in its dtype. Errors: fit() was not called, another number of columns.
+function tide.data.RobustScaler:transform(x) end
+
+---  The rows of a pass, int64: 0, 1, ...
+function tide.data.SequentialSampler:order() end
+
+---  Learns from x (rows, columns), a tensor. Errors: other dims, no rows. -> the scaler
+function tide.data.StandardScaler:fit(x) end
+
+---  fit(x), then transform(x).
+function tide.data.StandardScaler:fit_transform(x) end
+
+---  What transform was given. Errors: as of transform.
+function tide.data.StandardScaler:inverse_transform(x) end
+
+---  What another scaler learned, copied. Errors: no state of a scaler. -> the scaler
+function tide.data.StandardScaler:load_state_dict(dict) end
+
+---  {shift, scale} as float64 tensors, and the options.
+function tide.data.StandardScaler:state_dict() end
+
+---  x scaled, in its dtype. Errors: fit() was not called, another number of columns.
+function tide.data.StandardScaler:transform(x) end
+
+---@class tide.data.Table
+tide.data.Table = {}
+
+---  The column of that name: a list with its type; an error names the columns that are there.
+function tide.data.Table:column(name) end
+
+---  count, mean, std, min, quartiles and max of the columns of numbers, a row each, as pandas.
+function tide.data.Table:describe() end
+
+---  Without these columns.
+function tide.data.Table:drop(names) end
+
+---  Without the rows that have a missing cell, in any column or in options.subset.
+function tide.data.Table:dropna(options) end
+
+---  Missing cells replaced: by one value in the columns that can hold it, or {name = value}.
+function tide.data.Table:fillna(value) end
+
+---  The rows for which `which` holds: a bool tensor, or a function of a row ({name = value}; slower).
+function tide.data.Table:filter(which) end
+
+---  groupby(names): rows with equal cells in these columns belong together; rows where one is missing belong to none.
+function tide.data.Table:groupby(names) end
+
+---  The first or the last n (5) rows.
+function tide.data.Table:head(n) end
+
+---  join(other, on, options): the rows of both whose cells in the column `on` (or in all of a list) are equal, in the order of
+---  this table, then of the other; missing cells equal each other, as in pandas. options: how: "inner", "left" (rows of this
+---  table without a partner stay, with missing cells) or "right"; suffixes {"_x", "_y"} for other columns of one name.
+function tide.data.Table:join(other, on, options) end
+
+---  map(name, f): the column with every cell v that is not missing replaced by f(v) (nil: missing), or, where f is a tensor
+---  function, write t:with(name, f(t:column(name):tensor())). map(f): a new table of what f(row) gives, a table {name = value} a
+---  row, with columns in the order of their names.
+function tide.data.Table:map(name, f) end
+
+---  The names of the columns in their order.
+function tide.data.Table:names() end
+
+---  Row i as {name = value}; missing cells are absent.
+function tide.data.Table:row(i) end
+
+---  These columns, in this order.
+function tide.data.Table:select(names) end
+
+---  The rows in the order of a column or of several, the first of which counts most; equal rows stay in their order, missing
+---  cells come last. options: descending (false, or a list with one for each column).
+function tide.data.Table:sort(names, options) end
+
+---  Splits the rows in two: `fraction` of them, and the rest. options: seed (0), shuffle (true), stratify (a column
+---  whose values keep their shares in both parts; counts are rounded by largest remainder).
+function tide.data.Table:split(fraction, options) end
+
+---  The last n rows (5).
+function tide.data.Table:tail(n) end
+
+---  The rows of an int64 tensor of row numbers, counted from 0.
+function tide.data.Table:take(index) end
+
+---  All columns as one tensor (rows, columns). options: dtype (float32).
+function tide.data.Table:tensor(options) end
+
+---  With the column `name` added, or in the place of the one of that name.
+function tide.data.Table:with(name, values) end
+
+---  {tokens, the tokens after each} of sample i, from 1.
+function tide.data.TokenShards:get(i) end
+
+---  The rows of a pass, int64, as seed and pass draw them.
+function tide.data.WeightedRandomSampler:order(seed, pass) end
+
+---@class tide.metrics.Classification
+local Classification = {}
+
+---  The share of predictions that are right, as of all others an error before the first update.
+function Classification:accuracy() end
+
+---  As the function of this name, of all that was counted. options: average, positive.
+function Classification:f1(options) end
+
+---  The counts (classes, classes), int64: how often the class of the row was taken for that of the column.
+function Classification:matrix() end
+
+---  As the function of this name, of all that was counted. options: average, positive.
+function Classification:precision(options) end
+
+---  As the function of this name, of all that was counted. options: average, positive.
+function Classification:recall(options) end
+
+---  Starts again without any.
+function Classification:reset() end
+
+---  predictions: class numbers (integers) in the shape of targets; scores (batch, classes, ...), whose largest counts; or
+---  probabilities of class 1, within 0 and 1, in the shape of targets. -> the counts
+function Classification:update(predictions, targets, name) end
+
+---  An embedding of a table that is there already, (rows, columns). options: freeze (true), and those of nn.Embedding.
+function tide.nn.Embedding.from_pretrained(weight, options) end
+
+tide.nn.Module = tide.nn.Module or {}
+
+---@class tide.nn.Module
+---@overload fun(...): any
+tide.nn.Module = {}
+
+---  What stands between the parentheses when printed; layers override it.
+function tide.nn.Module.extra() end
+
+---  Called by Class(...) with its arguments; makes parameters and layers. Defined by each class.
+function tide.nn.Module.init() end
+
+---  Calls fn(module) for every module inside, the innermost first, then for the module itself.
+function tide.nn.Module:apply(fn) end
+
+---  The buffers as a sequence, each once.
+function tide.nn.Module:buffers() end
+
+---  A copy with parameters and buffers of its own; what was shared inside is shared inside the copy.
+function tide.nn.Module:clone() end
+
+---  The same as to("float64").
+function tide.nn.Module:double() end
+
+---  The same as train(false). -> the module
+function tide.nn.Module:eval() end
+
+---  Makes a class: `local Block = nn.Module:extend("Block")`, then define Block:init(...) and Block:forward(x).
+---  Block(...) makes an instance.
+function tide.nn.Module:extend(name) end
+
+---  The same as to("float32").
+function tide.nn.Module:float() end
+
+---  What model(x) calls. Defined by each class.
+function tide.nn.Module:forward() end
+
+---  Copies the tensors of a state_dict into this module. Strict (the default): names must agree exactly.
+---  Returns {missing = {...}, unexpected = {...}}; raises on shapes that differ and, if strict, on names.
+function tide.nn.Module:load_state_dict(dict, options) end
+
+---  The modules inside as a sequence, the module itself first.
+function tide.nn.Module:modules() end
+
+---  for name, tensor in model:named_buffers() do ... end: state that is not trained.
+function tide.nn.Module:named_buffers() end
+
+---  for name, module in model:named_modules() do ... end; the module itself first, named "".
+function tide.nn.Module:named_modules() end
+
+---  for name, tensor in model:named_parameters() do ... end
+function tide.nn.Module:named_parameters() end
+
+---  The parameters as a sequence, each once.
+function tide.nn.Module:parameters() end
+
+---  A tensor that belongs to the state but is not trained.
+function tide.nn.Module:register_buffer(name, tensor) end
+
+---  fn(module, args, result, ...) is called after each forward; what it returns, if anything, takes the place of the results.
+function tide.nn.Module:register_forward_hook(fn) end
+
+---  fn(module, args) is called before each forward, args a sequence; what it returns, if anything, takes the place of the
+---  arguments: one or more values, or one table of them. Returns a handle; handle:remove() takes the hook away.
+function tide.nn.Module:register_forward_pre_hook(fn) end
+
+---  A trained tensor of this module by its name, as `self.name = tensor` does for tensors that require gradients.
+function tide.nn.Module:register_parameter(name, tensor) end
+
+---  Trains all parameters, or with false freezes them. -> the module
+function tide.nn.Module:requires_grad_(on) end
+
+---  A plain table from names to tensors (sharing their data): parameters and buffers, by PyTorch's names ("0.weight" is that
+---  of the first layer of an nn.Sequential).
+function tide.nn.Module:state_dict() end
+
+---  Converts floating parameters and buffers to another dtype, in place of the old tensors: make optimizers afterwards.
+function tide.nn.Module:to(dtype) end
+
+---  Training behaviour (dropout, batch statistics) for all modules inside; false: off. -> the module
+function tide.nn.Module:train(mode) end
+
+---  Forgets the gradients of all parameters.
+function tide.nn.Module:zero_grad() end
+
+---  One more module, behind the others. -> the list
+function tide.nn.ModuleList:append(module) end
+
+---  One more layer, or another function of what comes before, behind the others. -> the Sequential
+function tide.nn.Sequential:append(layer) end
+
+---@class tide.optim.EMA
+local EMA = {}
+
+---  Calls fn(...) while the model holds the averages, and gives the parameters back, also after an error.
+function EMA:average(fn, ...) end
+
+---  Writes the averages into the model for good.
+function EMA:copy_to() end
+
+---  Copies the averages of a state_dict; errors: they are of another model.
+function EMA:load_state_dict(dict) end
+
+---  {n_averaged, averages = {...}, buffers = {...}}: the tensors in use.
+function EMA:state_dict() end
+
+---  One operation over all parameters: average = average * decay + parameter * (1 - decay). The first update copies, as
+---  PyTorch's does; with decay = "mean" all updates count alike.
+function EMA:update() end
+
+tide.optim.LBFGS = tide.optim.LBFGS or {}
+
+---@class tide.optim.LBFGS : tide.optim.Optimizer
+local LBFGS = {}
+
+---  An error: all parameters are one group.
+function LBFGS.add_param_group() end
+
+---  Takes options and state over (copied); errors: no state of LBFGS, options that it has not.
+function LBFGS:load_state_dict(dict) end
+
+---  {groups = {{options}}, state = {{n_iter, func_evals, d, t, old_dirs, ...}}}: the state of all parameters together.
+function LBFGS:state_dict() end
+
+---  The closure clears the gradients, works out the loss, calls backward and returns the loss; it runs
+---  several times. Returns its first loss.
+function LBFGS:step(closure) end
+
+---@class tide.optim.Optimizer
+tide.optim.Optimizer = {}
+
+---  Adds {params = {...}, option = value ...}; options that are not named are those of the constructor.
+function tide.optim.Optimizer:add_param_group(group) end
+
+---  fn(optimizer) is called after each step: masks are kept so.
+function tide.optim.Optimizer:after_step(fn) end
+
+---  Takes options and state over (copied); the following steps are those of the optimizer that was saved, bit for bit.
+---  Raises on another number of groups or parameters, options that are not this optimizer's, and states of other shapes.
+function tide.optim.Optimizer:load_state_dict(dict) end
+
+---  {groups = {{option = value}, ...}, state = {[number of the parameter] = {step = n, name = tensor or number}}}. The
+---  tensors are those in use: save or clone them before going on.
+function tide.optim.Optimizer:state_dict() end
+
+---  Updates every parameter that has a gradient; functions added with after_step run then. With a closure, which
+---  clears the gradients, works out the loss and calls backward: runs it first and returns its loss.
+function tide.optim.Optimizer:step(closure) end
+
+---  Clears the gradients; zero_grad(false) (or {set_to_none = false}) fills them with 0 instead.
+function tide.optim.Optimizer:zero_grad(set_to_none) end
+
+---@class tide.optim.lr_scheduler.ChainedScheduler : tide.optim.lr_scheduler.Scheduler
+local ChainedScheduler = {}
+
+---  Goes on where `dict` was made; an error for another number of schedules.
+function ChainedScheduler:load_state_dict(dict) end
+
+---  As of all schedules, with the states of those that it is made of.
+function ChainedScheduler:state_dict() end
+
+---  Goes one epoch on with all schedules.
+function ChainedScheduler:step() end
+
+---@class tide.optim.lr_scheduler.ReduceLROnPlateau : tide.optim.lr_scheduler.Scheduler
+local ReduceLROnPlateau = {}
+
+---  Goes one epoch on. metric: what should have improved, a number or a tensor of one element.
+function ReduceLROnPlateau:step(metric) end
+
+---@class tide.optim.lr_scheduler.Scheduler
+local Scheduler = {}
+
+---  The rates in use now, one a group.
+function Scheduler:get_last_lr() end
+
+---  Goes on where `dict` was made; the rates of the groups are set as well.
+function Scheduler:load_state_dict(dict) end
+
+---  Numbers only (functions given to LambdaLR and others are not part of it): {last_epoch, base_lrs, last_lr, ...}
+function Scheduler:state_dict() end
+
+---  Goes one epoch on and sets the rate of every group; step(t) jumps to epoch t.
+function Scheduler:step(t) end
+
+---@class tide.optim.lr_scheduler.SequentialLR : tide.optim.lr_scheduler.Scheduler
+local SequentialLR = {}
+
+---  Goes on where `dict` was made; an error for another number of schedules.
+function SequentialLR:load_state_dict(dict) end
+
+---  As of all schedules, with the states of those that it is made of.
+function SequentialLR:state_dict() end
+
+---  Goes one epoch on, or to epoch t, with the schedule whose turn it is.
+function SequentialLR:step(t) end
+
+---@class tide.plot.Figure
+local Figure = {}
+
+---  Writes the figure as an SVG file; options as of svg(). Returns true, or nil, message, code.
+function Figure:save(path, options) end
+
+---  Prints the figure.
+function Figure:show() end
+
+---  The figure as SVG text. options: width (640), height (400), in pixels.
+function Figure:svg(options) end
+
+---  The figure as text. options: width, height (characters), colour (boolean); by default as the terminal is.
+function Figure:text(options) end
+
+---@class tide.prune.Pruner
+local Pruner = {}
+
+---  Zeroes what the masks leave out.
+function Pruner:apply() end
+
+---  Calls step() after each step of the optimizer. -> the pruner
+function Pruner:attach(optimizer) end
+
+---  Goes on where state_dict() was called; errors: no state of a pruner, masks of other shapes.
+function Pruner:load_state_dict(dict) end
+
+---  Sets the masks for a sparsity now.
+function Pruner:prune(sparsity) end
+
+---  A mask of one's own for the weight of this name (or tensor), in its shape: the schedule leaves it as it is.
+function Pruner:set_mask(which, mask) end
+
+---  {steps, sparsity, masks = {name = tensor}}, to go on later.
+function Pruner:state_dict() end
+
+---  Call after each optimizer step (attach does): moves the schedule on and keeps the masks.
+function Pruner:step() end
+
+---  Forgets the masks; the weights keep their zeros and may grow again if trained on.
+function Pruner:strip() end
 
 ---  x as bfloat16, or itself if it is that already.
 function Tensor:bfloat16(...) end

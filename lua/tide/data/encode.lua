@@ -57,7 +57,7 @@ local function class(name, options, defaults)
     for key, value in pairs(with_options(name, given, options)) do self[key] = value end
     return self
   end
-  --- {classes}: the list of categories. Errors: fit() was not called.
+  --- {classes}, the list of categories, and the options. Errors: fit() was not called.
   function Encoder:state_dict()
     if not self.classes then tide._fail(name .. ": fit() first") end
     local state = { classes = table.move(self.classes, 1, #self.classes, 1, {}) }
