@@ -180,8 +180,8 @@ static int item(lua_State *L) {
     tide_tensor *t = tide_lua_check(L, s, 1, "item");
     char p[8];
     if (tide_numel(&t->meta) != 1)
-        return tide_lua_error(L, s, "item", "a tensor of one element is needed, not of %d",
-                              (int)tide_numel(&t->meta));
+        return tide_lua_error(L, s, "item", "a tensor of one element is needed, not of %I",
+                              (lua_Integer)tide_numel(&t->meta));
     if (tide_read(t, p, tide_dtype_size((tide_dtype)t->meta.dtype))) return tide_lua_raise(L, s);
     push_value(L, p, t->meta.dtype, 0);
     return 1;

@@ -36,10 +36,12 @@ static int run_job(lua_State *L) {
 }
 
 tide_status tide_engine_run(tide_engine *e, const char *text, size_t n, const char *name) {
-    return tide_engine_protected(e, run_job, &(job){.e = e, .text = text ? text : "", .n = n, .name = name});
+    return tide_engine_protected(e, run_job,
+                                 &(job){.e = e, .text = text ? text : "", .n = text ? n : 0, .name = name});
 }
 
 static tide_status readable(tide_engine *e, const char *path) {
+    if (!path) return tide_engine_fail(e, TIDE_EARG, "no path is given");
     FILE *f = fopen(path, "r");
     if (f) return fclose(f), TIDE_OK;
     snprintf(e->error, sizeof e->error, "cannot open %s: %s", path, strerror(errno));
@@ -108,12 +110,21 @@ static int call_job(lua_State *L) {
     return 0;
 }
 
-tide_status tide_engine_call(tide_engine *e, const char *function, tide_tensor *const *in, int nin,
-                             tide_tensor **out, int nout) {
-    for (int k = 0; k < nout; k++) out[k] = NULL;
+static tide_status check_call(tide_engine *e, const char *function, tide_tensor *const *in, int nin,
+                              tide_tensor **out, int nout) {
+    if (!function) return tide_engine_fail(e, TIDE_EARG, "no function is named");
     if (nin < 0 || nin > MOST || nout < 0 || nout > MOST)
         return tide_engine_fail(e, TIDE_EARG, "at most 64 inputs and results");
-    tide_status code = tide_engine_protected(
+    if ((nin && !in) || (nout && !out)) return tide_engine_fail(e, TIDE_EARG, "an array of tensors is NULL");
+    return TIDE_OK;
+}
+
+tide_status tide_engine_call(tide_engine *e, const char *function, tide_tensor *const *in, int nin,
+                             tide_tensor **out, int nout) {
+    for (int k = 0; out && k < nout; k++) out[k] = NULL;
+    tide_status code = check_call(e, function, in, nin, out, nout);
+    if (code) return code;
+    code = tide_engine_protected(
         e, call_job, &(job){.e = e, .function = function, .in = in, .nin = nin, .out = out, .nout = nout});
     for (int k = 0; code && k < nout; k++) {
         tide_free(out[k]);
@@ -143,7 +154,8 @@ static int start_job(lua_State *L) {
 }
 
 tide_status tide_engine_start(tide_engine *e, const char *function, tide_tensor *const *in, int nin) {
-    if (nin < 0 || nin > MOST) return tide_engine_fail(e, TIDE_EARG, "at most 64 inputs");
+    tide_status code = check_call(e, function, in, nin, NULL, 0);
+    if (code) return code;
     return tide_engine_protected(e, start_job, &(job){.e = e, .function = function, .in = in, .nin = nin});
 }
 
@@ -151,6 +163,7 @@ tide_status tide_engine_slice(tide_engine *e, double ms, int *running) {
     lua_State *co = e->slice;
     int nargs = e->nargs < 0 ? 0 : e->nargs, n = 0;
     tide_status code = TIDE_OK;
+    if (!running) return tide_engine_fail(e, TIDE_EARG, "running is NULL");
     *running = 0;
     if (e->active) return tide_engine_fail(e, TIDE_EARG, "the engine is running a script");
     if (!co) return tide_engine_fail(e, TIDE_EARG, "nothing was started");

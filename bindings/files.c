@@ -139,7 +139,7 @@ static int save_safetensors(lua_State *L) {
     }
     tide_st_entry *entry = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *entry, 0);
     tide_tensor **tensor = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *tensor, 0);
-    const char **meta = lua_newuserdatauv(L, (size_t)(2 * pairs + 1) * sizeof *meta, 0);
+    tide_st_text *meta = lua_newuserdatauv(L, (size_t)(2 * pairs + 1) * sizeof *meta, 0);
     lua_pushnil(L);
     while (lua_next(L, 2)) {
         tide_tensor *t = tensor[k] = tide_lua_test(L, s, -1);
@@ -155,8 +155,7 @@ static int save_safetensors(lua_State *L) {
     if (pairs) {
         lua_pushnil(L);
         while (lua_next(L, 3)) {
-            meta[at++] = lua_tostring(L, -2);
-            meta[at++] = lua_tostring(L, -1);
+            for (int i = -2; i < 0; i++, at++) meta[at].p = lua_tolstring(L, i, &meta[at].n);
             lua_pop(L, 1);
         }
     }
@@ -268,6 +267,19 @@ static int save_npy(lua_State *L) { /* _save_npy(path, tensor): size, crc32c */
     return push_written(L, &w);
 }
 
+/* A small file could become a very large one: no more is unpacked than the array that it begins with takes. */
+static tide_status check_deflated(tide_context *cx, const char *name, const tide_zip *zip,
+                                  const tide_zip_entry *e) {
+    char head[16384]; /* NumPy takes headers of 10,000 bytes */
+    size_t n = e->size < sizeof head ? (size_t)e->size : sizeof head, size = 0;
+    tide_status code = tide_inflate(zip, e, head, n);
+    if (!code) code = tide_npy_size(cx, name, head, n, &size);
+    if (!code && e->size > size)
+        code = tide_fail(cx, TIDE_EFORMAT, "%s: %llu bytes follow the array", name,
+                         (unsigned long long)(e->size - size));
+    return code;
+}
+
 static int load_npz(lua_State *L, tide_lua *s, const char *path, opened *o) {
     opened *b = push_opened(L, s);
     lua_newtable(L);
@@ -281,6 +293,7 @@ static int load_npz(lua_State *L, tide_lua *s, const char *path, opened *o) {
         }
         lua_pushlstring(L, e->name, n - 4);
         lua_pushfstring(L, "%s: %s", path, lua_tostring(L, -1));
+        if (e->deflated && check_deflated(s->cx, lua_tostring(L, -1), &o->u.zip, e)) return tide_lua_fail(L, s);
         if (tide_zip_read(&o->u.zip, e, &bytes)) return tide_lua_fail(L, s);
         b->u.map =
             (tide_map){.data = bytes.own, .size = bytes.size}; /* unpacked bytes are a block of the context */

@@ -9,16 +9,15 @@ static tide_engine *engine(lua_State *L) { return lua_touserdata(L, lua_upvaluei
 
 /* ---- functions whose work grows with their strings ---- */
 
+/* The stock function, which has no upvalues, runs in this call: its errors then have the script's name for it
+ * and line. */
 static int weighed(lua_State *L) { /* upvalue 2: the stock function */
     size_t length = 0;
     int n = lua_gettop(L);
     for (int i = 1; i <= n; i++)
         if (lua_type(L, i) == LUA_TSTRING) length += lua_rawlen(L, i);
     tide_engine_tick(L, engine(L), 1 + length / 8);
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, n, LUA_MULTRET);
-    return lua_gettop(L);
+    return lua_tocfunction(L, lua_upvalueindex(2))(L);
 }
 
 /* Wraps the functions of the table on top. */

@@ -143,6 +143,25 @@ static int co_wrap(lua_State *L) {
     return 1;
 }
 
+/* ---- message handlers: for an error raised in a hook they run without hooks, where nothing could stop them
+ * ---- */
+
+static int handled(lua_State *L) { /* upvalue: the script's handler */
+    if (pressed) return 1;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
+static int x_pcall(lua_State *L) { /* upvalue: the stock xpcall, which runs in this call */
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, handled, 1);
+    lua_replace(L, 2);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
 static int was_pressed(void *ud) {
     (void)ud;
     return pressed;
@@ -155,4 +174,7 @@ void stop_open(lua_State *L) {
     lua_getglobal(L, LUA_COLIBNAME);
     luaL_setfuncs(L, (luaL_Reg[]){{"resume", co_resume}, {"wrap", co_wrap}, {NULL, NULL}}, 0);
     lua_pop(L, 1);
+    lua_getglobal(L, "xpcall");
+    lua_pushcclosure(L, x_pcall, 1);
+    lua_setglobal(L, "xpcall");
 }

@@ -39,13 +39,15 @@ tide_status gradients_compose(tide_context *cx,
 tide_status tide_grad(tide_context *cx, tide_tensor **y, int ny, tide_tensor **x, int nx, tide_tensor **gy,
                       unsigned flags, tide_tensor **gx) {
     tide_gradients_attr a = {ny, nx, flags};
+    for (int i = 0; i < nx; i++) gx[i] = NULL;
+    for (int i = 0; i < ny + nx; i++)
+        if (!(i < ny ? y[i] : x[i - ny])) return tide_fail(cx, TIDE_EARG, "grad: a tensor is missing");
     size_t n = (size_t)(2 * ny + nx);
     tide_tensor **in = tide_alloc0(cx, n * sizeof *in);
     if (!in) return TIDE_EMEM;
     memcpy(in, y, (size_t)ny * sizeof *in);
     memcpy(in + ny, x, (size_t)nx * sizeof *in);
     if (gy) memcpy(in + ny + nx, gy, (size_t)ny * sizeof *in);
-    for (int i = 0; i < nx; i++) gx[i] = NULL;
     tide_status e = front(cx, TIDE_OP_GRADIENTS, in, (int)n, gx, nx, &a, sizeof a);
     tide_release(cx, in, n * sizeof *in);
     for (int i = 0; i < nx && !e; i++) tide_scoped(gx[i]);
@@ -82,5 +84,7 @@ tide_status zero_grad_compose(tide_context *cx, tide_call *call) {
 
 tide_status tide_zero_grad(tide_tensor *const *t, int n) {
     if (n == 0) return TIDE_OK;
+    for (int i = 0; i < n; i++)
+        if (!t[i]) return TIDE_EARG;
     return front(t[0]->cx, TIDE_OP_ZERO_GRAD, (tide_tensor **)t, n, NULL, 0, NULL, 0);
 }

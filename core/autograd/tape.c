@@ -279,6 +279,7 @@ tide_status tide_tape_open(tide_context *cx) {
 int tide_requires_grad(const tide_tensor *t) { return tracked(t); }
 
 tide_status tide_set_requires_grad(tide_tensor *t, int on) {
+    if (!t) return TIDE_EARG;
     tide_context *cx = t->cx;
     tide_status e = tide_tape_open(cx);
     if (e) return e;

@@ -31,7 +31,8 @@ typedef struct tide_memory_stats {
 } tide_memory_stats;
 void tide_memory(const tide_context *cx, tide_memory_stats *out);
 
-/* ---- pool.c: all CPU work is a list of tiles whose number and bounds depend on shapes only ---- */
+/* ---- pool.c: all CPU work is a list of tiles whose number and bounds depend on shapes only. Also where it is
+ * one tile: a list asks whether the host cancels before it begins ---- */
 
 /* One tile. `scratch`: the bytes asked for, 64-byte aligned, private to the tile while it runs, contents
  * undefined. */

@@ -156,7 +156,8 @@ static tide_status header(reader *r, tide_npy *a) {
     return TIDE_OK;
 }
 
-tide_status tide_npy_read(tide_context *cx, const char *name, const char *bytes, size_t n, tide_npy *a) {
+/* All but whether the array is there: a->data is where it should be. */
+static tide_status read_header(tide_context *cx, const char *name, const char *bytes, size_t n, tide_npy *a) {
     const unsigned char *u = (const unsigned char *)bytes;
     reader r = {cx, name, NULL, NULL};
     memset(a, 0, sizeof *a);
@@ -181,10 +182,23 @@ tide_status tide_npy_read(tide_context *cx, const char *name, const char *bytes,
     }
     if (a->ndim > TIDE_MAXDIM)
         return tide_fail(cx, TIDE_EUNSUP, "%s: %d dims, which Tide does not have", name, a->ndim);
-    if (count > n - start - length) return malformed(&r, "it ends before the last element");
     a->data = bytes + start + length;
     a->nbytes = count;
     return TIDE_OK;
+}
+
+tide_status tide_npy_read(tide_context *cx, const char *name, const char *bytes, size_t n, tide_npy *a) {
+    tide_status e = read_header(cx, name, bytes, n, a);
+    if (!e && a->nbytes > n - (size_t)(a->data - bytes))
+        e = malformed(&(reader){.cx = cx, .name = name}, "it ends before the last element");
+    return e;
+}
+
+tide_status tide_npy_size(tide_context *cx, const char *name, const char *bytes, size_t n, size_t *size) {
+    tide_npy a;
+    tide_status e = read_header(cx, name, bytes, n, &a);
+    if (!e) *size = (size_t)(a.data - bytes) + a.nbytes;
+    return e;
 }
 
 /* ---- elements ---- */

@@ -20,6 +20,8 @@ typedef struct tide_npy {
  * are left alone, as NumPy does. TIDE_EFORMAT: malformed; TIDE_EUNSUP: well-formed, but Tide has no such
  * tensor. */
 tide_status tide_npy_read(tide_context *cx, const char *name, const char *bytes, size_t n, tide_npy *out);
+/* How many bytes header and array take, from the first n of them, which must hold the header. */
+tide_status tide_npy_size(tide_context *cx, const char *name, const char *bytes, size_t n, size_t *size);
 /* The elements in C order and this machine's bytes, to the nbytes at dst; bools become 0 and 1. */
 void tide_npy_copy(const tide_npy *a, void *dst);
 

@@ -37,9 +37,8 @@ static tide_status one(tide_context *cx, const char *path, const tide_json *v, s
     const tide_json *dtype = tide_json_get(v, "dtype"), *shape = tide_json_get(v, "shape"),
                     *off = tide_json_get(v, "data_offsets");
     if (v->type != JSON_OBJECT || !dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY ||
-        !off || off->type != JSON_ARRAY || off->length != 2 || v->length != 3)
-        return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' wants exactly dtype, shape and data_offsets", path,
-                         v->key);
+        !off || off->type != JSON_ARRAY || off->length != 2)
+        return tide_fail(cx, TIDE_EFORMAT, "%s: '%s' wants dtype, shape and data_offsets", path, v->key);
     int k = 0;
     while (k < NDTYPES && strcmp(dtypes[k].name, dtype->string)) k++;
     if (k == NDTYPES || strlen(dtype->string) != dtype->length)
@@ -99,6 +98,7 @@ tide_status tide_st_open(tide_context *cx, const char *path, tide_st_file *f) {
     }
     for (const tide_json *v = e ? NULL : f->doc.root->child; v && !e; v = v->next) {
         if (!strcmp(v->key, "__metadata__") && v->key_length == 12) {
+            if (v->type == JSON_NULL) continue; /* the reference reads it as none */
             f->metadata = v;
             if (v->type != JSON_OBJECT) e = tide_fail(cx, TIDE_EFORMAT, "%s: __metadata__ is no object", path);
             for (const tide_json *m = v->child; m && !e; m = m->next)
@@ -137,7 +137,9 @@ void tide_st_close(tide_st_file *f) {
 
 /* ---- writing ---- */
 
-static size_t name_length(const tide_st_entry *e) { return e->name_length ? e->name_length : strlen(e->name); }
+static size_t length_of(const char *s, size_t n) { return n ? n : strlen(s); }
+static size_t name_length(const tide_st_entry *e) { return length_of(e->name, e->name_length); }
+static size_t text_length(const tide_st_text *t) { return length_of(t->p, t->n); }
 
 /* The row of a dtype that Tide has, or NULL. */
 static const dtype_row *row_of(uint8_t dtype) {
@@ -146,10 +148,13 @@ static const dtype_row *row_of(uint8_t dtype) {
     return NULL;
 }
 
-static int by_name(const tide_st_entry *x, const tide_st_entry *y) {
-    size_t nx = name_length(x), ny = name_length(y);
-    int c = memcmp(x->name, y->name, nx < ny ? nx : ny);
+static int compare(const char *x, size_t nx, const char *y, size_t ny) {
+    int c = memcmp(x, y, nx < ny ? nx : ny);
     return c ? c : (nx > ny) - (nx < ny);
+}
+
+static int by_name(const tide_st_entry *x, const tide_st_entry *y) {
+    return compare(x->name, name_length(x), y->name, name_length(y));
 }
 
 static int by_size_and_name(const void *a, const void *b) {
@@ -163,7 +168,8 @@ static int by_plain_name(const void *a, const void *b) {
 }
 
 static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const tide_st_text *x = *(const tide_st_text *const *)a, *y = *(const tide_st_text *const *)b;
+    return compare(x->p, text_length(x), y->p, text_length(y));
 }
 
 /* Whether a file with these would be one that tide_st_open takes. `list` is scratch and ends sorted for
@@ -189,19 +195,20 @@ static tide_status check(tide_context *cx, const char *path, const tide_st_entry
     return TIDE_OK;
 }
 
-static tide_status check_metadata(tide_context *cx, const char *path, const char *const *metadata, int npairs) {
-    size_t bytes = ((size_t)npairs + 1) * sizeof(char *);
-    const char **keys = tide_alloc(cx, bytes);
+static tide_status check_metadata(tide_context *cx, const char *path, const tide_st_text *metadata,
+                                  int npairs) {
+    size_t bytes = ((size_t)npairs + 1) * sizeof(tide_st_text *);
+    const tide_st_text **keys = tide_alloc(cx, bytes);
     tide_status e = keys ? TIDE_OK : TIDE_EMEM;
     for (int i = 0; i < 2 * npairs && !e; i++) {
-        if (!tide_utf8_valid(metadata[i], strlen(metadata[i])))
+        if (!tide_utf8_valid(metadata[i].p, text_length(&metadata[i])))
             e = tide_fail(cx, TIDE_EARG, "%s: invalid UTF-8 in the metadata", path);
-        if (i % 2 == 0) keys[i / 2] = metadata[i];
+        if (i % 2 == 0) keys[i / 2] = &metadata[i];
     }
     if (!e) qsort(keys, (size_t)npairs, sizeof *keys, by_text);
     for (int i = 1; i < npairs && !e; i++)
-        if (!strcmp(keys[i - 1], keys[i]))
-            e = tide_fail(cx, TIDE_EARG, "%s: '%s' twice in the metadata", path, keys[i]);
+        if (!by_text(&keys[i - 1], &keys[i]))
+            e = tide_fail(cx, TIDE_EARG, "%s: '%s' twice in the metadata", path, keys[i]->p);
     tide_release(cx, keys, bytes);
     return e;
 }
@@ -223,7 +230,7 @@ static void put_quoted(maker *t, const char *s, size_t n) {
     t->n += tide_json_quote(s, n, left ? t->p + t->n : NULL, left);
 }
 
-static void header(maker *t, const tide_st_entry *const *list, int64_t n, const char *const *metadata,
+static void header(maker *t, const tide_st_entry *const *list, int64_t n, const tide_st_text *metadata,
                    int npairs) {
     char text[96];
     size_t at = 0;
@@ -231,9 +238,9 @@ static void header(maker *t, const tide_st_entry *const *list, int64_t n, const 
     if (npairs) put(t, "\"__metadata__\":{");
     for (int i = 0; i < npairs; i++) {
         if (i) put(t, ",");
-        put_quoted(t, metadata[2 * i], strlen(metadata[2 * i]));
+        put_quoted(t, metadata[2 * i].p, text_length(&metadata[2 * i]));
         put(t, ":");
-        put_quoted(t, metadata[2 * i + 1], strlen(metadata[2 * i + 1]));
+        put_quoted(t, metadata[2 * i + 1].p, text_length(&metadata[2 * i + 1]));
     }
     if (npairs) put(t, n ? "}," : "}");
     for (int64_t i = 0; i < n; i++) {
@@ -274,7 +281,7 @@ static tide_status write_file(tide_writer *w, const maker *t, const tide_st_entr
 }
 
 tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n,
-                         const char *const *metadata, int npairs, const tide_st_source *source,
+                         const tide_st_text *metadata, int npairs, const tide_st_source *source,
                          tide_writer *written) {
     size_t bytes = (size_t)(n + 1) * sizeof(tide_st_entry *);
     const tide_st_entry **list = tide_alloc(cx, bytes);

@@ -36,12 +36,17 @@ typedef struct {
     void *arg;
 } tide_st_source;
 
+typedef struct {
+    const char *p;
+    size_t n; /* 0: ended by 0 */
+} tide_st_text;
+
 /* Writes as tide_writer does: on failure `path` is as it was. Of an entry, name, dtype, ndim, shape, data and
  * nbytes are read. Entries are written by size of their elements, the widest first, then by name; metadata:
  * npairs keys and values. source may be NULL where every entry has its data. *written (or NULL) gets size and
  * crc32c. */
 tide_status tide_st_save(tide_context *cx, const char *path, const tide_st_entry *entry, int64_t n,
-                         const char *const *metadata, int npairs, const tide_st_source *source,
+                         const tide_st_text *metadata, int npairs, const tide_st_source *source,
                          tide_writer *written);
 
 #endif

@@ -159,7 +159,7 @@ tide_status tide_zip_read(tide_zip *z, const tide_zip_entry *entry, tide_zip_byt
         b->own = tide_alloc(z->cx, b->size);
         if (!b->own) return TIDE_EMEM;
         b->data = b->own;
-        e = tide_inflate(z->cx, entry->data, entry->packed, b->own, entry->size);
+        e = tide_inflate(z, entry, b->own, entry->size);
     }
     if (!e && tide_crc32(0, b->data, b->size) != entry->crc)
         e = tide_fail(z->cx, TIDE_EFORMAT, "%s: the sum of '%.*s' is wrong: it is damaged", z->path,

@@ -53,8 +53,8 @@ tide_status tide_zip_put(tide_zip_writer *z, const char *name, const void *head,
 tide_status tide_zip_finish(tide_zip_writer *z); /* as tide_writer_close; call it in any case */
 
 /* zlib.c: raw deflate streams. TIDE_EUNSUP: no zlib here. */
-tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *dst,
-                         uint64_t size); /* exactly size */
+/* The first `size` bytes of a deflated entry; where these are all, it must end there. */
+tide_status tide_inflate(const tide_zip *zip, const tide_zip_entry *entry, char *dst, uint64_t size);
 /* *packed is capacity bytes of the context's memory, *n of them used. */
 tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata,
                          char **packed, size_t *n, size_t *capacity);

@@ -30,17 +30,19 @@ static bool load(library *z) {
 
 static uInt part(uint64_t n) { return n > 1u << 30 ? 1u << 30 : (uInt)n; }
 
-tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *dst, uint64_t size) {
+tide_status tide_inflate(const tide_zip *zip, const tide_zip_entry *e, char *dst, uint64_t size) {
+    tide_context *cx = zip->cx;
     library z;
     z_stream s = {0};
     Bytef none;
+    bool whole = size == e->size;
     if (!load(&z)) return tide_fail(cx, TIDE_EUNSUP, "compressed entries need zlib, which was not found");
     int r = z.inflateInit2__(&s, -15, ZLIB_VERSION, (int)sizeof s);
     uint64_t in = 0, out = 0;
     s.next_out = &none;
-    while (r == Z_OK) {
-        uInt a = part(n - in), b = part(size - out);
-        s.next_in = (z_const Bytef *)(src + in);
+    while (r == Z_OK && (whole || out < size)) {
+        uInt a = part(e->packed - in), b = part(size - out);
+        s.next_in = (z_const Bytef *)(e->data + in);
         s.avail_in = a;
         if (b) s.next_out = (Bytef *)(dst + out);
         s.avail_out = b;
@@ -51,8 +53,9 @@ tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *ds
     z.inflateEnd_(&s);
     dlclose(z.handle);
     if (r == Z_MEM_ERROR) return tide_fail(cx, TIDE_EMEM, "out of memory in zlib");
-    if (r != Z_STREAM_END || out != size || in != n)
-        return tide_fail(cx, TIDE_EFORMAT, "the compressed bytes are damaged");
+    if (out != size || (whole && (r != Z_STREAM_END || in != e->packed)))
+        return tide_fail(cx, TIDE_EFORMAT, "%s: the compressed bytes of '%.*s' are damaged", zip->path,
+                         (int)e->name_length, e->name);
     return TIDE_OK;
 }
 
@@ -105,8 +108,8 @@ void tide_zlib_text(char *out, size_t n) {
 
 #else
 
-tide_status tide_inflate(tide_context *cx, const char *src, uint64_t n, char *dst, uint64_t size) {
-    return tide_fail(cx, TIDE_EUNSUP, "compressed entries need zlib, which this build is without");
+tide_status tide_inflate(const tide_zip *zip, const tide_zip_entry *e, char *dst, uint64_t size) {
+    return tide_fail(zip->cx, TIDE_EUNSUP, "compressed entries need zlib, which this build is without");
 }
 tide_status tide_deflate(tide_context *cx, const void *head, size_t nhead, const void *data, size_t ndata,
                          char **packed, size_t *n, size_t *capacity) {

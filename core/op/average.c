@@ -76,7 +76,8 @@ typedef struct {
     bool back;
     const void *x;
     void *y;
-    int64_t planes, group, h, w, oh, ow; /* h, w: the image, whichever direction; group: planes to a tile */
+    int64_t h, w, oh, ow; /* h, w: the image, whichever direction */
+    kernel_planes cut;
 } averaging;
 
 typedef struct {
@@ -95,36 +96,61 @@ static span span_of(const tide_average_attr *a, int dim, int64_t o, int64_t in, 
     return s;
 }
 
-#define EACH_WINDOW                                                                            \
-    for (int64_t oy = 0; oy < p->oh; oy++)                                                     \
-        for (int64_t ox = 0; ox < p->ow; ox++) {                                               \
-            span r = span_of(p->a, 0, oy, p->h, p->oh), q = span_of(p->a, 1, ox, p->w, p->ow); \
-            int64_t n = p->a->divisor ? p->a->divisor : r.count * q.count;
-#define EACH_PLACE                          \
-    for (int64_t i = r.from; i < r.to; i++) \
-        for (int64_t j = q.from; j < q.to; j++)
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-#define AVERAGE(T)                                        \
-    if (p->back) {                                        \
-        const T *g = (const T *)p->x + c * p->oh * p->ow; \
-        T *x = (T *)p->y + c * p->h * p->w;               \
-        memset(x, 0, (size_t)(p->h * p->w) * sizeof *x);  \
-        EACH_WINDOW T share = g[oy * p->ow + ox] / (T)n;  \
-        EACH_PLACE x[i * p->w + j] += share;              \
-    }                                                     \
-    }                                                     \
-    else {                                                \
-        const T *x = (const T *)p->x + c * p->h * p->w;   \
-        T *y = (T *)p->y + c * p->oh * p->ow;             \
-        EACH_WINDOW T sum = 0;                            \
-        EACH_PLACE sum += x[i * p->w + j];                \
-        y[oy * p->ow + ox] = sum / (T)n;                  \
-    }                                                     \
+/* The first window that ends behind `at`. */
+static int64_t first_over(const tide_average_attr *a, int dim, int64_t at, int64_t in, int64_t out) {
+    int64_t low = 0, high = out;
+    while (low < high) {
+        int64_t mid = (low + high) / 2;
+        if (span_of(a, dim, mid, in, out).to > at)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
+/* Each mean of a part; or each place of a part of the image, which takes its shares in the order of windows. */
+#define AVERAGE(T)                                                                                     \
+    if (p->back) {                                                                                     \
+        const T *g = (const T *)p->x + c * p->oh * p->ow;                                              \
+        T *x = (T *)p->y + c * p->h * p->w;                                                            \
+        for (int64_t i = t.row; i < t.rows_end; i++)                                                   \
+            memset(x + i * p->w + t.col, 0, (size_t)(t.cols_end - t.col) * sizeof *x);                 \
+        for (int64_t oy = top; oy < p->oh; oy++) {                                                     \
+            span r = span_of(p->a, 0, oy, p->h, p->oh);                                                \
+            if (r.from >= t.rows_end) break;                                                           \
+            for (int64_t ox = left; ox < p->ow; ox++) {                                                \
+                span q = span_of(p->a, 1, ox, p->w, p->ow);                                            \
+                if (q.from >= t.cols_end) break;                                                       \
+                T share = g[oy * p->ow + ox] / (T)(p->a->divisor ? p->a->divisor : r.count * q.count); \
+                int64_t end = smaller(q.to, t.cols_end);                                               \
+                for (int64_t i = larger(r.from, t.row); i < smaller(r.to, t.rows_end); i++)            \
+                    for (int64_t j = larger(q.from, t.col); j < end; j++) x[i * p->w + j] += share;    \
+            }                                                                                          \
+        }                                                                                              \
+    } else {                                                                                           \
+        const T *x = (const T *)p->x + c * p->h * p->w;                                                \
+        T *y = (T *)p->y + c * p->oh * p->ow;                                                          \
+        for (int64_t oy = t.row; oy < t.rows_end; oy++) {                                              \
+            span r = span_of(p->a, 0, oy, p->h, p->oh);                                                \
+            for (int64_t ox = t.col; ox < t.cols_end; ox++) {                                          \
+                span q = span_of(p->a, 1, ox, p->w, p->ow);                                            \
+                T sum = 0;                                                                             \
+                for (int64_t i = r.from; i < r.to; i++)                                                \
+                    for (int64_t j = q.from; j < q.to; j++) sum += x[i * p->w + j];                    \
+                y[oy * p->ow + ox] = sum / (T)(p->a->divisor ? p->a->divisor : r.count * q.count);     \
+            }                                                                                          \
+        }                                                                                              \
     }
 static void average_tile(void *arg, int tile, void *scratch) {
     const averaging *p = arg;
-    int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes;
-    for (; c < end; c++) {
+    kernel_part t = kernel_part_of(&p->cut, tile);
+    int64_t top = p->back ? first_over(p->a, 0, t.row, p->h, p->oh) : 0,
+            left = p->back ? first_over(p->a, 1, t.col, p->w, p->ow) : 0;
+    for (int64_t c = t.plane; c < t.planes_end; c++) {
         if (p->dtype == TIDE_F64) {
             AVERAGE(double)
         } else if (p->dtype == TIDE_F32) {
@@ -142,15 +168,16 @@ static tide_status run(tide_context *cx, const tide_call *call, bool back) {
     averaging p = {.a = call->attr, .dtype = in, .back = back};
     p.h = image->shape[image->ndim - 2], p.w = image->shape[image->ndim - 1];
     p.oh = means->shape[means->ndim - 2], p.ow = means->shape[means->ndim - 1];
-    p.planes = image->ndim == 4 ? image->shape[0] * image->shape[1] : image->shape[0];
-    int64_t plane = p.h * p.w > p.oh * p.ow ? p.h * p.w : p.oh * p.ow;
-    p.group = plane < kernel_grain(cx) ? kernel_grain(cx) / (plane > 0 ? plane : 1) : 1;
+    int64_t planes = image->ndim == 4 ? image->shape[0] * image->shape[1] : image->shape[0];
+    int64_t rows = back ? p.h : p.oh, cols = back ? p.w : p.ow;
+    span r = span_of(p.a, 0, p.oh / 2, p.h, p.oh), q = span_of(p.a, 1, p.ow / 2, p.w, p.ow); /* as most are */
+    double plane = (double)(p.oh * p.ow) * (double)(r.to - r.from) * (double)(q.to - q.from);
+    p.cut = kernel_cut(cx, planes, rows, cols, 1 + plane / (double)(rows * cols));
     tide_tensor *x = kernel_packed_as(cx, call->in[0], in), *y = x ? kernel_result(cx, call->out[0], in) : NULL;
     tide_status e = y ? TIDE_OK : tide_pending(cx);
     if (!e) {
         p.x = tide_data(x), p.y = tide_data(y);
-        e = tide_run_tiles(cx, (int)((p.planes + p.group - 1) / p.group), 4.0 * (double)(p.planes * plane), 0,
-                           average_tile, &p);
+        e = tide_run_tiles(cx, kernel_parts(&p.cut), 4 * plane * (double)planes, 0, average_tile, &p);
     }
     tide_free(x);
     return kernel_result_end(cx, y, call->out[0], e);

@@ -183,7 +183,7 @@ RULE(convolution_input_infer) {
     s->out[0].shape[1] = s->in[1]->shape[1] * a->groups;
     s->out[0].shape[2] = a->size.v[0];
     s->out[0].shape[3] = a->size.v[1];
-    return TIDE_OK;
+    return want_float(s->cx, s->in[0], "input");
 }
 RULE(convolution_weight_infer) {
     const tide_convolution_attr *a = s->attr;

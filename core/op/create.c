@@ -1,6 +1,6 @@
 /* Tensors from nothing: programs over their own indices. */
 #include "op/front.h"
-#include "op/row.h"
+#include "op/kernel.h"
 #include "base/random.h"
 #include <inttypes.h>
 #include <math.h>
@@ -201,20 +201,26 @@ RULE(randperm_infer) {
     if (a->n < 0) return tide_fail(s->cx, TIDE_EARG, "n must not be negative");
     return sized(s, &(tide_shape){1, {a->n}}, TIDE_I64);
 }
-tide_status randperm_kernel(tide_context *cx, const tide_call *call);
-tide_status randperm_kernel(tide_context *cx, const tide_call *call) {
-    const tide_randperm_attr *a = call->attr;
-    int64_t *v = (int64_t *)(void *)tide_data(call->out[0]);
-    for (int64_t i = 0; i < a->n; i++) v[i] = i;
-    for (int64_t i = a->n - 1; i > 0;
-         i--) { /* 64 random bits against at most 2^40 places: the bias is below 2^-24 */
-        uint32_t w[4];
-        tide_philox((uint64_t)a->seed, (uint64_t)a->call, (uint64_t)i, w);
+typedef struct {
+    tide_context *cx;
+    const tide_randperm_attr *a;
+    int64_t *v;
+} shuffling;
+static void shuffle_tile(void *arg, int tile, void *scratch) {
+    const shuffling s = *(const shuffling *)arg;
+    int64_t *v = s.v;
+    for (int64_t i = 0; i < s.a->n && !kernel_stopped(s.cx, i); i++) v[i] = i;
+    for (int64_t i = s.a->n - 1; i > 0 && !kernel_stopped(s.cx, i); i--) {
+        uint32_t w[4]; /* 64 random bits against at most 2^40 places: the bias is below 2^-24 */
+        tide_philox((uint64_t)s.a->seed, (uint64_t)s.a->call, (uint64_t)i, w);
         int64_t k = (int64_t)((((uint64_t)w[0] << 32) | w[1]) % (uint64_t)(i + 1)), t = v[i];
         v[i] = v[k];
         v[k] = t;
     }
-    return TIDE_OK;
+}
+KERNEL(randperm) {
+    shuffling s = {cx, call->attr, (int64_t *)(void *)tide_data(call->out[0])};
+    return tide_run_tiles(cx, 1, 0, 0, shuffle_tile, &s);
 }
 
 /* ---- into existing tensors ---- */

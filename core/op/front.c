@@ -54,8 +54,9 @@ tide_tensor *tide_front(tide_context *cx, int op, tide_tensor *const *in, int ni
 
 /* ---- data in and out ---- */
 
-static tide_status sized(tide_tensor *t, size_t nbytes, const char *what) {
+static tide_status fits(tide_tensor *t, const void *host, size_t nbytes, const char *what) {
     size_t have = (size_t)tide_numel(&t->meta) * tide_dtype_size((tide_dtype)t->meta.dtype);
+    if (nbytes && !host) return tide_fail(t->cx, TIDE_EARG, "%s: the memory is NULL", what);
     if (have == nbytes) return TIDE_OK;
     return tide_fail(t->cx, TIDE_EARG, "%s: the tensor has %zu bytes, not %zu", what, have, nbytes);
 }
@@ -76,7 +77,7 @@ static void over(tide_tensor *t, tide_tensor *host, tide_storage *s, void *data)
 tide_status tide_read(tide_tensor *t, void *dst, size_t nbytes) {
     if (!t) return TIDE_EARG;
     tide_status e = tide_sync(t);
-    if (!e) e = sized(t, nbytes, "read");
+    if (!e) e = fits(t, dst, nbytes, "read");
     if (e || nbytes == 0) return e;
     if (tide_is_contiguous(t)) {
         memcpy(dst, tide_data(t), nbytes);
@@ -93,7 +94,7 @@ tide_status tide_write(tide_tensor *t, const void *src, size_t nbytes) {
     tide_status e = tide_sync(t);
     if (!e && t->cx->tensors->epoch && t->cx->tensors->sync)
         e = t->cx->tensors->sync(t->cx, NULL); /* matched reads have not run yet */
-    if (!e) e = sized(t, nbytes, "write");
+    if (!e) e = fits(t, src, nbytes, "write");
     if (e || nbytes == 0) return e;
     t->storage->version++;
     if (tide_is_contiguous(t)) {

@@ -536,18 +536,26 @@ VJP(index_put) {
 /* ---- nonzero, masked_select: shapes that depend on data ---- */
 
 #define COUNT(T) \
-    for (int64_t i = 0; i < n; i++) found += ((const T *)data)[i] != 0;
+    for (int64_t i = first; i < end; i++) found += ((const T *)s->data)[i] != 0;
 #define LIST(T) \
-    for (int64_t i = 0; to < end; i++) *to = i, to += ((const T *)data)[i] != 0;
+    for (int64_t i = first; to < last; i++) *to = i, to += ((const T *)s->data)[i] != 0;
 /* Both zeros of a half are bits that the sign does not count in. */
 #define COUNT_HALF \
-    for (int64_t i = 0; i < n; i++) found += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
+    for (int64_t i = first; i < end; i++) found += (uint16_t)(((const uint16_t *)s->data)[i] << 1) != 0;
 #define LIST_HALF \
-    for (int64_t i = 0; to < end; i++) *to = i, to += (uint16_t)(((const uint16_t *)data)[i] << 1) != 0;
+    for (int64_t i = first; to < last; i++) *to = i, to += (uint16_t)(((const uint16_t *)s->data)[i] << 1) != 0;
 
-static int64_t count_nonzero(const void *data, int64_t n, tide_dtype d) {
-    int64_t found = 0;
-    switch (d) {
+typedef struct {
+    const void *data;
+    tide_dtype dtype;
+    int64_t n, grain;
+    int64_t *before, *to; /* before[i]: how many the tiles before i found, once they are added up */
+} listing;
+
+static void count_tile(void *arg, int tile, void *scratch) {
+    const listing *s = arg;
+    int64_t found = 0, first = tile * s->grain, end = first + s->grain < s->n ? first + s->grain : s->n;
+    switch (s->dtype) {
     case TIDE_F32: COUNT(float) break;
     case TIDE_F64: COUNT(double) break;
     case TIDE_F16:
@@ -556,10 +564,12 @@ static int64_t count_nonzero(const void *data, int64_t n, tide_dtype d) {
     case TIDE_I32: COUNT(int32_t) break;
     default: COUNT(uint8_t) break;
     }
-    return found;
+    s->before[tile + 1] = found;
 }
-static void list_nonzero(const void *data, tide_dtype d, int64_t *to, const int64_t *end) {
-    switch (d) {
+static void list_tile(void *arg, int tile, void *scratch) {
+    const listing *s = arg;
+    int64_t first = tile * s->grain, *to = s->to + s->before[tile], *last = s->to + s->before[tile + 1];
+    switch (s->dtype) {
     case TIDE_F32: LIST(float) break;
     case TIDE_F64: LIST(double) break;
     case TIDE_F16:
@@ -574,16 +584,19 @@ static void list_nonzero(const void *data, tide_dtype d, int64_t *to, const int6
 static tide_tensor *nonzero_of(tide_context *cx, tide_tensor *t) {
     tide_tensor *x = tide_sync(t) ? NULL : kernel_packed(cx, t), *y = NULL;
     if (!x) return NULL;
-    tide_dtype d = (tide_dtype)t->meta.dtype;
-    int64_t n = tide_numel(&t->meta);
-    y = tide_tensor_new(cx, &(tide_meta){.ndim = 1,
-                                         .shape = {count_nonzero(tide_data(x), n, d)},
-                                         .dtype = TIDE_I64,
-                                         .device = t->meta.device});
-    if (y) {
-        int64_t *to = (int64_t *)(void *)tide_data(y);
-        list_nonzero(tide_data(x), d, to, to + y->meta.shape[0]);
+    listing s = {tide_data(x), (tide_dtype)t->meta.dtype, tide_numel(&t->meta), kernel_grain(cx), NULL, NULL};
+    int tiles = (int)((s.n + s.grain - 1) / s.grain);
+    size_t bytes = ((size_t)tiles + 1) * sizeof *s.before;
+    s.before = tide_alloc0(cx, bytes);
+    if (s.before && !tide_run_tiles(cx, tiles, (double)s.n, 0, count_tile, &s)) {
+        for (int i = 0; i < tiles; i++) s.before[i + 1] += s.before[i];
+        y = tide_tensor_new(
+            cx,
+            &(tide_meta){.ndim = 1, .shape = {s.before[tiles]}, .dtype = TIDE_I64, .device = t->meta.device});
     }
+    if (y) s.to = (int64_t *)(void *)tide_data(y);
+    if (y && tide_run_tiles(cx, tiles, (double)s.n, 0, list_tile, &s)) tide_free(y), y = NULL;
+    tide_release(cx, s.before, bytes);
     tide_free(x);
     return y;
 }

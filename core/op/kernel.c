@@ -3,6 +3,31 @@
 
 int64_t kernel_grain(const tide_context *cx) { return tide_small_tiles(cx) ? 16 : TIDE_GRAIN; }
 
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* `each`: operations for a result. A tile has at least a grain of them, and at most 64. */
+kernel_planes kernel_cut(const tide_context *cx, int64_t planes, int64_t rows, int64_t cols, double each) {
+    kernel_planes p = {planes, rows, cols, 1, rows, cols};
+    double least = (double)kernel_grain(cx), most = 64 * least, row = (double)cols * each;
+    if (row * (double)rows < least) p.group = (int64_t)(least / (row * (double)rows + 1)) + 1;
+    if (row * (double)rows > most) p.tall = row < most ? (int64_t)(most / row) : 1;
+    if (row > most) p.wide = each < most ? (int64_t)(most / each) : 1;
+    return p;
+}
+
+int kernel_parts(const kernel_planes *p) {
+    return (int)(divide_up(p->planes, p->group) * divide_up(p->rows, p->tall) * divide_up(p->cols, p->wide));
+}
+
+kernel_part kernel_part_of(const kernel_planes *p, int tile) {
+    int64_t down = divide_up(p->rows, p->tall), across = divide_up(p->cols, p->wide),
+            plane = tile / (down * across) * p->group, row = tile / across % down * p->tall,
+            col = tile % across * p->wide;
+    return (kernel_part){plane, plane + p->group < p->planes ? plane + p->group : p->planes,
+                         row,   row + p->tall < p->rows ? row + p->tall : p->rows,
+                         col,   col + p->wide < p->cols ? col + p->wide : p->cols};
+}
+
 tide_status kernel_copy(tide_context *cx, tide_tensor *from, tide_tensor *to) {
     tide_call c = {.op = TIDE_OP_COPY, .nin = 2, .nout = 1, .in = (tide_tensor *[]){to, from}, .out = &to};
     return tide_execute(cx, &tide_op_table[TIDE_OP_COPY], &c, NULL);

@@ -7,6 +7,10 @@
 
 #define TIDE_GRAIN 16384                      /* elements worth a tile */
 int64_t kernel_grain(const tide_context *cx); /* TIDE_GRAIN, or few for the tests */
+/* Before item i of a tile that may be long: asks after each grain of them whether the list was cancelled. */
+static inline bool kernel_stopped(tide_context *cx, int64_t i) {
+    return i % TIDE_GRAIN == TIDE_GRAIN - 1 && tide_tile_cancelled(cx);
+}
 
 /* ---- copies: below the door, so nothing is recorded ---- */
 tide_status kernel_copy(tide_context *cx, tide_tensor *from, tide_tensor *to); /* broadcasts, converts */
@@ -41,6 +45,19 @@ static inline int64_t kernel_lane(const tide_tensor *t, int dim,
     }
     return at;
 }
+
+/* ---- planes of results, as tiles: some whole planes, or a rectangle of one that is too much for a tile ----
+ */
+typedef struct {
+    int64_t planes, rows, cols;
+    int64_t group, tall, wide; /* of a tile */
+} kernel_planes;
+typedef struct {
+    int64_t plane, planes_end, row, rows_end, col, cols_end;
+} kernel_part;
+kernel_planes kernel_cut(const tide_context *cx, int64_t planes, int64_t rows, int64_t cols, double each);
+int kernel_parts(const kernel_planes *p);
+kernel_part kernel_part_of(const kernel_planes *p, int tile);
 
 /* ---- reach.c: reading and writing at positions that tensors hold ---- */
 

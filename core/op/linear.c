@@ -1,4 +1,4 @@
-/* Matrix products: shapes and gradients here, the work in device/cpu/gemm.c; integers by plain loops. */
+/* Matrix products: shapes and gradients here, the work in device/cpu/gemm.c. */
 #include "op/row.h"
 #include "device/cpu/gemm.h"
 #include <inttypes.h>
@@ -14,34 +14,6 @@ static tide_status same_dtype(tide_context *cx, const tide_meta *a, const tide_m
     if (a->dtype == b->dtype) return TIDE_OK;
     return tide_fail(cx, TIDE_EARG, "dtypes %s and %s differ", tide_dtype_name((tide_dtype)a->dtype),
                      tide_dtype_name((tide_dtype)b->dtype));
-}
-
-/* ---- the work ---- */
-
-#define INT_LOOPS(T)                                                                                         \
-    for (int64_t i = 0; i < g->m; i++)                                                                       \
-        for (int64_t j = 0; j < g->n; j++) {                                                                 \
-            const T *a = (const T *)g->a + (g->a_off ? g->a_off[z] : z * g->a_batch) + i * g->a_row;         \
-            const T *b = (const T *)g->b + (g->b_off ? g->b_off[z] : z * g->b_batch) + j * g->b_col;         \
-            uint64_t sum = bias ? (uint64_t)((const T *)g->bias)[j * g->bias_col] : 0;                       \
-            for (int64_t k = 0; k < g->k; k++) sum += (uint64_t)a[k * g->a_col] * (uint64_t)b[k * g->b_row]; \
-            ((T *)g->c)[z * g->c_batch + i * g->c_row + j] = (T)sum;                                         \
-        }
-
-static void integers(const tide_gemm *g) {
-    bool bias = g->bias != NULL;
-    for (int64_t z = 0; z < g->batch; z++) switch (g->dtype) {
-        case TIDE_I64: INT_LOOPS(int64_t) break;
-        case TIDE_I32: INT_LOOPS(int32_t) break;
-        case TIDE_I8: INT_LOOPS(int8_t) break;
-        default: INT_LOOPS(uint8_t) break;
-        }
-}
-
-static tide_status product(tide_context *cx, const tide_gemm *g) {
-    if (tide_dtype_is_float((tide_dtype)g->dtype)) return tide_gemm_run(cx, g);
-    integers(g);
-    return TIDE_OK;
 }
 
 /* ---- gemm: two matrices ---- */
@@ -75,7 +47,7 @@ KERNEL(gemm) {
                    .b_col = b->stride[t->tb ? 0 : 1],
                    .c = tide_data(c),
                    .c_row = c->stride[0]};
-    return product(cx, &g);
+    return tide_gemm_run(cx, &g);
 }
 static tide_status gemm(tide_context *cx, tide_tensor *a, tide_tensor *b, bool ta, bool tb, tide_tensor **out) {
     tide_gemm_attr t = {ta, tb};
@@ -168,7 +140,7 @@ KERNEL(linear) {
     g.c = tide_data(y);
     g.c_row = g.n;
     if (b) g.bias = tide_data(b), g.bias_col = b->meta.ndim ? b->stride[0] : 0;
-    tide_status e = product(cx, &g);
+    tide_status e = tide_gemm_run(cx, &g);
     tide_free(copy);
     return e;
 }
@@ -329,7 +301,7 @@ KERNEL(matmul) {
         g.a_off = off;
         g.b_off = off + g.batch;
     }
-    e = product(cx, &g);
+    e = tide_gemm_run(cx, &g);
     tide_release(cx, off, bytes);
     return e;
 }

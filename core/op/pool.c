@@ -65,8 +65,10 @@ typedef struct {
     const void *x;
     void *y;
     int64_t *at;
-    int64_t planes, group, h, w, oh, ow; /* group: planes to a tile */
+    int64_t planes, h, w, oh, ow;
     tide_pair kernel, stride, padding, dilation;
+    kernel_planes cut;
+    tide_context *cx;
 } pooling;
 
 /* Floats are compared as integers of the same order, which takes no branch: NaN is the largest, both zeros are
@@ -84,45 +86,44 @@ static int32_t order_bf16(uint16_t v) { return order_f32(tide_f32_of_bf16(v)); }
 
 /* One place of the window after the other, over a row of results; the first of equals stays. Where nothing
  * beats the lowest, all were that: the first place. */
-#define POOL(T, N, order, lowest)                                                                        \
-    {                                                                                                    \
-        const T *x = (const T *)p->x + c * p->h * p->w;                                                  \
-        T *y = (T *)p->y + c * p->oh * p->ow;                                                            \
-        N *most = scratch;                                                                               \
-        for (int64_t oy = 0; oy < p->oh; oy++, y += p->ow, at += p->ow) {                                \
-            int64_t top = oy * p->stride.v[0] - p->padding.v[0];                                         \
-            for (int64_t ox = 0; ox < p->ow; ox++) {                                                     \
-                most[ox] = lowest;                                                                       \
-                at[ox] = first_inside(top, p->dilation.v[0]) * p->w +                                    \
-                         first_inside(ox * sw - p->padding.v[1], p->dilation.v[1]);                      \
-            }                                                                                            \
-            for (int64_t i = 0; i < p->kernel.v[0]; i++) {                                               \
-                int64_t iy = top + i * p->dilation.v[0];                                                 \
-                if (iy < 0 || iy >= p->h) continue;                                                      \
-                for (int64_t j = 0; j < p->kernel.v[1]; j++) {                                           \
-                    int64_t shift = j * p->dilation.v[1] - p->padding.v[1],                              \
-                            a = shift < 0 ? (-shift + sw - 1) / sw : 0, b = (p->w - 1 - shift) / sw + 1; \
-                    if (b > p->ow) b = p->ow;                                                            \
-                    if (shift > p->w - 1) b = 0;                                                         \
-                    for (int64_t ox = a; ox < b; ox++) {                                                 \
-                        int64_t here = iy * p->w + shift + ox * sw;                                      \
-                        N v = order(x[here]), best = most[ox];                                           \
-                        int64_t was = at[ox];                                                            \
-                        most[ox] = v > best ? v : best;                                                  \
-                        at[ox] = v > best ? here : was;                                                  \
-                    }                                                                                    \
-                }                                                                                        \
-            }                                                                                            \
-            for (int64_t ox = 0; ox < p->ow; ox++) y[ox] = x[at[ox]];                                    \
-        }                                                                                                \
+#define POOL(T, N, order, lowest)                                                                    \
+    for (int64_t oy = t.row; oy < t.rows_end; oy++) {                                                \
+        const T *x = (const T *)p->x + c * p->h * p->w;                                              \
+        T *y = (T *)p->y + (c * p->oh + oy) * p->ow + t.col;                                         \
+        int64_t *at = p->at + (c * p->oh + oy) * p->ow + t.col;                                      \
+        N *most = scratch;                                                                           \
+        int64_t top = oy * p->stride.v[0] - p->padding.v[0];                                         \
+        for (int64_t ox = 0; ox < n; ox++) {                                                         \
+            most[ox] = lowest;                                                                       \
+            at[ox] = first_inside(top, p->dilation.v[0]) * p->w +                                    \
+                     first_inside((t.col + ox) * sw - p->padding.v[1], p->dilation.v[1]);            \
+        }                                                                                            \
+        for (int64_t i = 0; i < p->kernel.v[0]; i++) {                                               \
+            int64_t iy = top + i * p->dilation.v[0];                                                 \
+            if (iy < 0 || iy >= p->h) continue;                                                      \
+            for (int64_t j = 0; j < p->kernel.v[1]; j++) {                                           \
+                int64_t shift = t.col * sw + j * p->dilation.v[1] - p->padding.v[1],                 \
+                        a = shift < 0 ? (-shift + sw - 1) / sw : 0, b = (p->w - 1 - shift) / sw + 1; \
+                if (b > n) b = n;                                                                    \
+                if (shift > p->w - 1) b = 0;                                                         \
+                for (int64_t ox = a; ox < b; ox++) {                                                 \
+                    int64_t here = iy * p->w + shift + ox * sw;                                      \
+                    N v = order(x[here]), best = most[ox];                                           \
+                    int64_t was = at[ox];                                                            \
+                    most[ox] = v > best ? v : best;                                                  \
+                    at[ox] = v > best ? here : was;                                                  \
+                }                                                                                    \
+            }                                                                                        \
+        }                                                                                            \
+        for (int64_t ox = 0; ox < n; ox++) y[ox] = x[at[ox]];                                        \
     }
 #define SAME(v) (v)
 
 static void pool_tile(void *arg, int tile, void *scratch) {
     const pooling own = *(const pooling *)arg, *p = &own; /* a copy, which stores through `at` cannot change */
-    int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes, sw = p->stride.v[1];
-    for (; c < end; c++) {
-        int64_t *at = p->at + c * p->oh * p->ow;
+    kernel_part t = kernel_part_of(&p->cut, tile);
+    int64_t sw = p->stride.v[1], n = t.cols_end - t.col;
+    for (int64_t c = t.plane; c < t.planes_end; c++) {
         switch (p->dtype) {
         case TIDE_F32: POOL(float, int32_t, order_f32, INT32_MIN) break;
         case TIDE_F64: POOL(double, int64_t, order_f64, INT64_MIN) break;
@@ -134,14 +135,6 @@ static void pool_tile(void *arg, int tile, void *scratch) {
         default: POOL(uint8_t, uint8_t, SAME, 0) break;
         }
     }
-}
-
-static tide_status run(tide_context *cx, pooling *p, tide_tile_fn tile) {
-    int64_t plane = p->h * p->w > p->oh * p->ow ? p->h * p->w : p->oh * p->ow;
-    p->group = plane < kernel_grain(cx) ? kernel_grain(cx) / (plane > 0 ? plane : 1) : 1;
-    double work =
-        (double)p->planes * (double)p->oh * (double)p->ow * 2 * (double)p->kernel.v[0] * (double)p->kernel.v[1];
-    return tide_run_tiles(cx, (int)((p->planes + p->group - 1) / p->group), work, (size_t)p->ow * 8, tile, p);
 }
 
 static int64_t planes_of(const tide_meta *m) { return m->ndim == 4 ? m->shape[0] * m->shape[1] : m->shape[0]; }
@@ -162,10 +155,13 @@ static tide_status max_pool(tide_context *cx, const tide_call *call) {
                  .stride = stride_of(a),
                  .padding = a->padding,
                  .dilation = a->dilation};
+    double each = (double)p.kernel.v[0] * (double)p.kernel.v[1];
+    p.cut = kernel_cut(cx, p.planes, p.oh, p.ow, each);
     tide_status e = at ? TIDE_OK : tide_pending(cx);
     if (!e)
         p.x = tide_data(x), p.y = tide_data(y), p.at = (int64_t *)(void *)tide_data(at),
-        e = run(cx, &p, pool_tile);
+        e = tide_run_tiles(cx, kernel_parts(&p.cut), 2 * each * (double)p.planes * (double)(p.oh * p.ow),
+                           (size_t)p.cut.wide * 8, pool_tile, &p);
     tide_free(x);
     e = kernel_result_end(cx, y, call->out[0], e);
     return kernel_result_end(cx, at, call->out[1], e);
@@ -187,20 +183,22 @@ RULE(max_pool2d_grad_infer) {
     return want_float(s->cx, s->in[0], "input");
 }
 
-#define BACK(T, sum)                                       \
-    {                                                      \
-        const T *g = (const T *)p->x + c * n;              \
-        T *to = (T *)p->y + c * p->h * p->w;               \
-        memset(to, 0, (size_t)(p->h * p->w) * sizeof *to); \
-        for (int64_t i = 0; i < n; i++) {                  \
-            T u = to[at[i]], v = g[i];                     \
-            to[at[i]] = sum;                               \
-        }                                                  \
+#define BACK(T, sum)                                                   \
+    {                                                                  \
+        const T *g = (const T *)p->x + c * n;                          \
+        T *to = (T *)p->y + c * p->h * p->w;                           \
+        memset(to, 0, (size_t)(p->h * p->w) * sizeof *to);             \
+        for (int64_t i = 0; i < n && !kernel_stopped(p->cx, i); i++) { \
+            T u = to[at[i]], v = g[i];                                 \
+            to[at[i]] = sum;                                           \
+        }                                                              \
     }
+/* Sums have the order of the results, so planes are not cut. */
 static void back_tile(void *arg, int tile, void *scratch) {
-    const pooling *p = arg;
-    int64_t c = tile * p->group, end = c + p->group < p->planes ? c + p->group : p->planes, n = p->oh * p->ow;
-    for (; c < end; c++) {
+    const pooling own = *(const pooling *)arg, *p = &own;
+    kernel_part t = kernel_part_of(&p->cut, tile);
+    int64_t n = p->oh * p->ow;
+    for (int64_t c = t.plane; c < t.planes_end; c++) {
         const int64_t *at = p->at + c * n;
         switch (p->dtype) {
         case TIDE_F32: BACK(float, u + v) break;
@@ -222,11 +220,13 @@ KERNEL(max_pool2d_grad) {
                  .w = m->shape[m->ndim - 1],
                  .oh = o->shape[o->ndim - 2],
                  .ow = o->shape[o->ndim - 1],
-                 .kernel = {{1, 1}}};
+                 .cx = cx};
+    double each = (double)(p.h * p.w + p.oh * p.ow);
+    p.cut = kernel_cut(cx, p.planes, 1, 1, each);
     tide_status e = gx ? TIDE_OK : tide_pending(cx);
     if (!e)
         p.x = tide_data(g), p.y = tide_data(gx), p.at = (int64_t *)(void *)tide_data(at),
-        e = run(cx, &p, back_tile);
+        e = tide_run_tiles(cx, kernel_parts(&p.cut), each * (double)p.planes, 0, back_tile, &p);
     tide_free(g), tide_free(at);
     return kernel_result_end(cx, gx, call->out[0], e);
 }

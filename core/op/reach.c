@@ -107,6 +107,7 @@ void reach_free(tide_context *cx, const reach *r, int64_t *at) {
 /* ---- moving the elements ---- */
 
 typedef struct {
+    tide_context *cx;
     const reach *r;
     const int64_t *at;
     int64_t n, rows, inner; /* positions; the rest: rows of `inner` elements that are adjacent in x and y */
@@ -226,7 +227,9 @@ static void write_tile(void *arg, int tile, void *scratch) {
     for (; u < end; u++) {
         int64_t piece = u % m->pieces, row = u / m->pieces % m->rows, part = u / (m->pieces * m->rows);
         int64_t first = piece * m->piece, len = m->inner - first < m->piece ? m->inner - first : m->piece;
-        some(m, row, first, len, part * each, (part + 1) * each);
+        int64_t b = part * each, b_end = b + each, run = 1 + TIDE_GRAIN / len; /* between two questions */
+        for (; b_end - b > run && !tide_tile_cancelled(m->cx); b += run) some(m, row, first, len, b, b + run);
+        some(m, row, first, len, b, b_end);
     }
 }
 
@@ -248,7 +251,7 @@ static void collapse(const reach *r, move *m) {
 }
 
 tide_status reach_run(tide_context *cx, const reach *r, const int64_t *at) {
-    move m = {.r = r, .at = at, .n = count(r), .alpha = 1, .integer = 1};
+    move m = {.cx = cx, .r = r, .at = at, .n = count(r), .alpha = 1, .integer = 1};
     collapse(r, &m);
     if (r->alpha.kind == TIDE_FLOAT)
         m.alpha = r->alpha.u.f, m.integer = (int64_t)(r->alpha.u.f != 0);

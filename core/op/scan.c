@@ -28,28 +28,29 @@ RULE(cumsum_infer) {
 }
 
 typedef struct {
+    tide_context *cx;
     const tide_tensor *x, *y; /* of one dtype */
     int dim;
     int64_t lanes, group, length, sx, sy;
     bool back;
 } scan;
 
-#define SUM(T, S, get, put)                                         \
-    {                                                               \
-        const T *px = (const T *)(const void *)tide_data(s->x) + x; \
-        T *py = (T *)(void *)tide_data(s->y) + y;                   \
-        S sum = 0;                                                  \
-        for (int64_t i = 0; i < s->length; i++) {                   \
-            T v = px[i * sx];                                       \
-            sum += get;                                             \
-            py[i * sy] = put;                                       \
-        }                                                           \
+#define SUM(T, S, get, put)                                                 \
+    {                                                                       \
+        const T *px = (const T *)(const void *)tide_data(s->x) + x;         \
+        T *py = (T *)(void *)tide_data(s->y) + y;                           \
+        S sum = 0;                                                          \
+        for (int64_t i = 0; i < length && !kernel_stopped(s->cx, i); i++) { \
+            T v = px[i * sx];                                               \
+            sum += get;                                                     \
+            py[i * sy] = put;                                               \
+        }                                                                   \
     }
 /* Halves sum in float32 and round each result once. */
 static void scan_tile(void *arg, int tile, void *scratch) {
     const scan *s = arg;
     int64_t lane = tile * s->group, end = lane + s->group < s->lanes ? lane + s->group : s->lanes;
-    int64_t sx = s->back ? -s->sx : s->sx, sy = s->back ? -s->sy : s->sy;
+    int64_t length = s->length, sx = s->back ? -s->sx : s->sx, sy = s->back ? -s->sy : s->sy;
     for (; lane < end; lane++) {
         int64_t x = kernel_lane(s->x, s->dim, lane), y = kernel_lane(s->y, s->dim, lane);
         if (s->back) x += (s->length - 1) * s->sx, y += (s->length - 1) * s->sy;
@@ -71,7 +72,7 @@ static tide_status cumulate(tide_context *cx, const tide_call *call, int64_t dim
     x = in->meta.dtype == out->meta.dtype ? tide_keep(in)
                                           : kernel_packed_as(cx, in, (tide_dtype)out->meta.dtype);
     if (!x) return tide_pending(cx);
-    scan s = {.x = x, .y = out, .length = 1, .lanes = 1, .back = back};
+    scan s = {.cx = cx, .x = x, .y = out, .length = 1, .lanes = 1, .back = back};
     if (x->meta.ndim) {
         s.dim = (int)(dim < 0 ? dim + x->meta.ndim : dim);
         s.length = x->meta.shape[s.dim];
@@ -141,9 +142,9 @@ static void keys_of(const void *data, tide_dtype d, int64_t n, int64_t step, uin
 static bool before(item a, item b) { return a.key < b.key || (a.key == b.key && a.at < b.at); }
 
 /* Merges runs of twice the length each time, from runs of 16 that were sorted by insertion. Result in a. */
-static void merge_sort(item *a, item *b, int64_t n) {
+static void merge_sort(tide_context *cx, item *a, item *b, int64_t n) {
     enum { RUN = 16 };
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n && !kernel_stopped(cx, i); i++) {
         item v = a[i];
         int64_t j = i, low = i / RUN * RUN;
         for (; j > low && before(v, a[j - 1]); j--) a[j] = a[j - 1];
@@ -154,7 +155,7 @@ static void merge_sort(item *a, item *b, int64_t n) {
         for (int64_t lo = 0; lo < n; lo += 2 * run) {
             int64_t mid = lo + run < n ? lo + run : n, hi = lo + 2 * run < n ? lo + 2 * run : n, i = lo,
                     j = mid;
-            for (int64_t k = lo; k < hi; k++)
+            for (int64_t k = lo; k < hi && !kernel_stopped(cx, k); k++)
                 to[k] = i < mid && (j >= hi || before(from[i], from[j])) ? from[i++] : from[j++];
         }
         item *t = from;
@@ -176,9 +177,9 @@ static void sift(item *a, int64_t root, int64_t n) {
 }
 
 /* The k items of a[] that go first, to its beginning, in any order. */
-static void choose(item *a, int64_t n, int64_t k) {
-    for (int64_t i = k / 2 - 1; i >= 0; i--) sift(a, i, k);
-    for (int64_t i = k; i < n; i++) {
+static void choose(tide_context *cx, item *a, int64_t n, int64_t k) {
+    for (int64_t i = k / 2 - 1; i >= 0 && !kernel_stopped(cx, i); i--) sift(a, i, k);
+    for (int64_t i = k; i < n && !kernel_stopped(cx, i); i++) {
         if (!before(a[i], a[0])) continue;
         a[0] = a[i];
         sift(a, 0, k);
@@ -186,6 +187,7 @@ static void choose(item *a, int64_t n, int64_t k) {
 }
 
 typedef struct {
+    tide_context *cx;
     const tide_tensor *x, *values, *places; /* values NULL: not wanted */
     int dim;
     int64_t lanes, group, length, k, step;
@@ -215,8 +217,8 @@ static void sort_tile(void *arg, int tile, void *scratch) {
     for (; lane < end; lane++) {
         const char *x = tide_data(s->x) + kernel_lane(s->x, s->dim, lane) * size;
         keys_of(x, d, s->length, s->step, s->flip, a);
-        if (s->k < s->length) choose(a, s->length, s->k);
-        merge_sort(a, b, s->k);
+        if (s->k < s->length) choose(s->cx, a, s->length, s->k);
+        merge_sort(s->cx, a, b, s->k);
         int64_t *places = (int64_t *)(void *)tide_data(s->places) + kernel_lane(s->places, s->dim, lane),
                 step = step_of(s->places, s->dim);
         for (int64_t i = 0; i < s->k; i++) places[i * step] = a[i].at;
@@ -228,7 +230,8 @@ static void sort_tile(void *arg, int tile, void *scratch) {
 
 static tide_status sorted(tide_context *cx, const tide_tensor *x, int64_t dim, int64_t k, bool descending,
                           const tide_tensor *values, const tide_tensor *places) {
-    sorting s = {.x = x,
+    sorting s = {.cx = cx,
+                 .x = x,
                  .values = values,
                  .places = places,
                  .length = 1,

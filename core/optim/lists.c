@@ -131,6 +131,8 @@ tide_status tide_average(tide_context *cx, tide_tensor *const *averages, tide_te
                          double weight) {
     if (tide_pending(cx) || tide_tape_open(cx)) return tide_pending(cx);
     for (int i = 0; i < n; i++) {
+        if (!averages[i] || !values[i])
+            return tide_fail(cx, TIDE_EARG, "average: pair %d is incomplete", i + 1);
         const tide_meta *a = &averages[i]->meta, *v = &values[i]->meta;
         if (!tide_same_shape(a, v))
             return tide_fail(cx, TIDE_EARG, "average: the shapes of pair %d differ", i + 1);

@@ -32,7 +32,8 @@ struct tide_optim {
 tide_optim *tide_optim_new(tide_context *cx, tide_tensor *const *params, int n,
                            const tide_optim_config *config) {
     if (tide_pending(cx) || tide_tape_open(cx)) return NULL;
-    if ((unsigned)config->kind >= TIDE_NOPTIM) return tide_fail(cx, TIDE_EARG, "optim: no such kind"), NULL;
+    if (!config || (unsigned)config->kind >= TIDE_NOPTIM)
+        return tide_fail(cx, TIDE_EARG, "optim: no such kind"), NULL;
     if (tide_optim_check(cx, config)) return NULL;
     const tide_optim_row *row = &tide_optim_rows[config->kind];
     if (config->lr < 0) /* here only, as in PyTorch: schedules may pass below 0 later */
@@ -75,17 +76,17 @@ void tide_optim_free(tide_optim *o) {
     tide_release(o->cx, o, sizeof *o);
 }
 
-tide_optim_config *tide_optim_settings(tide_optim *o) { return &o->config; }
-tide_status tide_optim_zero_grad(tide_optim *o) { return tide_zero_grad(o->param, o->n); }
+tide_optim_config *tide_optim_settings(tide_optim *o) { return o ? &o->config : NULL; }
+tide_status tide_optim_zero_grad(tide_optim *o) { return o ? tide_zero_grad(o->param, o->n) : TIDE_EARG; }
 
 /* ---- state ---- */
 
-static slot_t *slot_of(tide_optim *o, int i) { return i >= 0 && i < o->n ? &o->slot[i] : NULL; }
+static slot_t *slot_of(tide_optim *o, int i) { return o && i >= 0 && i < o->n ? &o->slot[i] : NULL; }
 
 int64_t tide_optim_count(tide_optim *o, int i) { return slot_of(o, i) ? o->slot[i].steps : 0; }
 
 static int state_index(const tide_optim *o, const char *name) {
-    for (int k = 0; k < TIDE_OPTIM_STATES && o->row->state[k].name; k++)
+    for (int k = 0; o && name && k < TIDE_OPTIM_STATES && o->row->state[k].name; k++)
         if (!strcmp(o->row->state[k].name, name)) return k;
     return -1;
 }
@@ -96,7 +97,7 @@ tide_tensor *tide_optim_state(tide_optim *o, int i, const char *name) {
 }
 
 double *tide_optim_number(tide_optim *o, int i, const char *name) {
-    for (int k = 0; slot_of(o, i) && k < TIDE_OPTIM_NUMBERS && o->row->number[k]; k++)
+    for (int k = 0; name && slot_of(o, i) && k < TIDE_OPTIM_NUMBERS && o->row->number[k]; k++)
         if (!strcmp(o->row->number[k], name)) return &o->slot[i].number[k];
     return NULL;
 }
@@ -113,6 +114,7 @@ static tide_status make_state(tide_optim *o, int i, int k) {
 }
 
 tide_status tide_optim_restore(tide_optim *o, int i, int64_t count, const char *name, tide_tensor *value) {
+    if (!o) return TIDE_EARG;
     tide_context *cx = o->cx;
     const char *who = o->row->name;
     if (!slot_of(o, i)) return tide_fail(cx, TIDE_EARG, "%s: there is no parameter %d", who, i + 1);
@@ -222,6 +224,7 @@ static tide_status update(tide_optim *o, const slot_t *like) {
 }
 
 tide_status tide_optim_step(tide_optim *o) {
+    if (!o) return TIDE_EARG;
     tide_status e = tide_optim_check(o->cx, &o->config);
     for (int i = 0; i < o->n; i++)
         o->slot[i].turn = o->param[i]->grad && !o->param[i]->grad_absent ? DUE : IDLE;

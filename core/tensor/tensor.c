@@ -249,14 +249,16 @@ tide_context *tide_context_of(const tide_tensor *t) { return t ? t->cx : NULL; }
 
 tide_tensor *tide_empty(tide_context *cx, const tide_meta *m) {
     if (tide_pending(cx) || tide_tensors_open(cx)) return NULL;
-    if (m->dtype == 0 || m->dtype >= TIDE_NDTYPE) return tide_fail(cx, TIDE_EARG, "empty: no such dtype"), NULL;
+    if (!m || m->dtype == 0 || m->dtype >= TIDE_NDTYPE)
+        return tide_fail(cx, TIDE_EARG, "empty: no such dtype"), NULL;
     return tide_scoped(tide_tensor_new(cx, m));
 }
 
 tide_tensor *tide_wrap(tide_context *cx, const tide_meta *m, void *host, void (*release)(void *), void *arg) {
     if (tide_pending(cx) || tide_tensors_open(cx)) return NULL;
-    if (m->dtype == 0 || m->dtype >= TIDE_NDTYPE || m->ndim > TIDE_MAXDIM)
+    if (!m || m->dtype == 0 || m->dtype >= TIDE_NDTYPE || m->ndim > TIDE_MAXDIM)
         return tide_fail(cx, TIDE_EARG, "wrap: wrong dtype or dims"), NULL;
+    if (!host && tide_numel(m)) return tide_fail(cx, TIDE_EARG, "wrap: the memory is NULL"), NULL;
     tide_tensor *t = tide_tensor_struct(cx, m);
     if (!t) return NULL;
     t->storage = tide_storage_wrap(cx, host, (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype),

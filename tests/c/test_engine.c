@@ -144,6 +144,13 @@ static void test_errors(void **state) {
     run(e, "t = nil");
     assert_int_equal(tide_engine_run_file(e, "/nowhere/at.all"), TIDE_EIO);
     assert_int_equal(tide_engine_run(e, "\33Lua", 4, "x"), TIDE_EARG);
+    assert_int_equal(tide_engine_call(e, NULL, NULL, 0, NULL, 0), TIDE_EARG);
+    assert_string_equal(tide_engine_error(e), "no function is named");
+    assert_int_equal(tide_engine_call(e, "print", NULL, 1, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_engine_start(e, NULL, NULL, 0), TIDE_EARG);
+    assert_int_equal(tide_engine_slice(e, 1, NULL), TIDE_EARG);
+    assert_int_equal(tide_engine_run_file(e, NULL), TIDE_EARG);
+    assert_int_equal(tide_engine_reload(e, NULL), TIDE_EARG);
     tide_engine_limit(e, 0.05, 0);
     fails(e, "while true do end", TIDE_ECANCEL, "game.lua:1: stopped: the time is up");
     fails(e, "while true do pcall(function() while true do end end) end", TIDE_ECANCEL, "stopped");
@@ -491,6 +498,15 @@ static void test_attacks(void **state) {
            budget, slowest);
 }
 
+static void test_sandbox_errors(void **state) {
+    tide_engine *e = sandbox();
+    fails(e, "\nlocal s = string.format('%d', 'x')", TIDE_EARG, "game.lua:2: bad argument #2 to 'format'");
+    fails(e, "\n\nlocal s = ('x'):byte({})", TIDE_EARG, "game.lua:3: bad argument #1 to 'byte'");
+    fails(e, "utf8.char(-1)", TIDE_EARG, "game.lua:1: bad argument #1 to 'char'");
+    fails(e, "tonumber({}, 10)", TIDE_EARG, "game.lua:1: bad argument #1 to 'tonumber'");
+    tide_engine_close(e);
+}
+
 /* ---- engines come and go ---- */
 
 static int lines(const char *path) {
@@ -590,6 +606,7 @@ int main(int argc, char **argv) { /* a pattern of names */
         cmocka_unit_test(test_custom_outlives),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_attacks),
+        cmocka_unit_test(test_sandbox_errors),
         cmocka_unit_test(test_open_failing),
         cmocka_unit_test(test_open_close),
     };

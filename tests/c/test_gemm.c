@@ -556,7 +556,7 @@ static void test_nothing(void **state) {
     g.batch = 1;
     assert_int_equal(tide_gemm_run(cx, &g), TIDE_OK);
     assert_true(c[0] == 0 && c[1] == 0);
-    g.dtype = TIDE_I32;
+    g.dtype = TIDE_BOOL;
     assert_int_equal(tide_gemm_run(cx, &g), TIDE_EARG);
     assert_non_null(tide_error(cx, NULL));
 }

@@ -426,6 +426,39 @@ static void test_close_first(void **state) {
     }
 }
 
+static void refused(tide_context *cx, tide_status got) {
+    assert_int_equal(got, TIDE_EARG);
+    tide_error(cx, NULL);
+}
+
+/* What a host passes on when something before it failed. */
+static void test_null(void **state) {
+    tide_context *cx = open_with((tide_config){.threads = 1});
+    tide_meta m = {.shape = {2}, .ndim = 1, .dtype = TIDE_F32};
+    tide_tensor *t = tide_empty(cx, &m), *none = NULL, *gx;
+    assert_null(tide_empty(cx, NULL));
+    refused(cx, tide_pending(cx));
+    assert_null(tide_wrap(cx, &m, NULL, NULL, NULL));
+    refused(cx, tide_pending(cx));
+    refused(cx, tide_read(t, NULL, 8));
+    refused(cx, tide_write(t, NULL, 8));
+    refused(cx, tide_read(NULL, &m, 8));
+    refused(cx, tide_set_requires_grad(NULL, 1));
+    refused(cx, tide_zero_grad(&none, 1));
+    refused(cx, tide_backward(NULL, NULL, 0));
+    refused(cx, tide_grad(cx, &none, 1, &t, 1, NULL, 0, &gx));
+    refused(cx, tide_average(cx, &t, &none, 1, 0.5));
+    assert_null(tide_optim_new(cx, &t, 1, NULL));
+    refused(cx, tide_pending(cx));
+    refused(cx, tide_optim_step(NULL));
+    refused(cx, tide_optim_zero_grad(NULL));
+    assert_true(!tide_optim_settings(NULL) && !tide_optim_state(NULL, 0, NULL) && !tide_optim_count(NULL, 0));
+    assert_null(tide_matmul(t, none));
+    refused(cx, tide_pending(cx));
+    tide_free(t);
+    tide_close(cx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parallel),
@@ -436,6 +469,7 @@ int main(void) {
         cmocka_unit_test(test_pressure),
         cmocka_unit_test(test_share),
         cmocka_unit_test(test_close_first),
+        cmocka_unit_test(test_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

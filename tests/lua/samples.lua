@@ -222,6 +222,9 @@ M.large = {
   { "matmul", call(F(130, 700), F(700, 90)) }, { "matmul", call(F(3, 40, 70), F(3, 70, 50)) }, { "matmul", call(F(1, 700), F(700, 257)) },
   { "nn.functional.linear", call(F(64, 700), F(300, 700), F(300), { activation = "relu" }) },
   { "nn.functional.conv2d", call(F(4, 16, 20, 20), F(32, 16, 3, 3), F(32), { padding = 1 }) },
+  { "matmul", call(I(99, 130, 300), I(99, 300, 90)) }, { "nn.functional.avg_pool2d", call(F(1, 200, 200), 9, { stride = 1 }) },
+  { "nn.functional.max_pool2d", call(F(1, 200, 200), 9, { stride = 1, padding = 4 }) },
+  { "nn.functional.adaptive_avg_pool2d", call(F(1, 400, 300), { 9, 299 }) },
 }
 
 -- ---- running one ----

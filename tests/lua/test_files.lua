@@ -150,6 +150,24 @@ describe("npz", function()
       assert(refused > #source / 22, refused)
     end
   end)
+
+  it("unpacks no more than the array takes", function()
+    if not zlib then return end
+    local before = tide.memory().peak
+    local t, message, code = tide.load(root .. "npz/bomb.npz") -- 4 MB of zeros behind an array of 4 bytes
+    assert(not t and code == "EFORMAT")
+    assert(message:find("bomb.npz: a: 4000000 bytes follow the array", 1, true), message)
+    assert(tide.memory().peak < before + 1000000)
+  end)
+
+  it("names a damaged entry", function()
+    if not zlib then return end
+    local source = slurp(root .. "npz/deflated.npz")
+    local at = source:find("zeros.npy", 1, true) + 9 -- its bytes, with the extra field before them
+    spill(scratch "cut.npz", source:sub(1, at + 29) .. "\255\255\255\255" .. source:sub(at + 34))
+    local _, message = tide.load(scratch "cut.npz")
+    assert(message:find("cut.npz: the compressed bytes of 'zeros.npy' are damaged", 1, true), message)
+  end)
 end)
 
 describe("safetensors", function()
@@ -164,6 +182,12 @@ describe("safetensors", function()
     collectgarbage()
     assert.are.equal(0, got.f32:sum():item())
     assert.are.equal(before, slurp(path))
+  end)
+
+  it("keeps zeros within metadata", function()
+    local path = scratch "zeros.safetensors"
+    assert(tide.save(path, { a = tide.ones(1) }, { ["k\0y"] = "ab\0cd" }))
+    assert.are.same({ ["k\0y"] = "ab\0cd" }, (select(2, tide.load(path))))
   end)
 
   it("spreads over shards", function()

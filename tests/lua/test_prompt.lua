@@ -354,6 +354,11 @@ describe("Ctrl-C", function()
   it("stops a loop", function() stops "while true do n = n + 1 end" end)
   it("stops a loop that catches errors", function() stops "while true do pcall(function() while true do end end) end" end)
   it("stops a loop that catches errors of operations", function() stops "local a = tide.ones(500, 500) while true do pcall(a.matmul, a, a) end" end)
+  it("stops a message handler", function()
+    stops "print(xpcall(error, function() while true do end end))"
+    stops "print(xpcall(function() while true do end end, function() while true do end end))"
+  end)
+
   it("stops a coroutine", function()
     stops "coroutine.wrap(function() while true do end end)()"
     stops "while true do coroutine.resume(coroutine.create(function() while true do n = n + 1 end end)) end"

@@ -193,25 +193,11 @@ static void group_offsets_end(tide_context *cx, const tide_conv *d, const plan *
     tide_release(cx, off, off ? (size_t)(p->chunk * d->groups) * sizeof *off : 0);
 }
 
-static void product_i64(const tide_gemm *g) {
-    for (int64_t z = 0; z < g->batch; z++)
-        for (int64_t i = 0; i < g->m; i++) {
-            const int64_t *a = (const int64_t *)g->a + (g->a_off ? g->a_off[z] : 0) + i * g->a_row,
-                          *b = (const int64_t *)g->b + z * g->b_batch;
-            int64_t *c = (int64_t *)g->c + z * g->c_batch + i * g->c_row;
-            for (int64_t j = 0; j < g->n; j++) {
-                uint64_t sum = (uint64_t)c[j];
-                for (int64_t k = 0; k < g->k; k++) sum += (uint64_t)a[k] * (uint64_t)b[k * g->b_row + j];
-                c[j] = (int64_t)sum;
-            }
-        }
-}
-
-/* Results begin as the bias, or 0. */
-#define BEGIN(T)                                                                     \
-    for (int64_t c = 0; c < d->n * d->oc; c++) {                                     \
-        T *plane = (T *)y + c * places, b = bias ? ((const T *)bias)[c % d->oc] : 0; \
-        for (int64_t i = 0; i < places; i++) plane[i] = b;                           \
+/* Results begin as the bias. */
+#define BEGIN(T)                                                          \
+    for (int64_t c = 0; c < d->n * d->oc; c++) {                          \
+        T *plane = (T *)y + c * places, b = ((const T *)bias)[c % d->oc]; \
+        for (int64_t i = 0; i < places; i++) plane[i] = b;                \
     }
 static void begin(const tide_conv *d, int64_t places, tide_dtype dtype, const void *bias, void *y) {
     switch (dtype) {
@@ -227,8 +213,7 @@ tide_status tide_conv_run(tide_context *cx, const tide_conv *d, tide_dtype dtype
     int64_t *off = NULL;
     tide_status e = prepare(cx, d, dtype, &p);
     if (!e) e = group_offsets(cx, d, &p, &off);
-    bool accumulate = bias || dtype == TIDE_I64;
-    if (!e && accumulate) begin(d, p.places, dtype, bias, y);
+    if (!e && bias) begin(d, p.places, dtype, bias, y);
     for (int64_t i = 0; i < d->n && !e; i += p.chunk) {
         int64_t images = d->n - i < p.chunk ? d->n - i : p.chunk;
         const char *image = (const char *)x + i * d->ic * d->h * d->w * p.size;
@@ -238,7 +223,7 @@ tide_status tide_conv_run(tide_context *cx, const tide_conv *d, tide_dtype dtype
                        .k = p.kg,
                        .batch = images * d->groups,
                        .dtype = (uint8_t)dtype,
-                       .accumulate = accumulate,
+                       .accumulate = bias != NULL,
                        .a = w,
                        .a_row = p.kg,
                        .a_col = 1,
@@ -250,10 +235,7 @@ tide_status tide_conv_run(tide_context *cx, const tide_conv *d, tide_dtype dtype
                        .c = (char *)y + i * d->oc * p.places * p.size,
                        .c_row = p.places,
                        .c_batch = p.og * p.places};
-        if (!e && dtype == TIDE_I64)
-            product_i64(&g);
-        else if (!e)
-            e = tide_gemm_run(cx, &g);
+        if (!e) e = tide_gemm_run(cx, &g);
     }
     group_offsets_end(cx, d, &p, off);
     finish(cx, &p);

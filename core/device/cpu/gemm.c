@@ -7,7 +7,6 @@
 /* A tile of c: large enough to use packed b often, small enough for the cache and for many threads. */
 #define MOST_ROWS 504
 #define MOST_COLS 128
-#define LONGEST_SUM ((int64_t)TIDE_GEMM_KC << 8)
 #define LEAST_WORK 1e6       /* multiply-adds worth a tile of their own */
 #define LEAST_BATCH_WORK 2e5 /* what small products of a batch are gathered to */
 #define PACK_ROWS 192        /* from here on b is packed even where it could be read in place */
@@ -16,6 +15,7 @@
 #define DNNL_COLS 512
 
 typedef struct {
+    tide_context *cx;
     const tide_gemm *g;
     const tide_gemm_kernel *kernel;
     int64_t rows, cols, row_tiles, col_tiles; /* of one product */
@@ -25,8 +25,6 @@ typedef struct {
     const tide_dnnl_primitive *dnnl[2][2]; /* of tiles [in the last row][in the last column] */
     atomic_bool failed;
 } plan;
-
-static bool is_narrow(const tide_gemm *g) { return g->dtype == TIDE_F16 || g->dtype == TIDE_BF16; }
 
 static int64_t align64(int64_t n) { return (n + 63) / 64 * 64; }
 
@@ -63,7 +61,7 @@ static void cut(plan *p, int64_t rows, int64_t least_rows, int64_t cols, int64_t
 
 static void plan_own(plan *p, bool small) {
     const tide_gemm *g = p->g;
-    const bool must_pack = g->b_col != 1 || is_narrow(g);
+    const bool must_pack = g->b_col != 1 || tide_gemm_narrow(g);
     const int64_t wide =
         g->m == 1 && !must_pack ? 4 : 1; /* one row: only b counts, and is read in long pieces */
     /* Fewer rows mean that b, where it must be packed, is packed more often. */
@@ -120,13 +118,27 @@ static void run_dnnl(plan *p, const tide_gemm_tile *t, void *scratch) {
     p->kernel->round(g, t, sums, g->accumulate);
 }
 
+static tide_gemm_fn own_tile(const plan *p) {
+    switch (p->g->dtype) {
+    case TIDE_F64: return p->kernel->f64;
+    case TIDE_I64: return p->kernel->i64;
+    case TIDE_I32: return p->kernel->i32;
+    case TIDE_I8:
+    case TIDE_U8: return p->kernel->i8;
+    default: return p->kernel->f32;
+    }
+}
+
 static void run_tile(void *arg, int tile, void *scratch) {
     plan *p = arg;
     const tide_gemm *g = p->g;
-    const int64_t size = g->dtype == TIDE_F64 ? 8 : g->dtype == TIDE_F32 ? 4 : 2;
+    const tide_gemm_fn multiply = own_tile(p);
+    const int64_t size = (int64_t)tide_dtype_size((tide_dtype)g->dtype);
     const int64_t tiles = p->row_tiles * p->col_tiles, at = tile % tiles, first = tile / tiles * p->products;
-    tide_gemm_tile t = {
-        .row = at % p->row_tiles * p->rows, .col = at / p->row_tiles * p->cols, .pack_b = p->pack_b};
+    tide_gemm_tile t = {.cx = p->cx,
+                        .row = at % p->row_tiles * p->rows,
+                        .col = at / p->row_tiles * p->cols,
+                        .pack_b = p->pack_b};
     t.rows = g->m - t.row < p->rows ? g->m - t.row : p->rows;
     t.cols = g->n - t.col < p->cols ? g->n - t.col : p->cols;
     for (int64_t i = first; i < first + p->products && i < g->batch; i++) {
@@ -136,25 +148,8 @@ static void run_tile(void *arg, int tile, void *scratch) {
         if (p->use_dnnl)
             run_dnnl(p, &t, scratch);
         else
-            (g->dtype == TIDE_F64 ? p->kernel->f64 : p->kernel->f32)(g, &t, scratch);
+            multiply(g, &t, scratch);
     }
-}
-
-/* Tiles of very long sums would not be stopped for minutes: slices of whole blocks, one after the other, which
- * is the order in which a tile adds them up anyway. */
-static tide_status run_slices(tide_context *cx, const tide_gemm *g) {
-    const int64_t size = g->dtype == TIDE_F64 ? 8 : 4;
-    tide_status status = TIDE_OK;
-    for (int64_t p = 0; p < g->k && !status; p += LONGEST_SUM) {
-        tide_gemm part = *g;
-        part.k = g->k - p < LONGEST_SUM ? g->k - p : LONGEST_SUM;
-        part.a = (const char *)g->a + size * p * g->a_col;
-        part.b = (const char *)g->b + size * p * g->b_row;
-        part.accumulate = p > 0 || g->accumulate;
-        if (p + part.k < g->k) part.bias = NULL, part.activation = TIDE_ACT_NONE;
-        status = tide_gemm_run(cx, &part);
-    }
-    return status;
 }
 
 tide_status tide_gemm_run(tide_context *cx, const tide_gemm *g) {
@@ -165,12 +160,9 @@ tide_status tide_gemm_run(tide_context *cx, const tide_gemm *g) {
         [TIDE_ISA_AVX512] = &tide_gemm_avx512,
 #endif
     };
-    if (g->dtype != TIDE_F32 && g->dtype != TIDE_F64 && !is_narrow(g))
-        return tide_fail(cx, TIDE_EARG, "matrix products are of float32, float64, float16 or bfloat16");
+    if (g->dtype == TIDE_BOOL) return tide_fail(cx, TIDE_EARG, "bool has no matrix products");
     if (!g->m || !g->n || !g->batch) return TIDE_OK;
     if (!g->k && g->accumulate && !g->bias && g->activation == TIDE_ACT_NONE) return TIDE_OK;
-
-    if (g->k > LONGEST_SUM && !is_narrow(g)) return run_slices(cx, g);
 
     /* A column is a row: the sums are the same, and their terms lie along vectors. */
     tide_gemm row;
@@ -184,7 +176,7 @@ tide_status tide_gemm_run(tide_context *cx, const tide_gemm *g) {
         g = &row;
     }
 
-    plan p = {.g = g, .kernel = kernels[cx->isa]};
+    plan p = {.cx = cx, .g = g, .kernel = kernels[cx->isa]};
     if (!plan_dnnl(cx, &p)) plan_own(&p, tide_small_tiles(cx));
     const int64_t ntiles = p.row_tiles * p.col_tiles * divide_up(g->batch, p.products);
     if (ntiles > INT32_MAX) return tide_fail(cx, TIDE_EARG, "a matrix product of more than 2^31 tiles");

@@ -2,7 +2,8 @@
  *
  * The sum over k has one order, whatever the tiles, threads and instruction set: blocks of 256 consecutive k,
  * within a block one fused multiply-add after the other from 0, and the blocks' sums added in order (to c, when
- * accumulating). f16 and bf16 are computed in f32 and rounded once at the end. */
+ * accumulating). f16 and bf16 are computed in f32 and rounded once at the end. Integers wrap, and have no
+ * activation. */
 #ifndef TIDE_GEMM_H
 #define TIDE_GEMM_H
 
@@ -22,7 +23,7 @@ typedef enum {
  * (|c_row| >= n where m > 1), its columns are adjacent, and it shares no memory with a, b or bias. */
 typedef struct tide_gemm {
     int64_t m, n, k, batch;
-    uint8_t dtype; /* of a, b, bias and c: TIDE_F32, TIDE_F64, TIDE_BF16 or TIDE_F16 */
+    uint8_t dtype; /* of a, b, bias and c: any but TIDE_BOOL */
     uint8_t activation;
     bool accumulate; /* c = activation(c + a b + bias) */
     const void *a, *b;

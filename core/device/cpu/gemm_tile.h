@@ -279,7 +279,7 @@ static void FN(round)(const tide_gemm *g, const tide_gemm_tile *t, T *sums, bool
 
 static void FN(tile)(const tide_gemm *g, const tide_gemm_tile *t, void *scratch) {
     const int dtype = g->dtype;
-    const bool narrow = dtype == TIDE_BF16 || dtype == TIDE_F16;
+    const bool narrow = tide_gemm_narrow(g);
     const bool finishing = !narrow && (g->bias || g->activation != TIDE_ACT_NONE);
     const int64_t nblocks = (t->rows + MR - 1) / MR, least = t->rows / nblocks, more = t->rows % nblocks;
     const int64_t strip = tide_gemm_strip(t->cols); /* row stride of packed b */
@@ -295,10 +295,12 @@ static void FN(tile)(const tide_gemm *g, const tide_gemm_tile *t, void *scratch)
     int64_t dots = 0, p = 0;
     const bool along_k = t->rows == 1 && t->pack_b && !narrow && g->b_row == 1;
     for (; along_k && dots + 2 * L <= t->cols; dots += 2 * L) {
+        if (dots && g->k > TIDE_GEMM_KC && tide_tile_cancelled(t->cx)) return;
         const T *a = (const T *)t->a + t->row * g->a_row, *b = (const T *)t->b + (t->col + dots) * g->b_col;
         FN(block_dots)(g->k, a, g->a_col, b, g->b_col, c + dots, g->accumulate);
     }
     do { /* once where k is 0, too */
+        if (p && tide_tile_cancelled(t->cx)) return;
         const int64_t k = g->k - p < TIDE_GEMM_KC ? g->k - p : TIDE_GEMM_KC;
         const bool add = p > 0 || g->accumulate, last = p + k == g->k;
         const int64_t a_start = t->row * g->a_row + p * g->a_col, b_start = p * g->b_row + t->col * g->b_col;

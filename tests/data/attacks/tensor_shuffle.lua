@@ -1,0 +1,1 @@
+while true do local _ = tide.randperm(4000000) end
