@@ -46,7 +46,7 @@ static inline bool stores(const writer *w, int64_t v, bool elements) {
     return elements == ((space & TIDE_AXIS_R) != 0);
 }
 static inline const char *c_type(const writer *w, int64_t v) {
-    return insn(w, v)->type == TIDE_RMASK ? "bool" : tide_c_type[insn(w, v)->type];
+    return tide_c_type[insn(w, v)->type];
 }
 static inline int type_size(const writer *w, int64_t v) {
     static const int size[TIDE_NREG] = {4, 8, 4, 8, 1};
