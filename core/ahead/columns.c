@@ -1,6 +1,6 @@
 /* Reductions by columns: K is dense, R is not. What device/cpu/ahead.c does with the functions: a row is added
  * to the sums of its lane, one number a column, lanes to each other, and the last sums are stored. */
-#include "ahead/write.h"
+#include "ahead/writer.h"
 
 /* One pass of reductions, nothing stored for each element. */
 bool has_columns(const writer *w) {

@@ -2,7 +2,7 @@
  * left in a buffer, the machine's own reduction makes one number a row of it, and the numbers of the rows (h)
  * go into the next pass. A value that a later pass needs is found in its buffer if it has one, and computed
  * again otherwise. */
-#include "ahead/write.h"
+#include "ahead/writer.h"
 
 /* ---- passes ---- */
 

@@ -1,7 +1,7 @@
 /* Short rows, for classes and the like: sixteen rows at a time, side by side, so that a row's number is the
  * inner loop. Arguments may lie as they like. Passes are those of rows.c, with a buffer for all that is
  * reduced. */
-#include "ahead/write.h"
+#include "ahead/writer.h"
 
 static void put_short_loop(writer *w, int pass) {
     put(w, "        for (int64_t r = 0; r < R; r++) {\n"

@@ -1,5 +1,5 @@
 /* Values, expressions and effects as C. */
-#include "ahead/write.h"
+#include "ahead/writer.h"
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -108,4 +108,13 @@ void put_effect(writer *w, int v, const char *indent) {
         put(w, " << %d", i->b);
     }
     put(w, ";\n");
+}
+
+void put_scalars(writer *w) {
+    for (int v = 0; v < w->p->n; v++) {
+        if (insn(w, v)->space != TIDE_ONE || kind(w, v) == 'E') continue;
+        put(w, "    const %s v%d = ", c_type(w, v), v);
+        put_expression(w, v);
+        put(w, ";\n");
+    }
 }

@@ -1,5 +1,6 @@
 /* A piece as C: whether it gains by it, its functions, its row of the table. */
 #include "ahead/write.h"
+#include "ahead/writer.h"
 
 /* What branches does not become vectors; what is random the machine does better. */
 static bool takes(const tide_insn *i) {
@@ -67,15 +68,6 @@ static bool begin(writer *w, FILE *to, const tide_prog *piece, bool shorts) {
     if (!examine(w) || (shorts && w->flat)) return false;
     find_passes(w);
     return true;
-}
-
-void put_scalars(writer *w) {
-    for (int v = 0; v < w->p->n; v++) {
-        if (insn(w, v)->space != TIDE_ONE || kind(w, v) == 'E') continue;
-        put(w, "    const %s v%d = ", c_type(w, v), v);
-        put_expression(w, v);
-        put(w, ";\n");
-    }
 }
 
 /* A function over all that it is given. */
