@@ -262,10 +262,10 @@ static tide_status make_na(reader *r, const tide_csv_options *o) {
         if (!tide_csv_float(s, (uint32_t)strlen(s), &d)) continue;
         r->na_number[r->nna_number++] = d;
         if (!(fabs(d) < 1e18)) continue;
-        bool whole = d == (double)(int64_t)d;
-        for (int dot = 0; dot <= whole; dot++, text += SPELLING) {
-            if (whole)
-                snprintf(text, SPELLING, dot ? "%lld.0" : "%lld", (long long)d);
+        const int spellings = d == (double)(int64_t)d ? 2 : 1;
+        for (int k = 0; k < spellings; k++, text += SPELLING) {
+            if (spellings == 2)
+                snprintf(text, SPELLING, k ? "%lld.0" : "%lld", (long long)d);
             else
                 spell(d, text);
             add_na(r, text);
