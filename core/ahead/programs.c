@@ -39,6 +39,7 @@ static void map(tide_context *cx, uint16_t op, const void *attr) {
                       .nattr = row->nattr};
     if (tide_apply(cx, &call)) stop(cx, row->name);
     differentiate(cx, y, &x, 1);
+    tide_free(y);
 }
 
 static void activations(tide_context *cx) {

@@ -79,7 +79,10 @@ static void both_ways(tide_context *cx, results *r, tide_tensor *y, tide_tensor 
     tide_tensor *gy = tide_detach(tensor(cx, 2, s, 99, false)), *gx[4];
     keep(r, y);
     assert_int_equal(tide_grad(cx, &y, 1, x, n, &gy, 0, gx), TIDE_OK);
-    for (int k = 0; k < n; k++) keep(r, gx[k]);
+    for (int k = 0; k < n; k++) {
+        keep(r, gx[k]);
+        tide_free(gx[k]);
+    }
 }
 
 typedef void experiment(tide_context *cx, shape s, bool odd, results *r);
@@ -95,6 +98,7 @@ static void map(tide_context *cx, shape s, bool odd, uint16_t op, const void *at
                       .nattr = tide_op_table[op].nattr};
     assert_int_equal(tide_apply(cx, &call), TIDE_OK);
     both_ways(cx, r, y, &x, 1);
+    tide_free(y);
 }
 #define MAP(name, op, ...) \
     static void name(tide_context *cx, shape s, bool odd, results *r) { map(cx, s, odd, op, __VA_ARGS__, r); }
@@ -130,6 +134,7 @@ static void cross_entropy(tide_context *cx, shape s, bool odd, results *r) {
     assert_int_equal(tide_grad(cx, &y, 1, &x, 1, NULL, 0, &gx), TIDE_OK);
     keep(r, y);
     keep(r, gx);
+    tide_free(gx);
 }
 static void step(tide_context *cx, shape s, bool odd, tide_optim_kind kind, results *r) {
     tide_tensor *x[2] = {tensor(cx, 2, s, 1, odd), tensor(cx, 1, s, 2, odd)};
@@ -206,6 +211,7 @@ static void run(tide_isa isa, bool small, size_t e, shape s, bool odd, results *
         assert_true(!experiments[e].columns || columns >= 1);
     }
     tide_end(cx);
+    assert_int_equal(cx->tensors ? cx->tensors->live : 0, 0);
     tide_close(cx);
 }
 
