@@ -36,9 +36,10 @@ static int spawn(lua_State *L) {
     terminal *t = lua_newuserdatauv(L, sizeof *t, 0);
     *t = (terminal){-1, 0};
     luaL_setmetatable(L, "tests.terminal");
-    t->pid = forkpty(&t->fd, NULL, NULL, &size);
-    if (t->pid < 0) return luaL_error(L, "forkpty: %s", strerror(errno));
-    if (t->pid == 0) {
+    pid_t pid = forkpty(&t->fd, NULL, NULL, &size);
+    if (pid < 0) return luaL_error(L, "forkpty: %s", strerror(errno));
+    t->pid = pid; /* never -1: a signal to that goes to every process */
+    if (pid == 0) {
         lua_pushnil(L);
         while (lua_next(L, 2)) {
             if (lua_type(L, -1) == LUA_TSTRING) setenv(lua_tostring(L, -2), lua_tostring(L, -1), 1);
@@ -76,7 +77,9 @@ static int read_some(lua_State *L) {
 }
 
 static int send_signal(lua_State *L) {
-    kill(check(L)->pid, (int)luaL_checkinteger(L, 2));
+    terminal *t = check(L);
+    int number = (int)luaL_checkinteger(L, 2);
+    if (t->pid > 0) kill(t->pid, number);
     return 0;
 }
 
@@ -102,7 +105,7 @@ static int wait_for(lua_State *L) {
 
 static int collect(lua_State *L) {
     terminal *t = check(L);
-    if (t->pid) kill(t->pid, SIGKILL), waitpid(t->pid, NULL, 0);
+    if (t->pid > 0) kill(t->pid, SIGKILL), waitpid(t->pid, NULL, 0);
     if (t->fd >= 0) close(t->fd);
     *t = (terminal){-1, 0};
     return 0;
