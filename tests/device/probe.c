@@ -41,6 +41,7 @@ enum { WITHOUT_GPU = 2, LISTED = 12 }; /* of them: these run without a GPU, too;
 static const char *wait_child(pid_t pid, double seconds, bool group, int *status, char *text, size_t n) {
     double end = now() + seconds * 1e6;
     pid_t got;
+    if (pid < 0) return *status = -1, "not started"; /* a signal to -1 would go to every process */
     while ((got = waitpid(pid, status, WNOHANG)) == 0 && now() < end) usleep(5000);
     if (got == 0) {
         kill(group ? -pid : pid, SIGKILL);
