@@ -143,9 +143,9 @@ static int co_wrap(lua_State *L) {
     return 1;
 }
 
-/* ---- message handlers: for an error raised in a hook they run without hooks, where nothing could stop them
- * ---- */
+/* ---- message handlers ---- */
 
+/* For an error raised in a hook they run without hooks, where nothing could stop them. */
 static int handled(lua_State *L) { /* upvalue: the script's handler */
     if (pressed) return 1;
     lua_pushvalue(L, lua_upvalueindex(1));

@@ -1,5 +1,5 @@
-/* Reductions by columns: K is dense, R is not. What device/cpu/ahead.c does with the functions: a row is added
- * to the sums of its lane, one number a column, lanes to each other, and the last sums are stored. */
+/* Reductions by columns: K is dense, R is not. What device/cpu/vm_ahead.c does with the functions: a row is
+ * added to the sums of its lane, one number a column, lanes to each other, and the last sums are stored. */
 #include "ahead/writer.h"
 
 /* One pass of reductions, nothing stored for each element. */
@@ -24,16 +24,14 @@ static void put_column_values(writer *w, bool rows, const char *indent) {
     }
 }
 
-static const char *const combined[4] = {"%s + %s", "%s * %s", "tide_max_%s(%s, %s)", "tide_min_%s(%s, %s)"};
-static void put_combined(writer *w, int v, const char *a, const char *b) {
-    int op = insn(w, v)->op - TIDE_P_SUM;
-    const char *type = tide_c_suffix[insn(w, v)->type];
-    char text[128];
-    if (op < 2)
-        snprintf(text, sizeof text, combined[op], a, b); /* NOLINT */
+/* Combines the sums of reduction v with numbers of another name. */
+static void put_combined(writer *w, int v, char name, int number, const char *index) {
+    int op = insn(w, v)->op;
+    if (op == TIDE_P_SUM || op == TIDE_P_PROD)
+        put(w, "s%d[i] = s%d[i] %c %c%d%s;\n", v, v, op == TIDE_P_SUM ? '+' : '*', name, number, index);
     else
-        snprintf(text, sizeof text, combined[op], type, a, b); /* NOLINT */
-    put(w, "%s", text);
+        put(w, "s%d[i] = tide_%s_%s(s%d[i], %c%d%s);\n", v, op == TIDE_P_MAXR ? "max" : "min",
+            tide_c_suffix[insn(w, v)->type], v, name, number, index);
 }
 
 /* Names of the reductions' sums in a set. */
@@ -67,15 +65,11 @@ static void put_add(writer *w, const char *name) {
         put_column_values(w, false, "            ");
         for (int v = 0; v < p->n; v++) {
             if (kind(w, v) != 'R') continue;
-            char a[32], b[32];
-            snprintf(a, sizeof a, "s%d[i]", v);
-            snprintf(b, sizeof b, "v%d", insn(w, v)->a);
-            put(w, "            s%d[i] = ", v);
+            put(w, "            ");
             if (first)
-                put(w, "%s", b);
+                put(w, "s%d[i] = v%d;\n", v, insn(w, v)->a);
             else
-                put_combined(w, v, a, b);
-            put(w, ";\n");
+                put_combined(w, v, 'v', insn(w, v)->a, "");
         }
         put(w, "        }\n");
     }
@@ -89,12 +83,8 @@ static void put_merge(writer *w, const char *name) {
     put(w, "    EACH (int64_t i = 0; i < n; i++) {\n");
     for (int v = 0; v < w->p->n; v++) {
         if (kind(w, v) != 'R') continue;
-        char a[32], b[32];
-        snprintf(a, sizeof a, "s%d[i]", v);
-        snprintf(b, sizeof b, "t%d[i]", v);
-        put(w, "        %s = ", a);
-        put_combined(w, v, a, b);
-        put(w, ";\n");
+        put(w, "        ");
+        put_combined(w, v, 't', v, "[i]");
     }
     put(w, "    }\n}\n\n");
 }

@@ -3,13 +3,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-int arg_size(const writer *w, int arg) {
-    static const int size[TIDE_BOOL + 1] = {
-        [TIDE_F32] = 4, [TIDE_F64] = 8, [TIDE_F16] = 2, [TIDE_BF16] = 2, [TIDE_I64] = 8,
-        [TIDE_I32] = 4, [TIDE_I8] = 1,  [TIDE_U8] = 1,  [TIDE_BOOL] = 1};
-    return size[w->p->arg[arg].dtype];
-}
-
 void put(writer *w, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -62,12 +55,11 @@ static void put_form(writer *w, const tide_insn *i, const char *form) {
 }
 
 static void put_bits(writer *w, int type, const char *of, int which) {
-    static const char *const text[TIDE_NREG] = {"tide_from_bits_f32((uint32_t)q->%s[%d])",
-                                                "tide_from_bits_f64(q->%s[%d])", "(int32_t)q->%s[%d]",
-                                                "(int64_t)q->%s[%d]", "(bool)q->%s[%d]"};
-    char buffer[80];
-    snprintf(buffer, sizeof buffer, text[type], of, which); /* NOLINT: a constant table */
-    put(w, "%s", buffer);
+    switch (type) {
+    case TIDE_RF32: put(w, "tide_from_bits_f32((uint32_t)q->%s[%d])", of, which); return;
+    case TIDE_RF64: put(w, "tide_from_bits_f64(q->%s[%d])", of, which); return;
+    default: put(w, "(%s)q->%s[%d]", tide_c_type[type], of, which);
+    }
 }
 
 void put_expression(writer *w, int v) {

@@ -3,6 +3,7 @@
 #define TIDE_AHEAD_WRITER_H
 
 #include "device/cpu/ahead.h"
+#include "tensor/tensor.h"
 #include <stdio.h>
 
 enum { MOST = 1024 }; /* instructions */
@@ -40,9 +41,10 @@ static inline bool stores(const writer *w, int64_t v, bool elements) {
     return elements == ((space & TIDE_AXIS_R) != 0);
 }
 static inline const char *c_type(const writer *w, int64_t v) { return tide_c_type[insn(w, v)->type]; }
-static inline int type_size(const writer *w, int64_t v) {
-    static const int size[TIDE_NREG] = {4, 8, 4, 8, 1};
-    return size[insn(w, v)->type];
+static inline int type_size(const writer *w, int64_t v) { return tide_reg_size[insn(w, v)->type]; }
+
+static inline int arg_size(const writer *w, int arg) {
+    return (int)tide_dtype_size((tide_dtype)w->p->arg[arg].dtype);
 }
 
 /* text.c */
@@ -50,8 +52,7 @@ void put(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)
 void put_value(writer *w, int v);
 void put_expression(writer *w, int v);
 void put_effect(writer *w, int v, const char *indent);
-void put_scalars(writer *w);            /* values that are one for all elements */
-int arg_size(const writer *w, int arg); /* of an element, in bytes */
+void put_scalars(writer *w); /* values that are one for all elements */
 
 /* rows.c */
 void find_passes(writer *w);

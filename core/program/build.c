@@ -13,6 +13,8 @@ const uint8_t tide_insn_nargs[TIDE_NINSN] = {TIDE_INSNS(X)};
 const char tide_insn_kind[TIDE_NINSN] = {TIDE_INSNS(X)};
 #undef X
 
+const uint8_t tide_reg_size[TIDE_NREG] = {4, 8, 4, 8, 1};
+
 int tide_reg_of(tide_dtype dtype) {
     switch (dtype) {
     case TIDE_F64: return TIDE_RF64;

@@ -131,7 +131,8 @@ tide_val p_random(tide_prog *p, tide_val index, int key_slot, int hi_slot);
 int p_slot_index(tide_prog *p, uint16_t offset, bool is_float); /* for p_random */
 void p_check(tide_prog *p, tide_val mask, const char *text);
 int p_type(const tide_prog *p, tide_val v);
-int tide_reg_of(tide_dtype dtype); /* f16, bf16 -> f32; i8, u8, i32 -> i32; bool -> mask */
+extern const uint8_t tide_reg_size[TIDE_NREG]; /* bytes of a value of a register type */
+int tide_reg_of(tide_dtype dtype);             /* f16, bf16 -> f32; i8, u8, i32 -> i32; bool -> mask */
 
 #define P_UN(name, OP) \
     static inline tide_val name(tide_prog *p, tide_val a) { return p_un(p, TIDE_P_##OP, a); }

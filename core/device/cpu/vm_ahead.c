@@ -9,10 +9,6 @@ enum {
     SETS = 9       /* of sums that wait for their partners, at most: lanes have 8 bits */
 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t parts_of(int64_t n, int64_t part) { return (n + part - 1) / part; }
-
 const tide_ahead *tide_ahead_of(tide_isa isa, const tide_prog *piece) {
 #if defined(__x86_64__)
     if (isa < TIDE_ISA_AVX2) return NULL;
@@ -63,14 +59,14 @@ bool tide_ahead_shape(const tide_vm *vm, const tide_iter *it, bool small, tide_v
         s->kb = TIDE_AHEAD_ROWS;
         s->bytes = (size_t)(s->kb * s->R * ahead->short_buffers);
     } else {
-        s->kb = least(most(GROUP / s->R, 1), TIDE_AHEAD_ROWS);
+        s->kb = vm_least(vm_most(GROUP / s->R, 1), TIDE_AHEAD_ROWS);
         s->rows = vm_up((size_t)(s->kb * s->R * ahead->buffers));
         s->bytes = s->rows + (s->stream ? (size_t)(s->R * ahead->stages) * sizeof(float) : 0);
     }
     if (ahead->flat) s->bytes = 0;
     if (mode != VM_AHEAD || ahead->flat) s->stream = 0;
-    if (!ahead->flat && mode != VM_AHEAD_COLUMNS) s->ktile = most(tile / s->R / s->kb, 1) * s->kb;
-    s->nk = parts_of(n, s->ktile);
+    if (!ahead->flat && mode != VM_AHEAD_COLUMNS) s->ktile = vm_most(tile / s->R / s->kb, 1) * s->kb;
+    s->nk = vm_cut(n, s->ktile);
     return true;
 }
 
@@ -155,7 +151,7 @@ void tide_ahead_tile(const tide_vm *vm, const tide_iter *it, const tide_vm_shape
     tide_ahead_call q = call_of(vm, it, s, slot, failed, scratch);
     int64_t all = vm->ahead->flat ? s->K * s->R : s->K;
     q.begin = tile * s->ktile;
-    q.end = least(all, q.begin + s->ktile);
+    q.end = vm_least(all, q.begin + s->ktile);
     if (s->mode == VM_AHEAD_COLUMNS) {
         add_lanes(vm, &q, q.begin, q.end - q.begin, 0, TIDE_LANES, scratch, NULL, NULL);
         vm->ahead->finish(&q, q.begin, q.end - q.begin, scratch);

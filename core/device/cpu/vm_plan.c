@@ -10,8 +10,6 @@
 enum { FLAT, KEEP, AGAIN };
 #define NONE 0xFFFF
 
-static const uint8_t size_of_type[TIDE_NREG] = {4, 8, 4, 8, 1};
-
 /* One unit of a piece while it is translated. All arrays are by instruction. */
 typedef struct {
     tide_context *cx;
@@ -140,7 +138,7 @@ static uint16_t new_value(plan_build *pb, int place, int space, int type, uint32
     tide_vm_plan *plan = pb->plan;
     plan->value[plan->nvalue] = (tide_vm_value){.place = (uint8_t)place,
                                                 .space = (uint8_t)space,
-                                                .size = size_of_type[type],
+                                                .size = tide_reg_size[type],
                                                 .load = -1,
                                                 .out = -1,
                                                 .off = off};
@@ -240,7 +238,7 @@ static tide_status emit_reduction(plan_build *pb, uint16_t v) {
     uint16_t to = value_of(pb, v);
     plan->red[plan->nred] =
         (tide_vm_red){.f = b->vm->kernels->reduction[op][i->type], .value = to, .operand = from};
-    plan->red[plan->nred].size = size_of_type[i->type];
+    plan->red[plan->nred].size = tide_reg_size[i->type];
     plan->red[plan->nred].level = b->level[v];
     plan->red[plan->nred].neutral = neutral[op][i->type];
     add_step(pb, (tide_vm_step){
@@ -566,7 +564,7 @@ static void describe(tide_vm *vm, const tide_prog *p) {
         vm->arg[a].dtype = p->arg[a].dtype;
         vm->arg[a].space = p->arg[a].space;
         vm->arg[a].size = size[p->arg[a].dtype];
-        vm->arg[a].plain = size[p->arg[a].dtype] == size_of_type[tide_reg_of((tide_dtype)p->arg[a].dtype)];
+        vm->arg[a].plain = size[p->arg[a].dtype] == tide_reg_size[tide_reg_of((tide_dtype)p->arg[a].dtype)];
         if (p->arg[a].dtype == TIDE_BOOL && a < p->nin) vm->arg[a].plain = false; /* any byte but 0 is true */
     }
     memcpy(vm->check, p->check, sizeof vm->check);

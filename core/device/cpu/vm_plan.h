@@ -126,6 +126,9 @@ enum {
     VM_SMALL_TILE = 64 /* the same for tests */
 };
 static inline size_t vm_up(size_t n) { return (n + 63) & ~(size_t)63; } /* to whole lines */
+static inline int64_t vm_cut(int64_t n, int64_t part) { return (n + part - 1) / part; }
+static inline int64_t vm_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t vm_most(int64_t a, int64_t b) { return a > b ? a : b; }
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
                       tide_vm_shape *out);
 
