@@ -155,7 +155,7 @@ static void take(reader *r, int k, int i, int many) {
 }
 
 static bool is_options(lua_State *L, int i) {
-    if (!lua_istable(L, i) || lua_rawlen(L, i) > 0) return false;
+    if (i == 0 || !lua_istable(L, i) || lua_rawlen(L, i) > 0) return false;
     lua_pushnil(L);
     if (!lua_next(L, i)) return false;
     lua_pop(L, 2);
@@ -213,7 +213,7 @@ static bool last_positional(const tide_op *op, int k) {
     return true;
 }
 
-int tide_lua_call(lua_State *L) {
+static int call_op(lua_State *L, int flags) {
     tide_lua *s = tide_lua_enter(L);
     const tide_op *op = lua_touserdata(L, lua_upvalueindex(2));
     union {
@@ -225,7 +225,7 @@ int tide_lua_call(lua_State *L) {
     reader r = {.L = L, .s = s, .op = op, .attr = attr.bytes, .in = in};
     int top = lua_gettop(L), at = 1, last = top;
     tide_call call = {.op = (uint16_t)(op - tide_op_table),
-                      .flags = (uint16_t)lua_tointeger(L, lua_upvalueindex(3)),
+                      .flags = (uint16_t)flags,
                       .nin = op->nin,
                       .nout = op->nout,
                       .in = in,
@@ -234,13 +234,16 @@ int tide_lua_call(lua_State *L) {
                       .nattr = op->nattr};
     for (int i = 0; i < op->nin; i++) in[i] = NULL;
     if (op->nattr) memcpy(attr.bytes, op->attr0, op->nattr);
-    bool named = top > 0 && is_options(L, top);
+    bool named = is_options(L, top);
     if (named) last--;
     for (int k = 0; k < op->narg && at <= last; k++) {
         const tide_arg *a = &op->arg[k];
         if (a->keyword) continue;
         int many = 1;
-        if (!lua_isnil(L, at)) { /* nil: left out */
+        bool tensor = a->type == TIDE_ARG_TENSOR || a->type == TIDE_ARG_OPERAND;
+        if (tensor && (in[a->input] = tide_lua_test(L, s, at))) { /* what most arguments are */
+            r.given |= 1u << k;
+        } else if (!lua_isnil(L, at)) { /* nil: left out */
             if ((a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && !lua_istable(L, at) &&
                 last_positional(op, k))
                 many = last - at + 1;
@@ -252,9 +255,9 @@ int tide_lua_call(lua_State *L) {
     if (at == last && lua_istable(L, at) && lua_rawlen(L, at) == 0) last--; /* options, all left out */
     if (at <= last) return tide_lua_error(L, s, op->name, "too many arguments: %d given", last);
     if (named) options(&r, top);
-    for (int k = 0; k < op->narg; k++)
-        if (!op->arg[k].optional && !op->arg[k].keyword && !(r.given >> k & 1))
-            return tide_lua_error(L, s, op->name, "argument '%s' is missing", op->arg[k].name);
+    if (op->required & ~r.given)
+        return tide_lua_error(L, s, op->name, "argument '%s' is missing",
+                              op->arg[__builtin_ctz(op->required & ~r.given)].name);
     if (r.list) { /* the other inputs come before it */
         int lead = op->arg[r.list_arg].input;
         memcpy(r.list, in, (size_t)lead * sizeof *in);
@@ -278,3 +281,7 @@ int tide_lua_call(lua_State *L) {
     for (int j = op->nshown; j < op->nout; j++) tide_free(out[j]);
     return op->nshown;
 }
+
+int tide_lua_call(lua_State *L) { return call_op(L, 0); }
+
+int tide_lua_call_inplace(lua_State *L) { return call_op(L, TIDE_INPLACE); }

@@ -73,7 +73,7 @@ static const tide_op *op_of(lua_State *L, int i, bool *inplace) {
     const tide_op *op = lua_touserdata(L, -1);
     lua_pop(L, 1);
     if (op < tide_op_table || op >= tide_op_table + TIDE_NOPS) return NULL;
-    if (lua_getupvalue(L, i, 3)) *inplace = lua_tointeger(L, -1) & TIDE_INPLACE, lua_pop(L, 1);
+    *inplace = lua_tocfunction(L, i) == tide_lua_call_inplace;
     return op;
 }
 

@@ -49,6 +49,7 @@ typedef struct tide_lua {
     tide_status failed;               /* of the last error raised for the core */
     double step;                      /* how far idle memory may grow before a collection */
     uint64_t idle;                    /* bytes left idle by the last one */
+    int64_t live;                     /* tensors left by it */
     uint64_t cycle; /* idle bytes where one that is done in steps began; 0: none is under way */
 } tide_lua;
 
@@ -119,7 +120,8 @@ void tide_lua_open_scope(lua_State *L, tide_lua *s);
 void tide_lua_forget_customs(tide_lua *s); /* the state ends: its backwards with it, not the nodes */
 
 /* ---- args.c ---- */
-int tide_lua_call(lua_State *L); /* upvalue 2: the operation, 3: flags (TIDE_INPLACE) */
+int tide_lua_call(lua_State *L); /* upvalue 2: the operation */
+int tide_lua_call_inplace(lua_State *L);
 tide_dtype tide_lua_dtype(lua_State *L, tide_lua *s, int i, const char *op);
 
 /* ---- the other files: each adds its functions to the core table on top ---- */

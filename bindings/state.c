@@ -163,19 +163,26 @@ int tide_lua_fail(lua_State *L, tide_lua *s) {
 
 /* ---- the collector's pace ---- */
 
-/* After a collection, which began with `before` bytes idle: when the next one is due. */
+enum { FEW = 2500 }; /* tensors: of 16 numbers they fill the second cache */
+
+/* After a collection, which began with `before` bytes idle: when the next one is due. By bytes, and by number:
+ * small tensors are made again where the last ones lay, while that is still in the second cache (an addition of
+ * 16 numbers: 465 -> 355 ns), if marking Lua's heap, a ns for 9 bytes, is little beside that. */
 static void pace(tide_lua *s, uint64_t before) {
     tide_tensors *ts = s->cx->tensors;
     tide_memory_stats m;
     tide_memory(s->cx, &m);
     double heap = lua_gc(s->L, LUA_GCCOUNT) * 1024.0, room = 16.0 * 1048576;
+    double number = heap / 220 > FEW ? heap / 220 : FEW;
     if (m.live / 4.0 > room) room = m.live / 4.0;
     if (heap / 3 > room) room = heap / 3;
     /* Little of what had come since the last time was garbage: wait longer, within bounds. */
     uint64_t came = before > s->idle ? before - s->idle : 0, back = before > ts->idle ? before - ts->idle : 0;
     s->step = back >= came / 4 ? 1 : s->step < 4 ? s->step * 2 : 4;
     s->idle = ts->idle;
+    s->live = ts->live;
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
+    ts->live_limit = ts->live + (int64_t)(number * s->step);
 }
 
 /* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on
@@ -190,11 +197,22 @@ static void pressure(void *ud, size_t idle) {
     (void)idle;
 }
 
+/* There are as many tensors as pace() said. */
+static void many(void *ud) {
+    tide_lua *s = ud;
+    if (lua_gc(s->L, LUA_GCISRUNNING))
+        pressure(s, 0);
+    else /* the script has stopped the collector: then bytes alone count */
+        s->cx->tensors->live_limit = s->cx->tensors->live + FEW;
+}
+
 bool tide_lua_collect_step(tide_lua *s, lua_State *L) {
     tide_tensors *ts = s->cx->tensors;
     uint64_t idle = ts->idle;
     if (!s->cycle) {
-        if (idle < s->idle + (ts->idle_limit - s->idle) / 4 || !lua_gc(L, LUA_GCISRUNNING)) return false;
+        bool due = idle >= s->idle + (ts->idle_limit - s->idle) / 4 ||
+                   ts->live >= s->live + (ts->live_limit - s->live) / 4;
+        if (!due || !lua_gc(L, LUA_GCISRUNNING)) return false;
         s->cycle = idle;
     }
     s->L = L;
@@ -328,8 +346,9 @@ int luaopen_tide_core(lua_State *L) {
     else
         open_default(&s->cx);
     if (!s->cx) return luaL_error(L, "tide: no context could be opened");
-    s->cx->above = (tide_above){s, cancelled, pressure};
+    s->cx->above = (tide_above){s, cancelled, pressure, many};
     if (tide_tape_open(s->cx)) return luaL_error(L, "tide: %s", tide_error(s->cx, NULL));
+    pace(s, 0);
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, -3, 1);

@@ -294,11 +294,10 @@ static const struct {
                  {"__pow", "pow"},         {"__band", "bitwise_and"}, {"__bor", "bitwise_or"},
                  {"__bxor", "bitwise_xor"}};
 
-static void push_op(lua_State *L, tide_lua *s, const tide_op *op, int flags) {
+static void push_op(lua_State *L, tide_lua *s, const tide_op *op, lua_CFunction call) {
     lua_pushlightuserdata(L, s);
     lua_pushlightuserdata(L, (void *)op);
-    lua_pushinteger(L, flags);
-    lua_pushcclosure(L, tide_lua_call, 3);
+    lua_pushcclosure(L, call, 2);
 }
 
 /* -x and ~x come with two arguments from Lua */
@@ -341,7 +340,7 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s) {
     for (int i = 0; i < TIDE_NOPS; i++) {
         const tide_op *op = &tide_op_table[i];
         if (!op->lua) continue;
-        push_op(L, s, op, 0);
+        push_op(L, s, op, tide_lua_call);
         if (op->method) lua_pushvalue(L, -1), lua_setfield(L, met, op->name);
         set_path(L, core, op->lua);
         if (!op->inplace) continue;
@@ -350,7 +349,7 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s) {
         if (n + 2 > sizeof name) continue;
         memcpy(name, op->lua, n);
         name[n] = '_', name[n + 1] = 0;
-        push_op(L, s, op, TIDE_INPLACE);
+        push_op(L, s, op, tide_lua_call_inplace);
         char *last = strrchr(name, '.');
         lua_pushvalue(L, -1), lua_setfield(L, met, last ? last + 1 : name);
         set_path(L, core, name);
@@ -358,15 +357,12 @@ void tide_lua_open_tensor(lua_State *L, tide_lua *s) {
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         const tide_op *op = tide_op_named(operators[i].op);
         if (!op) continue;
-        push_op(L, s, op, 0);
+        push_op(L, s, op, tide_lua_call);
         lua_setfield(L, mt, operators[i].event);
     }
     const char *const ones[][2] = {{"__unm", "neg"}, {"__bnot", "bitwise_not"}};
     for (int i = 0; i < 2; i++) {
-        lua_pushlightuserdata(L, s);
-        lua_pushlightuserdata(L, (void *)tide_op_named(ones[i][1]));
-        lua_pushinteger(L, 0);
-        lua_pushcclosure(L, unary, 3);
+        push_op(L, s, tide_op_named(ones[i][1]), unary);
         lua_setfield(L, mt, ones[i][0]);
     }
     lua_pushvalue(L, met);

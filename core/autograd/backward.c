@@ -34,6 +34,9 @@ static void sift(tide_node **a, int64_t root, int64_t end) { /* the smallest seq
 
 static void sort_down(tide_node **a,
                       int64_t n) { /* heap sort by seq, descending: results before what they came from */
+    int64_t sorted = 1;
+    while (sorted < n && a[sorted - 1]->seq > a[sorted]->seq) sorted++;
+    if (sorted >= n) return; /* a chain was found in its order */
     for (int64_t i = n / 2 - 1; i >= 0; i--) sift(a, i, n);
     for (int64_t end = n - 1; end > 0; end--) {
         tide_node *t = a[end];
@@ -199,17 +202,18 @@ static tide_status step(walk_t *w, tide_node *n) {
     tide_context *cx = w->cx;
     tide_status e = check_saved(w, n);
     if (e) return e;
-    tide_tensor *stack[2 * TIDE_MAXARGS] = {NULL}, *in_stack[2 * TIDE_MAXARGS], *out_stack[TIDE_MAXARGS];
+    tide_tensor *stack[2 * TIDE_MAXARGS], *in_stack[2 * TIDE_MAXARGS], *out_stack[TIDE_MAXARGS];
     tide_tensor **gx = stack, **in = in_stack, **out = out_stack;
     size_t bytes = (size_t)(2 * n->nin + n->nout) * sizeof *gx;
     if (n->nin > 2 * TIDE_MAXARGS) {
-        gx = tide_alloc0(cx, bytes);
+        gx = tide_alloc(cx, bytes);
         if (!gx) return TIDE_EMEM;
         in = gx + n->nin;
         out = in + n->nin;
     }
     uint32_t need = n->need, preset = 0;
     for (int i = 0; i < n->nin; i++) {
+        gx[i] = NULL;
         in[i] = n->saved[i].tensor;
         if (i >= 32 || !(need >> i & 1)) continue;
         gx[i] = direct(w, n, i);
@@ -220,7 +224,8 @@ static tide_status step(walk_t *w, tide_node *n) {
             n->edge[i].leaf->grad_absent = false; /* taken: a second contribution is added */
         }
     }
-    tide_tensor *linked[TIDE_MAXARGS] = {NULL};
+    tide_tensor *linked[TIDE_MAXARGS];
+    for (int j = 0; j < n->nout && j < TIDE_MAXARGS; j++) linked[j] = NULL;
     for (int j = 0; j < n->nout && !e; j++) {
         tide_tensor *o = out[j] = n->saved[n->nin + j].tensor;
         if (!o || !(w->flags & TIDE_CREATE_GRAPH) || !tide_dtype_is_float((tide_dtype)o->meta.dtype)) continue;
@@ -247,7 +252,7 @@ static tide_status step(walk_t *w, tide_node *n) {
     } else {
         const tide_op *op = &tide_op_table[n->op];
         cx->opname = op->name;
-        const char *attr = (const char *)n->grad + n->nout * sizeof *n->grad;
+        const void *attr = n->meta + n->nin + n->nout;
         tide_call c = {
             .op = n->op, .nin = n->nin, .nout = n->nout, .in = in, .out = out, .attr = attr, .nattr = n->nattr};
         tide_tensor stand[TIDE_MAXARGS];

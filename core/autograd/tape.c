@@ -70,17 +70,19 @@ static void dropped(tide_context *cx, tide_tensor *t) {
 
 static tide_node *node_new(tide_context *cx, const tide_call *call) {
     size_t nin = call->nin, nout = call->nout, all = nin + nout;
+    size_t nattr = (call->nattr + 7) & ~(size_t)7;
     size_t size = sizeof(tide_node) + nin * sizeof *((tide_node *)0)->edge +
                   all * (sizeof *((tide_node *)0)->saved + sizeof(tide_meta)) + nout * sizeof(tide_tensor *) +
-                  ((call->nattr + 7) & ~(size_t)7);
-    tide_node *n = tide_alloc0(cx, size);
+                  nattr;
+    tide_node *n = tide_alloc(cx, size);
     if (!n) return NULL;
     char *at = (char *)(n + 1);
+    memset(n, 0, size - all * sizeof *n->meta - nattr);
     n->size = size;
     n->edge = (void *)at, at += nin * sizeof *n->edge;
     n->saved = (void *)at, at += all * sizeof *n->saved;
-    n->meta = (void *)at, at += all * sizeof *n->meta;
     n->grad = (void *)at, at += nout * sizeof *n->grad;
+    n->meta = (void *)at, at += all * sizeof *n->meta;
     if (call->nattr) memcpy(at, call->attr, call->nattr);
     n->seq = ++cx->tape->seq;
     n->op = call->op;
@@ -92,8 +94,7 @@ static tide_node *node_new(tide_context *cx, const tide_call *call) {
     cx->tape->nodes++;
     for (size_t i = 0; i < nin; i++) {
         tide_tensor *t = call->in[i];
-        if (!t) continue;
-        n->meta[i] = t->meta;
+        n->meta[i] = t ? t->meta : (tide_meta){0};
         if (!tracked(t)) continue;
         if (i < 32) n->need |= 1u << i;
         if (t->node) {

@@ -34,8 +34,8 @@ struct tide_node {
         uint32_t out;
     } * edge;           /* one an input: where its gradient goes */
     tide_saved *saved;  /* nin + nout */
-    tide_meta *meta;    /* nin + nout */
     tide_tensor **grad; /* nout, while a walk is under way: gradients of the outputs so far */
+    tide_meta *meta;    /* nin + nout; the attributes follow them */
     size_t size;        /* of this block */
 };
 

@@ -6,6 +6,7 @@ static void closing(tide_context *cx) {
     tide_readies_free(cx);
     tide_vjps_free(cx);
     tide_variants_free(cx);
+    tide_release(cx, cx->door->mask[0], cx->door->nmask);
     tide_release(cx, cx->door, sizeof *cx->door);
     cx->door = NULL;
 }
@@ -16,6 +17,11 @@ tide_status tide_door_open(tide_context *cx) {
     if (e) return e;
     cx->door = tide_alloc0(cx, sizeof *cx->door);
     if (!cx->door) return TIDE_EMEM;
+    if ((e = tide_readies_open(cx))) {
+        tide_release(cx, cx->door, sizeof *cx->door);
+        cx->door = NULL;
+        return e;
+    }
     cx->closing[cx->nclosing++] = closing;
     return TIDE_OK;
 }
@@ -175,7 +181,10 @@ static void note(tide_context *cx, const tide_op *op, const tide_call *call) {
 
 tide_status tide_perform(tide_context *cx, const tide_op *op, const tide_call *call, tide_ready *ready) {
     note(cx, op, call);
-    if (!(call->flags & TIDE_INPLACE)) return tide_execute(cx, op, call, ready);
+    if (!(call->flags & TIDE_INPLACE)) {
+        if (ready && !(op->flags & TIDE_F_MUTATES)) return tide_ready_run(cx, ready, call);
+        return tide_execute(cx, op, call, ready);
+    }
     tide_tensor *copy[TIDE_MAXARGS] = {NULL}, *in[TIDE_MAXARGS];
     tide_call c = *call;
     tide_status e = TIDE_OK;

@@ -211,6 +211,7 @@ for _, op in ipairs(ops) do
     T("};\n")
   end
 end
+local asserts = {} -- attributes are compared word by word
 T("\nconst tide_op tide_op_table[TIDE_NOPS] = {\n")
 for _, op in ipairs(ops) do
   local n, r = op.name, op.row
@@ -221,8 +222,13 @@ for _, op in ipairs(ops) do
   end
   table.sort(flags)
   T("    [TIDE_OP_%s] = {.name = %s, .lua = %s, .doc = %s,\n", n:upper(), quote(n), quote(r.lua or (not r.internal and n or nil)), quote(r.doc))
-  T("        .nin = %d, .nout = %d, .nshown = %d, .narg = %d, .flags = %s, .nattr = %s, .writes = %d, .group = %d,\n", #op.inputs, r.outputs or 1,
-    r.shown or r.outputs or 1, #op.args, #flags > 0 and table.concat(flags, " | ") or "0",
+  if #op.fields > 0 then asserts[#asserts + 1] = ('_Static_assert(sizeof(tide_%s_attr) %% 8 == 0, "whole words");\n'):format(n) end
+  local required = 0
+  for i, a in ipairs(op.args) do
+    if not a.optional and not a.keyword then required = required | 1 << (i - 1) end
+  end
+  T("        .nin = %d, .nout = %d, .nshown = %d, .narg = %d, .required = %d, .flags = %s, .nattr = %s, .writes = %d, .group = %d,\n", #op.inputs, r.outputs or 1,
+    r.shown or r.outputs or 1, #op.args, required, #flags > 0 and table.concat(flags, " | ") or "0",
     #op.fields > 0 and ("sizeof(tide_%s_attr)"):format(n) or "0", r.writes or 0, r.list or 0)
   local method = r.method
   if method == nil then method = op.inputs[1] ~= nil and not (r.lua or ""):find("%.") and not r.internal and op.inputs[1].type ~= "tensors" end
@@ -237,6 +243,6 @@ for _, op in ipairs(ops) do
   hook("program") hook("compose") hook("kernel") hook("view") hook("space") hook("vjp_program") hook("vjp")
   T("        .saves_in = %d, .saves_out = %d, .nograd = %s},\n", r.saves_in or 0, r.saves_out or 0, quote(r.nograd))
 end
-T("};\n\n/* The C functions: one call of the door's front each. */\n")
+T("};\n%s\n/* The C functions: one call of the door's front each. */\n", table.concat(asserts))
 for _, c in ipairs(call) do T("%s", c) end
 write(out .. "/op_table.c", table.concat(t))

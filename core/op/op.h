@@ -84,6 +84,7 @@ typedef struct tide_op {
     uint8_t narg;
     uint16_t flags, nattr;
     uint32_t writes;      /* bit i: input i is written */
+    uint32_t required;    /* bit k: argument k must be given */
     uint8_t group;        /* TIDE_F_LIST: number of lists among the inputs */
     bool method, inplace; /* t:name(), t:name_() */
     const tide_arg *arg;
@@ -145,6 +146,7 @@ typedef struct tide_observer {
 typedef struct tide_ready tide_ready;
 typedef struct tide_vjp_plan tide_vjp_plan;
 
+enum { TIDE_RECENT_BITS = 8 };
 typedef struct tide_door {
     tide_observer tape, trace; /* fixed places: an observer that is not there has NULLs */
     int depth;                 /* compositions open now */
@@ -152,7 +154,11 @@ typedef struct tide_door {
     tide_cache variants, readies, vjps;
     uint32_t vjps_age; /* plans of another age are gone */
     uint64_t vjps_made;
-    tide_ready *ready; /* of the program that ran last */
+    tide_ready *ready;                         /* of the program that ran last */
+    tide_ready *recent[1 << TIDE_RECENT_BITS]; /* found last, by a coarse look at the call */
+    uint64_t
+        *mask[TIDE_NOPS]; /* of an operation's attributes: 0 where numbers stand that its readies do not know */
+    size_t nmask;
     struct {
         uint64_t calls, kernels, launches, variants;
     } count;
@@ -218,14 +224,16 @@ void tide_variants_free(tide_context *cx);
 struct tide_ready {
     tide_cached entry;
     tide_variant *variant;
-    size_t size;                 /* of this block */
-    int count;                   /* items of a list; otherwise 1 */
-    uint8_t nin, nout;           /* arguments of an item; nout 0: of a list */
-    uint8_t given[TIDE_MAXARGS]; /* program input -> input of the call */
-    size_t temp[16];             /* bytes */
-    tide_iter *iter[8];          /* a piece: its items, but for the addresses */
-    tide_meta *out;              /* nout */
-    const tide_vjp_plan *plan;   /* of its gradient, when last asked for; of age plan_age */
+    size_t size;                   /* of this block */
+    int count;                     /* items of a list; otherwise 1 */
+    uint8_t nin, nout;             /* arguments of an item; nout 0: of a list */
+    uint8_t given[TIDE_MAXARGS];   /* program input -> input of the call */
+    uint8_t from[8][TIDE_MAXARGS]; /* a piece's arguments: inputs, then outputs of the call, temporaries */
+    size_t temp[16];               /* bytes */
+    tide_iter *iter[8];            /* a piece: its items, but for the addresses */
+    void *bound[8];                /* a piece: what the device has made for them */
+    tide_meta *out;                /* nout */
+    const tide_vjp_plan *plan;     /* of its gradient, when last asked for; of age plan_age */
     uint32_t plan_age;
 };
 
@@ -237,6 +245,7 @@ tide_ready *tide_ready_of(tide_context *cx, const tide_op *op, const tide_call *
 tide_ready *tide_ready_new(tide_context *cx, const tide_op *op, const tide_call *call); /* the caller's own */
 void tide_ready_free(tide_context *cx, tide_ready *r);
 tide_status tide_ready_run(tide_context *cx, tide_ready *r, const tide_call *call);
+tide_status tide_readies_open(tide_context *cx);
 void tide_readies_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */
@@ -250,6 +259,7 @@ struct tide_vjp_plan {
     struct {
         tide_vjp_head *blob; /* the attributes of its TIDE_OP_VJP; the forward ones are put in at each call */
         tide_space *space;   /* the forward space, where some gradient is wide; else NULL */
+        int passes;          /* its gradients are that of output `passes` - 1 itself; 0: it is to be run */
     } group[TIDE_MAXARGS];
 };
 /* For all floating outputs that are shown. Valid while cx->door->vjps_age stays. */
@@ -259,8 +269,8 @@ const tide_vjp_plan *tide_vjp_plan_for(tide_context *cx, const tide_op *op, cons
 const tide_vjp_plan *tide_vjp_plan_of(tide_context *cx, const tide_op *op, const tide_call *call,
                                       const tide_meta *const *metas, uint32_t want);
 /* Gradients of a call's inputs `want` from those of its outputs (NULL: none). Unwanted gx stay NULL; gx[i] may
- * come set to a tensor to write into. metas: of all inputs and outputs of the forward call. plan: one that may
- * fit, or NULL. */
+ * come set to a tensor to write into, and may be one of gy. metas: of all inputs and outputs of the forward
+ * call. plan: one that may fit, or NULL. */
 tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
                      tide_tensor *const *gy, uint32_t want, tide_tensor **gx, const tide_vjp_plan *plan);
 

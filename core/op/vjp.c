@@ -193,6 +193,19 @@ static void next_group(const tide_space *sp, tide_vjp_head *head, uint32_t *want
     *want &= ~head->want;
 }
 
+/* Does the program only copy its input, which looks like all gradients wanted? The number of the output whose
+ * gradient that is, from 1; 0: no. */
+static int passing(const tide_prog *p, const tide_vjp_head *b, const tide_space *sp) {
+    const tide_meta *m = tide_vjp_metas(b);
+    const int out = b->nin + (b->seeded ? __builtin_ctz(b->seeded) : 0);
+    if (b->uses || b->reduced || b->wide || sp->reduced || p->nin != 1) return 0;
+    for (int64_t v = 0; v < p->n; v++)
+        if (v ? p->insn[v].op != TIDE_P_STORE || p->insn[v].a : p->insn[v].op != TIDE_P_LOAD) return 0;
+    for (int i = 0; i < b->nin; i++)
+        if ((b->want >> i & 1) && !tide_same_meta(&m[i], &m[out])) return 0;
+    return out - b->nin + 1;
+}
+
 /* head: op, nattr, nin, nout, seeded and given of the call. */
 static tide_vjp_plan *plan_new(tide_context *cx, const tide_vjp_head *head, const void *attr,
                                const tide_meta *const *metas, uint32_t want, const void *key, uint32_t nkey) {
@@ -219,6 +232,7 @@ static tide_vjp_plan *plan_new(tide_context *cx, const tide_vjp_head *head, cons
         b->uses = v->uses;
         b->id = ++cx->door->vjps_made;
         plan->uses |= v->uses;
+        plan->group[plan->n - 1].passes = passing(v->prog, b, &sp);
         if (!b->wide) continue;
         tide_space *keep = plan->group[plan->n - 1].space = tide_alloc(cx, sizeof sp);
         if (!keep) break;
@@ -335,6 +349,14 @@ static tide_status run_group(tide_context *cx, tide_vjp_head *b, const tide_spac
     return e;
 }
 
+/* False: a tensor to write into is there. */
+static bool pass(uint32_t want, tide_tensor *gy, tide_tensor **gx) {
+    for (uint32_t w = want; w; w &= w - 1)
+        if (gx[__builtin_ctz(w)]) return false;
+    for (uint32_t w = want; w; w &= w - 1) gx[__builtin_ctz(w)] = tide_keep(gy);
+    return true;
+}
+
 tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forward, const tide_meta *metas,
                      tide_tensor *const *gy, uint32_t want, tide_tensor **gx, const tide_vjp_plan *plan) {
     if (op->vjp) return op->vjp(cx, forward, gy, want, gx);
@@ -352,7 +374,8 @@ tide_status tide_vjp(tide_context *cx, const tide_op *op, const tide_call *forwa
     tide_status e = TIDE_OK;
     cx->door->deriving++;
     for (int g = 0; g < plan->n && !e; g++)
-        e = run_group(cx, plan->group[g].blob, plan->group[g].space, forward, metas, gy, gx);
+        if (!plan->group[g].passes || !pass(plan->group[g].blob->want, gy[plan->group[g].passes - 1], gx))
+            e = run_group(cx, plan->group[g].blob, plan->group[g].space, forward, metas, gy, gx);
     cx->door->deriving--;
     return e;
 }

@@ -20,6 +20,7 @@ tide_status tide_tensors_open(tide_context *cx) {
     cx->tensors = tide_alloc0(cx, sizeof *cx->tensors);
     if (!cx->tensors) return TIDE_EMEM;
     cx->tensors->idle_limit = 16u << 20;
+    cx->tensors->live_limit = INT64_MAX;
     cx->closing[cx->nclosing++] = closing;
     cx->nlasting = cx->nclosing;
     cx->in_use = in_use;
@@ -47,38 +48,54 @@ static void leave_home(tide_storage *s) {
     s->home = NULL;
 }
 
-static tide_storage *storage(tide_context *cx, size_t nbytes) {
-    tide_storage *s = tide_alloc0(cx, sizeof *s);
-    if (!s) return NULL;
+/* In zeroed memory. */
+static void enlist(tide_context *cx, tide_storage *s, void *data, size_t nbytes) {
     atomic_store_explicit(&s->refs, 1, memory_order_relaxed);
-    s->heap = tide_heap_of(cx);
+    s->heap = cx->heap;
     s->home = cx;
+    s->data = data;
     s->nbytes = nbytes;
     s->site = cx->site;
-    idle(s, 1); /* no pins yet */
     s->next = cx->tensors->storages;
     if (s->next) s->next->prev = s;
     cx->tensors->storages = s;
+}
+
+static tide_storage *storage(tide_context *cx, void *data, size_t nbytes) {
+    tide_storage *s = tide_alloc0(cx, sizeof *s);
+    if (!s) return NULL;
+    enlist(cx, s, data, nbytes);
+    idle(s, 1); /* no pins yet */
     return s;
 }
 
+/* A tensor with a storage of its own is one block, which goes with the storage; few data follow in it. Where
+ * the tensor comes to have another storage, it holds a reference to its own one still. */
+typedef struct {
+    tide_tensor tensor;
+    tide_storage storage;
+} whole;
+enum { INNER = (sizeof(whole) + TIDE_ALIGN - 1) / TIDE_ALIGN * TIDE_ALIGN, FEW_BYTES = 512 };
+
+static inline size_t whole_size(size_t nbytes, bool apart) { return apart ? sizeof(whole) : INNER + nbytes; }
+
+static inline tide_storage *own_storage(tide_tensor *t) { return t->whole ? &((whole *)t)->storage : NULL; }
+
 tide_storage *tide_storage_new(tide_context *cx, size_t nbytes) {
     void *data = tide_alloc(cx, nbytes);
-    tide_storage *s = data ? storage(cx, nbytes) : NULL;
+    tide_storage *s = data ? storage(cx, data, nbytes) : NULL;
     if (!s) {
         tide_release(cx, data, nbytes);
         return NULL;
     }
-    s->data = data;
     s->owned = true;
     return s;
 }
 
 tide_storage *tide_storage_wrap(tide_context *cx, void *data, size_t nbytes, void (*release)(void *),
                                 void *arg) {
-    tide_storage *s = storage(cx, nbytes);
+    tide_storage *s = storage(cx, data, nbytes);
     if (!s) return NULL;
-    s->data = data;
     s->release = release;
     s->arg = arg;
     return s;
@@ -99,7 +116,10 @@ void tide_storage_free(tide_context *cx, tide_storage *s) {
     leave_home(s);
     if (s->owned) tide_heap_release(s->heap, cx, s->data, s->nbytes);
     if (s->release) s->release(s->arg);
-    tide_heap_release(s->heap, cx, s, sizeof *s);
+    if (s->inner)
+        tide_heap_release(s->heap, cx, (char *)s - offsetof(whole, storage), whole_size(s->nbytes, s->owned));
+    else
+        tide_heap_release(s->heap, cx, s, sizeof *s);
 }
 
 void tide_storage_pin(tide_storage *s) {
@@ -127,44 +147,48 @@ static tide_status check_size(tide_context *cx, const tide_meta *m) {
     return TIDE_OK;
 }
 
-tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
-    if (check_size(cx, m)) return NULL;
-    tide_tensor *t = tide_alloc0(cx, sizeof *t);
-    if (!t) return NULL;
+static inline void describe(tide_context *cx, tide_tensor *t, const tide_meta *m) {
     t->meta = *m;
     t->cx = cx;
     t->refs = t->pins = 1;
     t->grad_absent = true;
     tide_contiguous_strides(m, t->stride);
     cx->tensors->live++;
+}
+
+tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m) {
+    tide_tensor *t = check_size(cx, m) ? NULL : tide_alloc0(cx, sizeof *t);
+    if (t) describe(cx, t, m);
     return t;
+}
+
+/* data NULL: uninitialised ones. apart: they are a block of their own. */
+static tide_tensor *tensor_whole(tide_context *cx, const tide_meta *m, void *data, size_t nbytes, bool apart) {
+    whole *w = tide_alloc(cx, whole_size(nbytes, apart));
+    if (!w) return NULL;
+    memset(w, 0, sizeof *w);
+    if (!apart)
+        data = (char *)w + INNER;
+    else if (!data && !(data = tide_alloc(cx, nbytes)))
+        return tide_release(cx, w, sizeof *w), NULL;
+    describe(cx, &w->tensor, m);
+    enlist(cx, &w->storage, data, nbytes);
+    w->storage.inner = true;
+    w->storage.owned = apart;
+    w->storage.pins = 1;
+    w->tensor.storage = &w->storage;
+    w->tensor.whole = true;
+    return &w->tensor;
 }
 
 tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m) {
-    tide_tensor *t = tide_tensor_struct(cx, m);
-    if (!t) return NULL;
-    tide_storage *s = tide_storage_new(cx, (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype));
-    if (!s) {
-        tide_free(t);
-        return NULL;
-    }
-    t->storage = s;
-    tide_storage_pin(s);
-    return t;
+    if (check_size(cx, m)) return NULL;
+    size_t nbytes = (size_t)tide_numel(m) * tide_dtype_size((tide_dtype)m->dtype);
+    return tensor_whole(cx, m, NULL, nbytes, nbytes > FEW_BYTES);
 }
 
 tide_tensor *tide_tensor_adopt(tide_context *cx, const tide_meta *m, void *data, size_t nbytes) {
-    tide_tensor *t = tide_tensor_struct(cx, m);
-    tide_storage *s = t ? storage(cx, nbytes) : NULL;
-    if (!s) {
-        tide_free(t);
-        return NULL;
-    }
-    s->data = data;
-    s->owned = true;
-    t->storage = s;
-    tide_storage_pin(s);
-    return t;
+    return check_size(cx, m) ? NULL : tensor_whole(cx, m, data, nbytes, true);
 }
 
 tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t *stride, int64_t offset) {
@@ -185,13 +209,41 @@ tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t
     return t;
 }
 
+void tide_tensor_give(tide_tensor *t, tide_storage *s) {
+    tide_storage *was = t->storage, *own = own_storage(t);
+    if (was == s) return;
+    if (s != own) tide_storage_keep(s);
+    tide_storage_unpin(was);
+    if (was != own) tide_storage_free(t->cx, was);
+    t->storage = s;
+    tide_storage_pin(s);
+}
+
+void tide_tensor_swap(tide_tensor *a, tide_tensor *b) {
+    const tide_tensor was[2] = {*a, *b};
+    tide_tensor *const pair[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        tide_tensor *t = pair[i];
+        *t = was[!i];
+        t->refs = was[i].refs, t->pins = was[i].pins, t->whole = was[i].whole;
+        tide_storage *own = own_storage(t);
+        bool had = was[i].storage == own, has = t->storage == own;
+        if (own && had && !has) tide_storage_keep(own);
+        if (own && has && !had) tide_storage_free(t->cx, own);
+    }
+}
+
 static void drop(tide_tensor *t) {
     tide_context *cx = t->cx;
     if (t->epoch && t->epoch == cx->tensors->epoch && cx->tensors->gone) cx->tensors->gone(cx, t);
     if (cx->tensors->dropped) cx->tensors->dropped(cx, t);
-    if (t->storage) tide_storage_free(cx, t->storage);
+    tide_storage *s = t->storage, *own = own_storage(t);
     cx->tensors->live--;
-    tide_release(cx, t, sizeof *t);
+    if (s != own) tide_storage_free(cx, s);
+    if (own)
+        tide_storage_free(cx, own);
+    else
+        tide_release(cx, t, sizeof *t);
     if (cx->closed && !cx->tensors->live) tide_close(cx);
 }
 
@@ -311,7 +363,10 @@ tide_tensor *tide_scoped(tide_tensor *t) {
 
 void tide_pace(tide_context *cx) {
     tide_tensors *ts = cx->tensors;
-    if (ts->idle > ts->idle_limit && tide_can_press(cx)) tide_press(cx, ts->idle);
+    if (ts->idle > ts->idle_limit && tide_can_press(cx))
+        tide_press(cx, ts->idle);
+    else if (ts->live > ts->live_limit && cx->above.many)
+        cx->above.many(cx->above.ud);
 }
 
 void tide_holders_text(tide_context *cx, char *buffer, size_t n) {

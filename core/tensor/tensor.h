@@ -9,8 +9,8 @@
 
 /* ---- dtype.c ---- */
 static inline size_t tide_dtype_size(tide_dtype d) {
-    static const uint8_t size[TIDE_NDTYPE] = {0, 4, 8, 2, 2, 8, 4, 1, 1, 1};
-    return size[d < TIDE_NDTYPE ? d : 0];
+    static const uint8_t size[16] = {0, 4, 8, 2, 2, 8, 4, 1, 1, 1};
+    return size[d & 15];
 }
 const char *tide_dtype_name(tide_dtype d);     /* "float32"; "?" for none */
 tide_dtype tide_dtype_named(const char *name); /* 0: no such dtype */
@@ -40,7 +40,8 @@ typedef struct tide_storage {
     size_t nbytes;
     void (*release)(void *arg);
     void *arg;
-    bool owned;                       /* the data are the heap's, not the host's (release, arg) */
+    bool owned;                       /* the data are a block of the heap, not the host's (release, arg) */
+    bool inner;                       /* part of the block of the tensor that it was made for */
     uint32_t version;                 /* counts changes in place */
     int32_t pins;                     /* references of tensors that are not only Lua handles */
     uint32_t site;                    /* where it was made */
@@ -78,6 +79,7 @@ struct tide_tensor {
     struct tide_saved *saved; /* autograd/: where nodes keep it */
     uint32_t node_out;
     bool grad_absent; /* .grad is a stable buffer; this says whether it holds anything */
+    bool whole;       /* tensor.c: one block with the storage that was made for it */
     tide_tensor *grad;
     uint32_t epoch, value; /* trace/: which value of the step recorded or followed now */
 };
@@ -88,6 +90,7 @@ typedef struct tide_tensors {
     uint64_t idle;       /* bytes of storages that only Lua handles refer to */
     uint64_t idle_limit; /* pressure is called when idle passes it */
     int64_t live;        /* tensors */
+    int64_t live_limit;  /* above.many is called when live passes it */
     tide_tensor **owned; /* by open scopes */
     int64_t nowned, cowned;
     int64_t *scope; /* stack: nowned when each was opened */
@@ -107,6 +110,10 @@ tide_tensor *tide_tensor_new(tide_context *cx, const tide_meta *m); /* contiguou
 tide_tensor *tide_tensor_adopt(tide_context *cx, const tide_meta *m, void *data, size_t nbytes);
 tide_tensor *tide_tensor_view(tide_tensor *of, const tide_meta *m, const int64_t *stride, int64_t offset);
 tide_tensor *tide_tensor_struct(tide_context *cx, const tide_meta *m); /* without storage yet */
+
+void tide_tensor_give(tide_tensor *t, tide_storage *s); /* its storage from now on */
+/* Each becomes what the other was, but for their references. */
+void tide_tensor_swap(tide_tensor *a, tide_tensor *b);
 
 bool tide_is_contiguous(const tide_tensor *t);
 bool tide_is_expanded(const tide_tensor *t); /* one element stands for several */

@@ -265,17 +265,6 @@ static void clear_pending(tide_context *cx) {
     tr->npending = 0;
 }
 
-/* The handle that the script holds becomes the tensor that was now computed. */
-static void become(tide_tensor *handle, tide_tensor *now) {
-    uint32_t refs = handle->refs, pins = handle->pins;
-    tide_tensor old = *handle;
-    *handle = *now;
-    *now = old;
-    now->refs = handle->refs, now->pins = handle->pins;
-    handle->refs = refs, handle->pins = pins;
-    now->epoch = 0;
-}
-
 /* Runs the matched calls for real, in order, recording them, into the tensors that the script already holds. */
 tide_status tide_follow_leave(tide_context *cx) {
     tide_trace *tr = cx->trace;
@@ -329,7 +318,8 @@ tide_status tide_follow_leave(tide_context *cx) {
                 tide_record *rec = tr->record;
                 if (rec && out[j]->value < rec->nvalue && rec->value[out[j]->value].tensor == out[j])
                     rec->value[out[j]->value].tensor = held;
-                become(held, out[j]);
+                tide_tensor_swap(held, out[j]); /* what the script holds is what was now computed */
+                out[j]->epoch = 0;
             }
             tide_free(out[j]);
         }

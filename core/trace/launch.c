@@ -72,14 +72,6 @@ tide_status tide_plan(tide_context *cx, tide_record *r) {
 
 /* ---- launching ---- */
 
-static void give_storage(tide_tensor *t, tide_storage *s) {
-    if (t->storage == s) return;
-    tide_storage_keep(s);
-    if (t->storage) tide_storage_unpin(t->storage), tide_storage_free(t->cx, t->storage);
-    t->storage = s;
-    tide_storage_pin(s);
-}
-
 /* The tensor that a made value is written to, with storage. */
 static tide_tensor *made(tide_context *cx, tide_record *r, uint32_t number) {
     tide_value *v = &r->value[number];
@@ -99,7 +91,7 @@ static tide_tensor *made(tide_context *cx, tide_record *r, uint32_t number) {
                           : root->kind == VALUE_CAPTURED ? root->tensor
                                                          : root->bound;
         if (!of) return NULL;
-        give_storage(t, of->storage);
+        tide_tensor_give(t, of->storage);
         t->offset = of->offset + v->delta;
         return t;
     }
@@ -108,11 +100,11 @@ static tide_tensor *made(tide_context *cx, tide_record *r, uint32_t number) {
             tide_storage *s =
                 tide_storage_new(cx, (size_t)tide_numel(&v->meta) * tide_dtype_size((tide_dtype)v->meta.dtype));
             if (!s) return NULL;
-            give_storage(t, s);
+            tide_tensor_give(t, s);
             tide_storage_free(cx, s);
         }
     } else {
-        give_storage(t, r->arena);
+        tide_tensor_give(t, r->arena);
         t->offset = v->at / (int64_t)tide_dtype_size((tide_dtype)v->meta.dtype);
     }
     return t;

@@ -230,11 +230,15 @@ static void run_trials(const trial *t, int n) {
             cx->small_tiles = c >= NCX;
             snprintf(how, sizeof how, "%s, %d threads%s", isa_name[isa], tide_threads(cx),
                      c >= NCX ? ", small tiles" : "");
-            for (int i = 0; i < n; i++) {
+            for (int i = 0; i < n; i++) it[i] = want[i].it;
+            tide_vm_launch *launch = tide_vm_bind(cx, vm, n, it);
+            assert_non_null(launch);
+            for (int i = 0; i < n; i++) { /* runs at other addresses than it was bound at */
                 bind(&t[i], &got[i], &start[i]);
                 it[i] = got[i].it;
             }
-            tide_status e = tide_vm_run(cx, vm, n, it, t->slot);
+            tide_status e = tide_vm_run(cx, launch, it, t->slot);
+            tide_vm_unbind(cx, launch);
             if (t->failing < 0) {
                 assert_int_equal(e, TIDE_OK);
                 for (int i = 0; i < n; i++) compare(&t[i], &want[i], &got[i], how);
@@ -731,10 +735,12 @@ static void test_failing_memory(void **state) {
         bind(&t, &b, NULL);
         left = k;
         tide_vm *vm = tide_vm_build(cx, p);
-        tide_status s = vm ? tide_vm_run(cx, vm, 1, &b.it, t.slot) : tide_pending(cx);
+        tide_vm_launch *launch = vm ? tide_vm_bind(cx, vm, 1, &b.it) : NULL;
+        tide_status s = launch ? tide_vm_run(cx, launch, &b.it, t.slot) : tide_pending(cx);
         finished = s == TIDE_OK;
         if (!finished) assert_int_equal(s, TIDE_EMEM);
         left = INT32_MAX;
+        tide_vm_unbind(cx, launch);
         tide_vm_free(cx, vm);
         tide_prog_free(p);
         unbind(&b);

@@ -2,7 +2,7 @@
  * come out the same (any NaN equal to any NaN), and through NVRTC, which must find nothing wrong with the text.
  *
  *     cuda_sample *s = cuda_begin("softmax", piece, niter, iter, slot);   copies the inputs and what surrounds
- * them status = tide_vm_run(cx, vm, niter, iter, slot); cuda_end(s, status); copies the outputs
+ * them status = tide_vm_run(cx, launch, iter, slot); cuda_end(s, status); copies the outputs
  *     ...
  *     cuda_check(&counts);                                               compiles all, in batches, runs and
  * compares */

@@ -7,19 +7,19 @@
 #include "op/op.h"
 #include <stdio.h>
 
-tide_status __real_tide_cpu_program(tide_context *cx, void **compiled, const tide_prog *piece, int niter,
-                                    const tide_iter *iter, const uint64_t *slot);
-tide_status __wrap_tide_cpu_program(tide_context *cx, void **compiled, const tide_prog *piece, int niter,
-                                    const tide_iter *iter, const uint64_t *slot);
+tide_status __real_tide_cpu_program(tide_context *cx, void **compiled, void **bound, const tide_prog *piece,
+                                    int niter, const tide_iter *iter, const uint64_t *slot);
+tide_status __wrap_tide_cpu_program(tide_context *cx, void **compiled, void **bound, const tide_prog *piece,
+                                    int niter, const tide_iter *iter, const uint64_t *slot);
 
 static tide_context *cx;
 static char label[80]; /* of the call that is running; empty: its pieces are not wanted */
 static int collected;
 
-tide_status __wrap_tide_cpu_program(tide_context *c, void **compiled, const tide_prog *piece, int niter,
-                                    const tide_iter *iter, const uint64_t *slot) {
+tide_status __wrap_tide_cpu_program(tide_context *c, void **compiled, void **bound, const tide_prog *piece,
+                                    int niter, const tide_iter *iter, const uint64_t *slot) {
     cuda_sample *s = *label ? cuda_begin(label, piece, niter, iter, slot) : NULL;
-    tide_status status = __real_tide_cpu_program(c, compiled, piece, niter, iter, slot);
+    tide_status status = __real_tide_cpu_program(c, compiled, bound, piece, niter, iter, slot);
     if (s) cuda_end(s, status), collected++;
     return status;
 }

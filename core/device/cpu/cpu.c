@@ -1,11 +1,11 @@
 #include "device/cpu/cpu.h"
 #include "device/cpu/vm.h"
 
-tide_status tide_cpu_program(tide_context *cx, void **compiled, const tide_prog *piece, int niter,
+tide_status tide_cpu_program(tide_context *cx, void **compiled, void **bound, const tide_prog *piece, int niter,
                              const tide_iter *iter, const uint64_t *slot) {
-    if (!*compiled) *compiled = tide_vm_build(cx, piece);
-    if (!*compiled) return tide_pending(cx);
-    return tide_vm_run(cx, *compiled, niter, iter, slot);
+    if (!*compiled && !(*compiled = tide_vm_build(cx, piece))) return tide_pending(cx);
+    if (!*bound && !(*bound = tide_vm_bind(cx, *compiled, niter, iter))) return tide_pending(cx);
+    return tide_vm_run(cx, *bound, iter, slot);
 }
 
 bool tide_cpu_two(tide_context *cx, void **compiled, const tide_piece *pieces, tide_iter *const *iter,
@@ -19,3 +19,5 @@ bool tide_cpu_two(tide_context *cx, void **compiled, const tide_piece *pieces, t
 }
 
 void tide_cpu_release(tide_context *cx, void *compiled) { tide_vm_free(cx, compiled); }
+
+void tide_cpu_unbind(tide_context *cx, void *bound) { tide_vm_unbind(cx, bound); }

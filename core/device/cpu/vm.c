@@ -30,24 +30,9 @@ typedef struct {
     int64_t o, no, i, ni;
 } vm_block;
 
-/* What all tiles of a list share. */
-typedef struct {
-    tide_context *cx;
-    const tide_vm *vm;
-    const tide_vm_unit *unit;
-    const tide_iter *iter;
-    const tide_vm_shape *shape;
-    const int *first; /* the first tile of each item of a list; NULL: one item */
-    int niter;
-    const uint64_t *slot;
-    uint32_t failed;       /* checks that did not hold, a bit each */
-    char *parts, *results; /* staged: of chunks, and of whole reductions */
-    int level;             /* staged: how far the work has got */
-} vm_run;
-
 /* One tile at work. */
 typedef struct {
-    const vm_run *run;
+    const tide_vm_work *work;
     const tide_vm *vm;
     const tide_vm_plan *plan;
     const tide_vm_shape *shape;
@@ -143,7 +128,7 @@ static void move_step(vm_tile *x, const tide_vm_step *t, const vm_block *b) {
 static void bind(vm_tile *x, const tide_iter *it) {
     static const int64_t zero[2 * TIDE_MAXDIM];
     const tide_vm_shape *s = x->shape;
-    bool k = x->run->unit->space & TIDE_AXIS_K, r = s->mode != VM_FLAT || x->run->unit->space & TIDE_AXIS_R;
+    bool k = x->work->unit->space & TIDE_AXIS_K, r = s->mode != VM_FLAT || x->work->unit->space & TIDE_AXIS_R;
     int nk = k ? it->nk : 0, nr = r ? it->nr : 0;
     vm_axis ak = {nk, it->k}, ar = {nr, it->r}, all = nr ? ar : ak;
     bool join = s->mode == VM_FLAT && nk && nr;
@@ -236,10 +221,10 @@ static void place(vm_tile *x, int64_t nk) {
         bool moving = false;
         switch (v->place) {
         case VM_CONST: l.p = (char *)&x->vm->konst[v->off]; break;
-        case VM_SLOT: l.p = (char *)&x->run->slot[v->off]; break;
+        case VM_SLOT: l.p = (char *)&x->work->slot[v->off]; break;
         case VM_SIZE: l.p = (char *)&x->size[v->off]; break;
         case VM_FAILED:
-            l.p = (char *)&x->run->failed;
+            l.p = (char *)&x->work->failed;
             l.so = v->off;
             break;
         case VM_PASSING: break;
@@ -424,7 +409,7 @@ static void combine(const tide_vm_red *red, char *d, void *lanes, char *x, int64
 static char *parts_of(const vm_tile *x, int red) {
     const tide_vm_shape *s = x->shape;
     int64_t chunks = (s->R + TIDE_CHUNK - 1) / TIDE_CHUNK;
-    return s->staged ? x->run->parts + 8 * chunks * (red * s->K + x->k0)
+    return s->staged ? x->work->parts + 8 * chunks * (red * s->K + x->k0)
                      : x->frame + s->parts + 8 * chunks * red * s->kb;
 }
 
@@ -465,7 +450,7 @@ enum { OFTEN = 16 }; /* chunks between two questions whether to stop */
 static void run_pass(vm_tile *x, int level) {
     if (!vm_has(x->plan, vm_pass(level))) return;
     for (int64_t r = 0; r < x->shape->R; r += TIDE_CHUNK) {
-        if (r && r / TIDE_CHUNK % OFTEN == 0 && tide_tile_cancelled(x->run->cx)) return;
+        if (r && r / TIDE_CHUNK % OFTEN == 0 && tide_tile_cancelled(x->work->cx)) return;
         pass_chunk(x, level, r / TIDE_CHUNK);
     }
     finish_pass(x, level);
@@ -554,7 +539,7 @@ static void recall(vm_tile *x, int64_t k0, int level) {
     for (int j = 0; j < x->plan->nred; j++) {
         const tide_vm_red *red = &x->plan->red[j];
         if (red->level <= level)
-            memcpy(x->loc[red->value].p, x->run->results + 8 * (j * s->K + k0), (size_t)(nk * red->size));
+            memcpy(x->loc[red->value].p, x->work->results + 8 * (j * s->K + k0), (size_t)(nk * red->size));
     }
     vm_block b = block_of(x, 0, 0);
     for (int l = 0; l <= level; l++) run_section(x, vm_kept(l), &b);
@@ -567,35 +552,35 @@ void tide_vm_end_tile(const tide_vm_shape *s) {
 #endif
 }
 
-static void start(vm_tile *x, const vm_run *run, int item, void *scratch) {
-    x->run = run;
-    x->vm = run->vm;
-    x->shape = &run->shape[item];
+static void start(vm_tile *x, const tide_vm_work *work, int item, void *scratch) {
+    x->work = work;
+    x->vm = work->vm;
+    x->shape = &work->shape[item];
     x->plan = x->shape->plan;
     x->frame = scratch;
     x->loc = scratch;
     x->moving = (uint16_t *)(x->loc + x->plan->nvalue);
     x->where = (uint8_t *)(x->moving + x->plan->nvalue);
-    bind(x, &run->iter[item]);
+    bind(x, &work->iter[item]);
 }
 
-static void tile_of_list(void *arg, int tile, void *scratch) {
-    const vm_run *run = arg;
+void tide_vm_tile(void *arg, int tile, void *scratch) {
+    const tide_vm_work *work = arg;
     int item = 0;
-    for (int end = run->niter; run->first && end - item > 1;) {
+    for (int end = work->niter; work->first && end - item > 1;) {
         int middle = item + (end - item) / 2;
-        if (run->first[middle] <= tile)
+        if (work->first[middle] <= tile)
             item = middle;
         else
             end = middle;
     }
-    if (run->first) tile -= run->first[item];
-    const tide_vm_shape *s = &run->shape[item];
+    if (work->first) tile -= work->first[item];
+    const tide_vm_shape *s = &work->shape[item];
     if (s->mode >= VM_AHEAD) {
-        tide_ahead_tile(run->vm, &run->iter[item], s, run->slot, (uint32_t *)&run->failed, tile, scratch);
+        tide_ahead_tile(work->vm, &work->iter[item], s, work->slot, (uint32_t *)&work->failed, tile, scratch);
     } else {
         vm_tile x;
-        start(&x, run, item, scratch);
+        start(&x, work, item, scratch);
         if (s->mode == VM_FLAT)
             flat_tile(&x, tile);
         else
@@ -604,164 +589,34 @@ static void tile_of_list(void *arg, int tile, void *scratch) {
     tide_vm_end_tile(s);
 }
 
-static void chunk_tile(void *arg, int tile, void *scratch) {
-    const vm_run *run = arg;
+void tide_vm_chunk_tile(void *arg, int tile, void *scratch) {
+    const tide_vm_work *work = arg;
     vm_tile x;
-    start(&x, run, 0, scratch);
-    recall(&x, tile / x.shape->nr * x.shape->kb, run->level);
-    pass_chunk(&x, run->level, tile % x.shape->nr);
+    start(&x, work, 0, scratch);
+    recall(&x, tile / x.shape->nr * x.shape->kb, work->level);
+    pass_chunk(&x, work->level, tile % x.shape->nr);
     tide_vm_end_tile(x.shape);
 }
 
-static void combine_tile(void *arg, int tile, void *scratch) {
-    const vm_run *run = arg;
+void tide_vm_combine_tile(void *arg, int tile, void *scratch) {
+    const tide_vm_work *work = arg;
     vm_tile x;
-    start(&x, run, 0, scratch);
-    recall(&x, tile * x.shape->kb, run->level);
-    finish_pass(&x, run->level);
+    start(&x, work, 0, scratch);
+    recall(&x, tile * x.shape->kb, work->level);
+    finish_pass(&x, work->level);
     for (int j = 0; j < x.plan->nred; j++) {
         const tide_vm_red *red = &x.plan->red[j];
-        if (red->level == run->level + 1)
-            memcpy(run->results + 8 * (j * x.shape->K + x.k0), x.loc[red->value].p, (size_t)(x.nk * red->size));
+        if (red->level == work->level + 1)
+            memcpy(work->results + 8 * (j * x.shape->K + x.k0), x.loc[red->value].p,
+                   (size_t)(x.nk * red->size));
     }
 }
 
-static void finish_tile(void *arg, int tile, void *scratch) {
-    const vm_run *run = arg;
+void tide_vm_finish_tile(void *arg, int tile, void *scratch) {
+    const tide_vm_work *work = arg;
     vm_tile x;
-    start(&x, run, 0, scratch);
+    start(&x, work, 0, scratch);
     recall(&x, tile * x.shape->kb, x.plan->nlevel - 1);
     vm_block b = block_of(&x, 0, 0);
     run_section(&x, vm_finish(x.plan), &b);
-}
-
-/* ---- lists of tiles ---- */
-
-static double work_of(const tide_vm_shape *s) { return (double)s->K * (double)s->R * s->plan->cost; }
-
-/* One item, chunk by chunk: all chunks of a level, then what they gave, then the next level. */
-static tide_status run_staged(tide_context *cx, vm_run *run) {
-    const tide_vm_shape *s = run->shape;
-    size_t results = (size_t)(8 * s->plan->nred * s->K), parts = results * (size_t)s->nr;
-    if (!(run->results = tide_alloc(cx, results + parts))) return TIDE_EMEM;
-    run->parts = run->results + results;
-    tide_status e = TIDE_OK;
-    for (run->level = 0; run->level < s->plan->nlevel && !e; run->level++) {
-        if (!vm_has(s->plan, vm_pass(run->level))) continue;
-        e = tide_run_tiles(cx, (int)(s->nk * s->nr), work_of(s), s->bytes, chunk_tile, run);
-        if (!e && run->level < s->plan->nlevel - 1)
-            e = tide_run_tiles(cx, (int)s->nk, (double)s->K * (double)s->nr, s->bytes, combine_tile, run);
-    }
-    if (!e && vm_has(s->plan, vm_finish(s->plan)))
-        e = tide_run_tiles(cx, (int)s->nk, (double)s->K * s->plan->cost, s->bytes, finish_tile, run);
-    tide_release(cx, run->results, results + parts);
-    return e;
-}
-
-/* ---- small launches: one block, everything in place ---- */
-
-/* Bytes from element to element of an argument in a space of one dim, 0 where it does not vary. */
-static int64_t stride_of(const vm_run *run, int arg) {
-    const tide_iter *it = run->iter;
-    if (!(run->vm->arg[arg].space & run->unit->space & (it->nr ? TIDE_AXIS_R : TIDE_AXIS_K))) return 0;
-    return it->nr ? it->arg[arg].sr[0] : it->nk ? it->arg[arg].sk[0] : 0;
-}
-
-static bool goes_direct(const vm_run *run) {
-    const tide_iter *it = run->iter;
-    const tide_vm_plan *p = run->unit->flat;
-    if (!p || !p->direct || it->nk + it->nr > 1 || it->K * it->R > p->block || it->K * it->R == 0) return false;
-    for (int a = 0; a < run->vm->narg && it->nk + it->nr; a++) {
-        int64_t stride = stride_of(run, a);
-        if (stride != run->vm->arg[a].size && (stride || a >= run->vm->nin)) return false;
-    }
-    for (int v = 0; v < p->nvalue; v++)
-        for (int a = 0; a < run->vm->nin && p->value[v].hazard; a++)
-            if (p->value[v].hazard >> a & 1 && it->arg[a].base == it->arg[p->value[v].out].base) return false;
-    return true;
-}
-
-static void direct_tile(void *arg, int tile, void *scratch) {
-    const vm_run *run = arg;
-    const tide_vm_plan *p = run->unit->flat;
-    tide_loc *loc = scratch;
-    for (int i = 0; i < p->nvalue; i++) {
-        const tide_vm_value *v = &p->value[i];
-        int a = v->load >= 0 ? v->load : v->out;
-        loc[i].so = 0;
-        loc[i].si = v->load >= 0 ? stride_of(run, v->load) : v->space ? v->size : 0;
-        if (v->place == VM_CONST)
-            loc[i].p = (char *)&run->vm->konst[v->off];
-        else if (v->place == VM_SLOT)
-            loc[i].p = (char *)&run->slot[v->off];
-        else
-            loc[i].p = a >= 0 ? run->iter->arg[a].base : (char *)scratch + v->off;
-    }
-    int64_t n = run->iter->K * run->iter->R;
-    const tide_vm_step *t = p->step, *end = p->step + p->section[vm_pass(0) + 1];
-    for (; t < end; t++) {
-        if (t->kind == VM_KERNEL) t->fn(loc, t->ref, 1, t->space ? n : 1);
-        if (t->kind == VM_CHAIN) run->vm->kernels->chain(loc, p->link + t->ref[0], t->ref[1], 1, n, NULL);
-    }
-}
-
-static tide_status run_one(tide_context *cx, vm_run *run) {
-    const tide_vm_shape *s = run->shape;
-    if (s->staged) return run_staged(cx, run);
-    int64_t tiles = s->nk * s->nr;
-    return tiles ? tide_run_tiles(cx, (int)tiles, work_of(s), s->bytes, tile_of_list, run) : TIDE_OK;
-}
-
-/* All items as one list of tiles, but those that go in stages, which come after. */
-static tide_status run_list(tide_context *cx, vm_run *run) {
-    int n = run->niter;
-    size_t each = sizeof(tide_vm_shape) + sizeof(int), bytes = 0;
-    tide_vm_shape *shape = tide_alloc(cx, (size_t)n * each);
-    if (!shape) return TIDE_EMEM;
-    int *first = (int *)(shape + n);
-    int64_t tiles = 0;
-    double work = 0;
-    for (int i = 0; i < n; i++) {
-        tide_vm_shape_of(run->vm, run->unit, &run->iter[i], tide_small_tiles(cx), &shape[i]);
-        first[i] = (int)tiles;
-        if (shape[i].staged) continue;
-        tiles += shape[i].nk * shape[i].nr;
-        work += work_of(&shape[i]);
-        if (shape[i].bytes > bytes) bytes = shape[i].bytes;
-    }
-    run->shape = shape;
-    run->first = first;
-    tide_status e = tiles ? tide_run_tiles(cx, (int)tiles, work, bytes, tile_of_list, run) : TIDE_OK;
-    const tide_iter *iter = run->iter;
-    for (int i = 0; i < n && !e; i++) {
-        if (!shape[i].staged) continue;
-        run->shape = &shape[i];
-        run->iter = &iter[i];
-        e = run_staged(cx, run);
-    }
-    tide_release(cx, shape, (size_t)n * each);
-    return e;
-}
-
-tide_status tide_vm_run(tide_context *cx, const tide_vm *vm, int niter, const tide_iter *iter,
-                        const uint64_t *slot) {
-    tide_status e = TIDE_OK;
-    vm_run run = {.cx = cx, .vm = vm, .slot = slot, .niter = niter};
-    for (int u = 0; u < vm->nunit && !e; u++) {
-        tide_vm_shape shape;
-        run.unit = &vm->unit[u];
-        run.iter = iter;
-        run.first = NULL;
-        if (niter == 1 && !vm->ahead && goes_direct(&run) && !tide_small_tiles(cx)) {
-            e = tide_run_tiles(cx, 1, 1, run.unit->flat->registers, direct_tile, &run);
-        } else if (niter == 1) {
-            tide_vm_shape_of(vm, run.unit, iter, tide_small_tiles(cx), &shape);
-            run.shape = &shape;
-            e = run_one(cx, &run);
-        } else {
-            e = run_list(cx, &run);
-        }
-    }
-    if (e || !run.failed) return e;
-    return tide_fail(cx, TIDE_EARG, "%s", vm->check[__builtin_ctz(run.failed)]);
 }

@@ -132,7 +132,30 @@ static inline int64_t vm_most(int64_t a, int64_t b) { return a > b ? a : b; }
 void tide_vm_shape_of(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, bool small,
                       tide_vm_shape *out);
 
-/* vm.c: at the end of a tile that may have written past the caches */
+bool tide_vm_may_stream(const tide_iter *it, bool small); /* its shape depends on addresses as well */
+
+/* What all tiles of a list share. */
+typedef struct {
+    tide_context *cx;
+    const tide_vm *vm;
+    const tide_vm_unit *unit;
+    const tide_iter *iter;
+    const tide_vm_shape *shape;
+    const int *first; /* the first tile of each item of a list; NULL: one item */
+    int niter;
+    const uint64_t *slot;
+    uint32_t failed;       /* checks that did not hold, a bit each */
+    char *parts, *results; /* staged: of chunks, and of whole reductions */
+    int level;             /* staged: how far the work has got */
+} tide_vm_work;
+
+/* vm.c: tiles of a tide_vm_work; the last three of an item in stages: chunks, combining what they gave, the end
+ */
+void tide_vm_tile(void *work, int tile, void *scratch);
+void tide_vm_chunk_tile(void *work, int tile, void *scratch);
+void tide_vm_combine_tile(void *work, int tile, void *scratch);
+void tide_vm_finish_tile(void *work, int tile, void *scratch);
+/* At the end of a tile that may have written past the caches. */
 void tide_vm_end_tile(const tide_vm_shape *s);
 
 /* vm_ahead.c */
