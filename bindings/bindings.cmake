@@ -46,7 +46,7 @@ Cflags: -I\${includedir}
 # ---- the program; line editing is loaded at run time ----
 tide_optional(EDIT libedit "stdio.h;histedit.h" "at run time" "the prompt reads plain lines")
 include(GNUInstallDirs)
-add_executable(tide bindings/cli/tide.c bindings/cli/stop.c bindings/cli/line.c) # libtide-lua lies beside it, or installed
+add_executable(tide bindings/cli/tide.c bindings/cli/state.c bindings/cli/stop.c bindings/cli/line.c) # libtide-lua lies beside it, or installed
 target_include_directories(tide PRIVATE ${CMAKE_SOURCE_DIR} ${LUA_INCLUDE_DIRS})
 set_target_properties(tide PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_compile_definitions(tide PRIVATE TIDE_LUA_DIR="${CMAKE_INSTALL_PREFIX}/share/lua/5.4"

@@ -49,7 +49,7 @@ typedef struct tide_lua {
     tide_status failed;               /* of the last error raised for the core */
     double step;                      /* how far idle memory may grow before a collection */
     uint64_t idle;                    /* bytes left idle by the last one */
-    int64_t live;                     /* tensors left by it */
+    int64_t handles, few, many;       /* now; left by the last one; so many are to begin the next */
     uint64_t cycle; /* idle bytes where one that is done in steps began; 0: none is under way */
 } tide_lua;
 
@@ -73,6 +73,7 @@ tide_lua *tide_lua_enter(lua_State *L);       /* the state, with the caller's li
 /* A small step of a collection, where idle memory nears what would start a whole one; false: nothing more to
  * do. */
 bool tide_lua_collect_step(tide_lua *s, lua_State *L);
+void tide_lua_many(tide_lua *s);               /* handles have come to be `many`: collects */
 int tide_lua_raise(lua_State *L, tide_lua *s); /* the pending error as a Lua error; does not return */
 int tide_lua_error(lua_State *L, tide_lua *s, const char *op, const char *format, ...); /* "where: [op] text" */
 int tide_lua_fail(lua_State *L, tide_lua *s); /* for I/O: pushes nil, message, code; returns 3 */

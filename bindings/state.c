@@ -27,26 +27,31 @@ tide_context *tide_lua_context(lua_State *L) {
     return cx;
 }
 
+/* The site of a frame, 0: not the user's. Its source, whose name takes time to make up, is asked for once. */
+static uint32_t site_of(lua_State *L, tide_lua *s, lua_Debug *ar) {
+    lua_getinfo(L, "lf", ar);
+    const void *caller = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    if (ar->currentline <= 0) return 0;
+    uintptr_t mix = (uintptr_t)caller >> 4;
+    struct seen *seen = &s->seen[(mix ^ mix >> 8 ^ (unsigned)ar->currentline) % NSEEN];
+    if (seen->caller != caller || seen->line != ar->currentline) {
+        lua_getinfo(L, "S", ar);
+        *seen =
+            (struct seen){caller, ar->currentline,
+                          library_frame(s, ar) ? 0 : tide_intern_site(s->cx, ar->short_src, ar->currentline)};
+    }
+    return seen->site;
+}
+
 tide_lua *tide_lua_enter(lua_State *L) {
     tide_lua *s = STATE(L);
     lua_Debug ar;
+    uint32_t site = 0;
     if (!s->cx) tide_lua_context(L); /* raises */
     s->L = L;
     if (!lua_getstack(L, 1, &ar)) return s;
-    lua_getinfo(L, "lf", &ar); /* without the source, whose name takes time to make up */
-    const void *caller = lua_topointer(L, -1);
-    lua_pop(L, 1);
-    uintptr_t mix = (uintptr_t)caller >> 4;
-    struct seen *seen = &s->seen[(mix ^ mix >> 8 ^ (unsigned)ar.currentline) % NSEEN];
-    if (seen->caller != caller || seen->line != ar.currentline) {
-        lua_getinfo(L, "S", &ar);
-        bool user = ar.currentline > 0 && !library_frame(s, &ar);
-        *seen = (struct seen){caller, ar.currentline,
-                              user ? tide_intern_site(s->cx, ar.short_src, ar.currentline) : 0};
-    }
-    uint32_t site = seen->site;
-    if (!site && user_frame(L, s, &ar))
-        site = tide_intern_site(s->cx, ar.short_src, ar.currentline); /* called by the library */
+    for (int level = 1; !site && lua_getstack(L, level, &ar); level++) site = site_of(L, s, &ar);
     s->site = site;
     tide_site(s->cx, site);
     return s;
@@ -163,7 +168,7 @@ int tide_lua_fail(lua_State *L, tide_lua *s) {
 
 /* ---- the collector's pace ---- */
 
-enum { FEW = 2500 }; /* tensors: of 16 numbers they fill the second cache */
+enum { FEW = 2500 }; /* handles: with tensors of 16 numbers they fill the second cache */
 
 /* After a collection, which began with `before` bytes idle: when the next one is due. By bytes, and by number:
  * small tensors are made again where the last ones lay, while that is still in the second cache (an addition of
@@ -180,9 +185,9 @@ static void pace(tide_lua *s, uint64_t before) {
     uint64_t came = before > s->idle ? before - s->idle : 0, back = before > ts->idle ? before - ts->idle : 0;
     s->step = back >= came / 4 ? 1 : s->step < 4 ? s->step * 2 : 4;
     s->idle = ts->idle;
-    s->live = ts->live;
+    s->few = s->handles;
     ts->idle_limit = ts->idle + (uint64_t)(room * s->step);
-    ts->live_limit = ts->live + (int64_t)(number * s->step);
+    s->many = s->handles + (int64_t)(number * s->step);
 }
 
 /* Called by the core at safe points when bytes that only handles hold pass the limit, and before it gives up on
@@ -197,21 +202,18 @@ static void pressure(void *ud, size_t idle) {
     (void)idle;
 }
 
-/* There are as many tensors as pace() said. */
-static void many(void *ud) {
-    tide_lua *s = ud;
-    if (lua_gc(s->L, LUA_GCISRUNNING))
-        pressure(s, 0);
-    else /* the script has stopped the collector: then bytes alone count */
-        s->cx->tensors->live_limit = s->cx->tensors->live + FEW;
+void tide_lua_many(tide_lua *s) {
+    if (lua_gc(s->L, LUA_GCISRUNNING)) pressure(s, 0);
+    /* the script has stopped the collector: then bytes alone count; or it is the collector that runs */
+    if (s->handles >= s->many) s->many = s->handles + FEW;
 }
 
 bool tide_lua_collect_step(tide_lua *s, lua_State *L) {
     tide_tensors *ts = s->cx->tensors;
     uint64_t idle = ts->idle;
     if (!s->cycle) {
-        bool due = idle >= s->idle + (ts->idle_limit - s->idle) / 4 ||
-                   ts->live >= s->live + (ts->live_limit - s->live) / 4;
+        bool due =
+            idle >= s->idle + (ts->idle_limit - s->idle) / 4 || s->handles >= s->few + (s->many - s->few) / 4;
         if (!due || !lua_gc(L, LUA_GCISRUNNING)) return false;
         s->cycle = idle;
     }
@@ -346,7 +348,7 @@ int luaopen_tide_core(lua_State *L) {
     else
         open_default(&s->cx);
     if (!s->cx) return luaL_error(L, "tide: no context could be opened");
-    s->cx->above = (tide_above){s, cancelled, pressure, many};
+    s->cx->above = (tide_above){s, cancelled, pressure};
     if (tide_tape_open(s->cx)) return luaL_error(L, "tide: %s", tide_error(s->cx, NULL));
     pace(s, 0);
     lua_newtable(L);

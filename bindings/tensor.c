@@ -8,6 +8,7 @@ typedef struct {
 } box;
 
 handle *tide_lua_box(lua_State *L, tide_lua *s) {
+    if (s->handles >= s->many) tide_lua_many(s);
     box *b = lua_newuserdatauv(L, sizeof *b, 0);
     handle *h = s->cx ? tide_alloc(s->cx, sizeof *h) : NULL;
     b->mark = NULL;
@@ -17,6 +18,7 @@ handle *tide_lua_box(lua_State *L, tide_lua *s) {
     }
     h->t = NULL;
     h->epoch = 0;
+    s->handles++;
     tide_lua_scope_add(s->scope, h);
     b->h = h;
     b->mark = s;
@@ -84,6 +86,7 @@ static int tensor_gc(lua_State *L) {
     close_handle(L, s, h);
     tide_lua_scope_remove(h);
     tide_release(s->cx, h, sizeof *h);
+    s->handles--;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* The program: runs scripts with Tide at hand, as `lua` runs them, and shows a prompt. */
 #include "bindings/cli/line.h"
+#include "bindings/cli/state.h"
 #include "bindings/cli/stop.h"
 #include "bindings/lua_tide.h"
 #include <lualib.h>
@@ -15,7 +16,7 @@ static lua_State *opened; /* for the end of the process */
 
 /* os.exit() in a script ends the process: the state is closed all the same, so that the black box goes. */
 static void close_state(void) {
-    if (opened) lua_close(opened);
+    if (opened) state_close(opened);
 }
 static int state_closes(lua_State *L) {
     (void)L;
@@ -274,7 +275,7 @@ int main(int argc, char **argv) {
     options o = {.argc = argc, .argv = argv};
     int status = read_options(&o);
     if (status) return status - 1;
-    lua_State *L = luaL_newstate();
+    lua_State *L = state_new();
     if (!L) return fprintf(stderr, "tide: no memory for a Lua state\n"), 1;
     if (o.no_environment) {
         lua_pushboolean(L, 1);
@@ -284,10 +285,9 @@ int main(int argc, char **argv) {
     if (o.warnings) lua_warning(L, "@on", 0);
     close_at_exit(L);
     stop_open(L);
-    lua_gc(L, LUA_GCGEN, 0, 0);
     preload(L);
     set_paths(L);
     status = run(L, &o);
-    lua_close(L);
+    state_close(L);
     return status;
 }

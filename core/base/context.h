@@ -15,7 +15,6 @@ typedef struct {
     void *ud;
     int (*cancelled)(void *ud);
     void (*pressure)(void *ud, size_t handle_only_bytes);
-    void (*many)(void *ud); /* tensor/: there are more tensors than were thought good */
 } tide_above;
 
 struct tide_context {

@@ -20,7 +20,6 @@ tide_status tide_tensors_open(tide_context *cx) {
     cx->tensors = tide_alloc0(cx, sizeof *cx->tensors);
     if (!cx->tensors) return TIDE_EMEM;
     cx->tensors->idle_limit = 16u << 20;
-    cx->tensors->live_limit = INT64_MAX;
     cx->closing[cx->nclosing++] = closing;
     cx->nlasting = cx->nclosing;
     cx->in_use = in_use;
@@ -363,10 +362,7 @@ tide_tensor *tide_scoped(tide_tensor *t) {
 
 void tide_pace(tide_context *cx) {
     tide_tensors *ts = cx->tensors;
-    if (ts->idle > ts->idle_limit && tide_can_press(cx))
-        tide_press(cx, ts->idle);
-    else if (ts->live > ts->live_limit && cx->above.many)
-        cx->above.many(cx->above.ud);
+    if (ts->idle > ts->idle_limit && tide_can_press(cx)) tide_press(cx, ts->idle);
 }
 
 void tide_holders_text(tide_context *cx, char *buffer, size_t n) {

@@ -90,7 +90,6 @@ typedef struct tide_tensors {
     uint64_t idle;       /* bytes of storages that only Lua handles refer to */
     uint64_t idle_limit; /* pressure is called when idle passes it */
     int64_t live;        /* tensors */
-    int64_t live_limit;  /* above.many is called when live passes it */
     tide_tensor **owned; /* by open scopes */
     int64_t nowned, cowned;
     int64_t *scope; /* stack: nowned when each was opened */

@@ -20,11 +20,18 @@ static bool fits(tide_context *cx, const tide_record *r, uint32_t v, const tide_
 /* Inputs that appear twice in a call must be the same tensor where they were, and different where they were
  * not. */
 static bool inputs_fit(tide_context *cx, const tide_record *r, const tide_tnode *n, const tide_call *call) {
+    uint64_t tensors = 0,
+             values = 0; /* a bit each, by address and by number: where both are new, so are they */
     for (uint32_t i = 0; i < call->nin; i++) {
-        if (!fits(cx, r, n->in[i], call->in[i])) return false;
-        if (call->in[i] && call->in[i]->epoch != cx->tensors->epoch && call->nin <= TIDE_MAXARGS)
-            for (uint32_t k = 0; k < i; k++)
-                if ((call->in[k] == call->in[i]) != (n->in[k] == n->in[i])) return false;
+        const tide_tensor *t = call->in[i];
+        if (!fits(cx, r, n->in[i], t)) return false;
+        const uint64_t tensor = 1ull << ((uintptr_t)t / TIDE_ALIGN * 0x9E3779B97F4A7C15u >> 58),
+                       value = 1ull << n->in[i] % 64;
+        const bool maybe = (tensors & tensor) || (values & value);
+        tensors |= tensor, values |= value;
+        if (!maybe || !t || t->epoch == cx->tensors->epoch || call->nin > TIDE_MAXARGS) continue;
+        for (uint32_t k = 0; k < i; k++)
+            if ((call->in[k] == t) != (n->in[k] == n->in[i])) return false;
     }
     return true;
 }
@@ -52,9 +59,9 @@ static bool grads_fit(const tide_record *r, const tide_tnode *n, const tide_call
 
 /* Numbers that may vary must be allowed, and lead to the same shapes. */
 static bool numbers_fit(tide_context *cx, const tide_record *r, const tide_tnode *n, const tide_call *call) {
-    tide_meta out[TIDE_MAXARGS] = {0};
     const tide_op *op = &tide_op_table[call->op];
     if (!(op->flags & TIDE_F_NUMBERS)) return true;
+    tide_meta out[TIDE_MAXARGS] = {0};
     if (tide_infer(cx, op, call, out)) { /* raised when the call is made for real */
         tide_error(cx, NULL);
         return false;

@@ -74,17 +74,18 @@ bool tide_ahead_shape(const tide_vm *vm, const tide_iter *it, bool small, tide_v
 
 static tide_ahead_call call_of(const tide_vm *vm, const tide_iter *it, const tide_vm_shape *s,
                                const uint64_t *slot, uint32_t *failed, void *scratch) {
-    tide_ahead_call q = {.kernels = vm->kernels,
-                         .konst = vm->konst,
-                         .slot = slot,
-                         .K = s->K,
-                         .R = s->R,
-                         .group = s->kb,
-                         .later = s->kb,
-                         .buffer = scratch,
-                         .stream = s->stream,
-                         .stage = (char *)scratch + s->rows,
-                         .failed = failed};
+    tide_ahead_call q; /* field by field: most of arg[] is not used */
+    q.kernels = vm->kernels;
+    q.konst = vm->konst;
+    q.slot = slot;
+    q.K = s->K;
+    q.R = s->R;
+    q.begin = q.end = 0;
+    q.group = q.later = s->kb;
+    q.buffer = scratch;
+    q.stream = s->stream;
+    q.stage = (char *)scratch + s->rows;
+    q.failed = failed;
     for (int a = 0; a < vm->narg; a++) {
         q.arg[a].base = it->arg[a].base;
         q.arg[a].k = vm->arg[a].space & TIDE_AXIS_K && it->nk ? it->arg[a].sk[0] : 0;
