@@ -17,10 +17,10 @@ typedef struct {
     int64_t tiles;        /* of items that do not go in stages, all as one list */
     double work;
     size_t bytes;
-    bool large;          /* outputs may go past the caches: decided when addresses are known */
-    tide_loc *loc;       /* one block with everything in place: its values; NULL: it is not so */
-    direct_place *place; /* of those whose place is not known yet */
-    int nplace;
+    bool large;         /* outputs may go past the caches: decided when addresses are known */
+    tide_loc *loc;      /* one block with everything in place: its values; NULL: it is not so */
+    direct_place *open; /* of those whose place is not known yet */
+    int nopen;
     bool hazards; /* only where outputs are no inputs */
 } unit_launch;
 
@@ -69,7 +69,7 @@ static bool goes_direct(const tide_vm *vm, const tide_vm_unit *unit, const tide_
     return true;
 }
 
-static void place(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, unit_launch *l) {
+static void find_places(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *it, unit_launch *l) {
     const tide_vm_plan *p = unit->flat;
     for (int i = 0; i < p->nvalue; i++) {
         const tide_vm_value *v = &p->value[i];
@@ -83,7 +83,7 @@ static void place(const tide_vm *vm, const tide_vm_unit *unit, const tide_iter *
         if (v->place == VM_CONST)
             l->loc[i].p = (char *)&vm->konst[v->off];
         else
-            l->place[l->nplace++] = at;
+            l->open[l->nopen++] = at;
         l->hazards |= v->hazard != 0;
     }
 }
@@ -109,8 +109,8 @@ tide_vm_launch *tide_vm_bind(tide_context *cx, const tide_vm *vm, int niter, con
         shapes(cx, vm, &vm->unit[u], iter, niter, l);
         if (!direct[u]) continue;
         l->loc = (tide_loc *)at, at += (size_t)vm->unit[u].flat->nvalue * sizeof *l->loc;
-        l->place = (direct_place *)at, at += (size_t)vm->unit[u].flat->nvalue * sizeof *l->place;
-        place(vm, &vm->unit[u], iter, l);
+        l->open = (direct_place *)at, at += (size_t)vm->unit[u].flat->nvalue * sizeof *l->open;
+        find_places(vm, &vm->unit[u], iter, l);
     }
     return launch;
 }
@@ -163,7 +163,7 @@ static void direct_tile(void *arg, int tile, void *scratch) {
     const tide_vm_plan *p = d->plan;
     const tide_iter *it = d->iter;
     tide_loc *loc = d->launch->loc;
-    for (const direct_place *at = d->launch->place, *end = at + d->launch->nplace; at < end; at++)
+    for (const direct_place *at = d->launch->open, *end = at + d->launch->nopen; at < end; at++)
         loc[at->value].p = at->arg >= 0          ? it->arg[at->arg].base
                            : at->arg == IN_SLOTS ? (char *)d->slot + at->offset
                                                  : (char *)scratch + at->offset;
