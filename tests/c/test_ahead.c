@@ -16,8 +16,10 @@ enum { OUTPUTS = 4 };
 typedef struct {
     int64_t rows, columns;
 } shape;
-static const shape shapes[] = {{1, 32},  {3, 33}, {7, 255}, {2, 256},  {5, 257},  {4, 1000}, {300, 40},
-                               {20, 10}, {17, 2}, {33, 31}, {513, 70}, {256, 17}, {600, 64}, {2, 1}};
+static const shape shapes[] = {{1, 32},   {3, 33},  {7, 255},    {2, 256},   {5, 257},  {4, 1000},
+                               {300, 40}, {20, 10}, {17, 2},     {33, 31},   {513, 70}, {256, 17},
+                               {600, 64}, {2, 1},   {258, 2100}, {257, 5000}}; /* the last two: fewer rows side
+                                                                                  by side */
 
 /* What one operation gave: outputs and gradients, floats each. */
 typedef struct {

@@ -6,7 +6,8 @@ enum {
     GROUP = 2048,  /* elements of the rows that are taken at a time: longer ones leave memory idle meanwhile */
     COLUMNS = 512, /* of a tile */
     SOON = 2,      /* rows ahead that are asked for */
-    SETS = 9       /* of sums that wait for their partners, at most: lanes have 8 bits */
+    SETS = 9,      /* of sums that wait for their partners, at most: lanes have 8 bits */
+    WIDE = 4       /* rows side by side that a band takes */
 };
 
 const tide_ahead *tide_ahead_of(tide_isa isa, const tide_prog *piece) {
@@ -111,50 +112,68 @@ static inline __attribute__((always_inline)) void fetch_row(const tide_vm *vm, c
     }
 }
 
+/* Lanes number first[w] .. first[w] + lanes for all w < wide, in step: side by side where they lie so. */
 typedef struct {
-    int64_t j, row; /* of lane number j */
+    int64_t R, lanes;
+    int64_t first[WIDE];
+    int wide;
+} band;
+
+/* The next row in the order of add_lanes: of lane number i of part w; after the last, the first. */
+typedef struct {
+    int64_t i, at;
+    int w;
 } visit;
-static int64_t row_after(int64_t R, visit *at) {
-    at->row += TIDE_LANES;
-    if (at->row >= R) at->row = lane_of(at->j = (at->j + 1) % TIDE_LANES);
-    return at->row;
+static int64_t row_after(const band *b, visit *v) {
+    for (;;) {
+        if (++v->w == b->wide) v->w = 0, v->at += TIDE_LANES;
+        if (v->at >= b->R) v->at = 0, v->i = (v->i + 1) % b->lanes;
+        const int64_t row = lane_of(b->first[v->w] + v->i) + v->at;
+        if (row < b->R) return row;
+    }
 }
 
-/* Adds the columns k .. k + n of `lanes` lanes, a power of two, from number j on; the sums are at the bottom of
- * the stack then. rows: runs over each row first, or NULL. */
-static void add_lanes(const tide_vm *vm, const tide_ahead_call *q, int64_t k, int64_t n, int64_t j,
-                      int64_t lanes, char *stack, const tide_ahead *also, tide_ahead_call *rows) {
+/* Adds the columns k .. k + n of the lanes of a band, a power of two of them in each part; the sums are at the
+ * bottoms of its stacks then, which are `stack` bytes apart. rows: runs over each row first, or NULL. */
+static void add_lanes(const tide_vm *vm, const tide_ahead_call *q, int64_t k, int64_t n, const band *b,
+                      char *stacks, size_t stack, const tide_ahead *also, tide_ahead_call *rows) {
     const tide_ahead *ahead = vm->ahead;
     const int64_t set = q->group * ahead->sums;
-    char *top = stack;
-    visit later = {j, lane_of(j)};
-    for (int s = 1; s < SOON; s++) row_after(q->R, &later);
-    for (int64_t i = 0; i < lanes; i++, top += set) {
-        const int64_t lane = lane_of(j + i);
-        for (int64_t row = lane; row < q->R; row += TIDE_LANES) {
-            const int64_t next = row_after(q->R, &later);
-            if (also) {
-                rows->begin = row;
-                rows->end = row + 1;
-                rows->later = next - row;
-                also->run(rows);
-            } else {
-                fetch_row(vm, q, k, n, next);
+    visit later = {0, 0, 0};
+    for (int s = 1; s < SOON; s++) row_after(b, &later);
+    for (int64_t i = 0, top = 0; i < b->lanes; i++, top++) {
+        for (int64_t at = 0; at < b->R; at += TIDE_LANES) {
+            for (int w = 0; w < b->wide; w++) {
+                const int64_t row = lane_of(b->first[w] + i) + at;
+                if (row >= b->R) continue;
+                const int64_t next = row_after(b, &later);
+                if (also) {
+                    rows->begin = row;
+                    rows->end = row + 1;
+                    rows->later = next - row;
+                    also->run(rows);
+                } else {
+                    fetch_row(vm, q, k, n, next);
+                }
+                ahead->add(q, k, n, row, at == 0, stacks + w * stack + top * set);
             }
-            ahead->add(q, k, n, row, row == lane, top);
         }
-        for (int64_t m = i; m & 1; m >>= 1, top -= set) ahead->merge(q, n, top - set, top);
+        for (int64_t m = i; m & 1; m >>= 1, top--)
+            for (int w = 0; w < b->wide; w++) {
+                char *to = stacks + w * stack + (top - 1) * set;
+                ahead->merge(q, n, to, to + set);
+            }
     }
 }
 
 void tide_ahead_tile(const tide_vm *vm, const tide_iter *it, const tide_vm_shape *s, const uint64_t *slot,
                      uint32_t *failed, int64_t tile, void *scratch) {
     tide_ahead_call q = call_of(vm, it, s, slot, failed, scratch);
-    int64_t all = vm->ahead->flat ? s->K * s->R : s->K;
     q.begin = tile * s->ktile;
-    q.end = vm_least(all, q.begin + s->ktile);
+    q.end = vm_least(vm->ahead->flat ? s->K * s->R : s->K, q.begin + s->ktile);
     if (s->mode == VM_AHEAD_COLUMNS) {
-        add_lanes(vm, &q, q.begin, q.end - q.begin, 0, TIDE_LANES, scratch, NULL, NULL);
+        const band all = {.R = s->R, .lanes = TIDE_LANES, .wide = 1};
+        add_lanes(vm, &q, q.begin, q.end - q.begin, &all, scratch, 0, NULL, NULL);
         vm->ahead->finish(&q, q.begin, q.end - q.begin, scratch);
     } else {
         (s->mode == VM_AHEAD ? vm->ahead->run : vm->ahead->shorts)(&q);
@@ -164,7 +183,7 @@ void tide_ahead_tile(const tide_vm *vm, const tide_iter *it, const tide_vm_shape
 /* ---- a piece by rows and one by columns over the same elements: each row is read once for both ---- */
 
 enum {
-    PARTS = 16, /* tiles: of so many lanes each */
+    PARTS = 16, /* of so many lanes each */
     PART = TIDE_LANES / PARTS,
     PART_SETS = 5,        /* PART has 4 bits */
     STACK_BYTES = 1 << 18 /* of the second cache */
@@ -176,19 +195,24 @@ typedef struct {
     tide_vm_shape rows_shape, columns_shape;
     const uint64_t *slot;
     uint32_t failed;
+    int wide;   /* parts of a tile */
     char *sums; /* of the parts */
 } both;
 
+/* Parts that begin in neighbouring lanes. */
 static void part_tile(void *arg, int tile, void *scratch) {
     both *b = arg;
-    char *stack = scratch;
     const int64_t n = b->columns_shape.K, set = n * b->columns->ahead->sums;
+    const size_t stack = vm_up((size_t)(set * PART_SETS));
+    char *stacks = scratch, *buffer = stacks + (size_t)b->wide * stack;
+    band lanes = {.R = b->columns_shape.R, .lanes = PART, .wide = b->wide};
+    for (int w = 0; w < b->wide; w++) lanes.first[w] = lane_of(tile * b->wide + w);
     tide_ahead_call columns =
         call_of(b->columns, b->columns_it, &b->columns_shape, b->slot, &b->failed, scratch);
-    tide_ahead_call rows = call_of(b->rows, b->rows_it, &b->rows_shape, b->slot, &b->failed,
-                                   stack + vm_up((size_t)(set * PART_SETS)));
-    add_lanes(b->columns, &columns, 0, n, (int64_t)tile * PART, PART, stack, b->rows->ahead, &rows);
-    memcpy(b->sums + tile * set, stack, (size_t)set);
+    tide_ahead_call rows = call_of(b->rows, b->rows_it, &b->rows_shape, b->slot, &b->failed, buffer);
+    add_lanes(b->columns, &columns, 0, n, &lanes, stacks, stack, b->rows->ahead, &rows);
+    for (int w = 0; w < b->wide; w++)
+        memcpy(b->sums + lanes.first[w] / PART * set, stacks + (size_t)w * stack, (size_t)set);
     tide_vm_end_tile(&b->rows_shape);
 }
 
@@ -228,8 +252,9 @@ bool tide_vm_run_both(tide_context *cx, const tide_vm *rows, const tide_iter *ro
     if (!(b.sums = tide_alloc(cx, (size_t)(set * PARTS)))) return *status = TIDE_EMEM, true;
     double work =
         (double)rows_it->K * (double)rows_it->R * (rows->unit->keep->cost + columns->unit->keep->cost);
-    size_t bytes = vm_up((size_t)(set * PART_SETS)) + b.rows_shape.bytes;
-    *status = tide_run_tiles(cx, PARTS, work, bytes, part_tile, &b);
+    for (b.wide = WIDE; b.wide > 1 && b.wide * set * PART_SETS > STACK_BYTES;) b.wide /= 2;
+    size_t bytes = (size_t)b.wide * vm_up((size_t)(set * PART_SETS)) + b.rows_shape.bytes;
+    *status = tide_run_tiles(cx, PARTS / b.wide, work, bytes, part_tile, &b);
     if (!*status) *status = tide_run_tiles(cx, 1, (double)(set * PARTS), 0, last_tile, &b);
     tide_release(cx, b.sums, (size_t)(set * PARTS));
     if (!*status && b.failed) *status = tide_fail(cx, TIDE_EARG, "%s", rows->check[__builtin_ctz(b.failed)]);
