@@ -11,7 +11,7 @@ enum {
     STEP = 16,
     SMALL = 256, /* the largest small block */
     PAGE = 4096,
-    PAGES = 16 /* of a slab */
+    PAGES = 31 /* of a slab */
 };
 
 typedef struct block {
@@ -25,6 +25,7 @@ typedef struct {
     char *fresh;  /* pages of the newest that were not used yet */
     int nfresh;
 } memory;
+static memory own; /* the program has one state; os.exit may close it behind our back */
 
 static bool is_small(size_t n) {
 #ifdef __SANITIZE_ADDRESS__
@@ -90,14 +91,6 @@ static void *allocate(void *ud, void *p, size_t from, size_t to) {
     return q;
 }
 
-static void free_all(memory *m) {
-    for (block *b = m->slabs, *next; b; b = next) {
-        next = b->next;
-        free((char *)b - PAGE * PAGES);
-    }
-    free(m);
-}
-
 static void warn(void *ud, const char *text, int continues) {
     memory *m = ud;
     if (!m->continued && !continues && text[0] == '@') {
@@ -120,20 +113,18 @@ static int panic(lua_State *L) {
 }
 
 lua_State *state_new(void) {
-    memory *m = calloc(1, sizeof *m);
-    lua_State *L = m ? lua_newstate(allocate, m) : NULL;
-    if (!L) {
-        if (m) free_all(m);
-        return NULL;
-    }
+    lua_State *L = lua_newstate(allocate, &own);
+    if (!L) return NULL;
     lua_atpanic(L, panic);
-    lua_setwarnf(L, warn, m);
+    lua_setwarnf(L, warn, &own);
     return L;
 }
 
 void state_close(lua_State *L) {
-    void *m;
-    lua_getallocf(L, &m);
     lua_close(L);
-    free_all(m);
+    for (block *b = own.slabs, *next; b; b = next) {
+        next = b->next;
+        free((char *)b - PAGE * PAGES);
+    }
+    own = (memory){0};
 }
