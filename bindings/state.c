@@ -168,11 +168,11 @@ int tide_lua_fail(lua_State *L, tide_lua *s) {
 
 /* ---- the collector's pace ---- */
 
-enum { FEW = 2500 }; /* handles: with tensors of 16 numbers they fill the second cache */
+enum { FEW = 3500 }; /* handles: with tensors of 16 numbers they fill the second cache */
 
 /* After a collection, which began with `before` bytes idle: when the next one is due. By bytes, and by number:
  * small tensors are made again where the last ones lay, while that is still in the second cache (an addition of
- * 16 numbers: 465 -> 355 ns), if marking Lua's heap, a ns for 9 bytes, is little beside that. */
+ * 16 numbers: 465 -> 330 ns), if marking Lua's heap, a ns for 9 bytes, is little beside that. */
 static void pace(tide_lua *s, uint64_t before) {
     tide_tensors *ts = s->cx->tensors;
     tide_memory_stats m;
