@@ -111,7 +111,7 @@ static tide_status to_leaf(walk_t *w, tide_tensor *leaf, tide_tensor *g) {
         return accumulate(w, &leaf->grad, g);
     }
     tide_status e = TIDE_OK;
-    if (leaf->grad == g) { /* computed in place */
+    if (leaf->grad == g && leaf->grad_absent) { /* given as the gradient to start from, and handed on to here */
         leaf->grad_absent = false;
         tide_free(g);
         return TIDE_OK;

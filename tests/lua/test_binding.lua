@@ -351,7 +351,17 @@ describe("gradients", function()
     assert.matches("differ", fails(function() w.grad = tide.ones(3) end))
     local y = w * 3
     y:backward(tide.tensor { 1, 10 })
-    assert.same({ 4, 31 }, list(w.grad))
+    assert.same({ 4, 31 }, list(w.grad));
+    (w + 1):backward(w.grad) -- handed on as it is
+    assert.same({ 8, 62 }, list(w.grad))
+    w:backward(w.grad)
+    assert.same({ 16, 124 }, list(w.grad))
+    local seed = tide.tensor { 1, 1 }
+    w.grad = nil;
+    (w + w):backward(seed)
+    assert.same({ 2, 2 }, list(w.grad))
+    assert.same({ 1, 1 }, list(seed))
+    w.grad = tide.tensor { 4, 31 }
     assert.matches("it has a gradient", tide.why(w), 1, true)
     assert.matches("result of mul", tide.why(y), 1, true)
   end)
