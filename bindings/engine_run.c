@@ -177,7 +177,9 @@ tide_status tide_engine_slice(tide_engine *e, double ms, int *running) {
     /* a part of the slice is the collector's, so that no frame has to bear a whole collection */
     while (tide_lua_collect_step(e->s, e->L) && tide_engine_now() < e->chance + e->slice_length / 6) {}
     e->chance = tide_engine_now();
+    e->s->sliced = true;
     int status = lua_resume(co, e->L, nargs, &n);
+    e->s->sliced = false;
     if (status == LUA_YIELD) {
         lua_pop(co, n);
         *running = 1;

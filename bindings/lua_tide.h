@@ -50,6 +50,7 @@ typedef struct tide_lua {
     double step;                      /* how far idle memory may grow before a collection */
     uint64_t idle;                    /* bytes left idle by the last one */
     int64_t handles, few, many;       /* now; left by the last one; so many are to begin the next */
+    bool sliced;                      /* then in small steps: a slice is not to bear a whole one */
     uint64_t cycle; /* idle bytes where one that is done in steps began; 0: none is under way */
 } tide_lua;
 

@@ -203,9 +203,12 @@ static void pressure(void *ud, size_t idle) {
 }
 
 void tide_lua_many(tide_lua *s) {
-    if (lua_gc(s->L, LUA_GCISRUNNING)) pressure(s, 0);
-    /* the script has stopped the collector: then bytes alone count; or it is the collector that runs */
-    if (s->handles >= s->many) s->many = s->handles + FEW;
+    if (s->sliced)
+        tide_lua_collect_step(s, s->L);
+    else if (lua_gc(s->L, LUA_GCISRUNNING))
+        pressure(s, 0);
+    /* not done yet; or the script has stopped the collector: then bytes alone count; or it is what runs */
+    if (s->handles >= s->many) s->many = s->handles + (s->sliced ? FEW / 16 : FEW);
 }
 
 bool tide_lua_collect_step(tide_lua *s, lua_State *L) {
