@@ -179,7 +179,7 @@ describe("the prompt", function()
     assert.same("A", p:say("word:upp" .. TAB .. "()"))
     write(home .. "/some-data.csv", "a,b\n")
     assert.same("a,b", p:say("io.open('" .. home .. "/some-d" .. TAB .. "'):read()"))
-    p.t:send("tide.nn.Lay" .. TAB .. TAB)
+    p.t:send("tide.nn.Lay" .. TAB) -- once: Ctrl-C would end a second completion instead of the line
     p:expect "LayerNorm"
     p.t:send(INTR)
     p:expect(PROMPT)
