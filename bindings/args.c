@@ -91,20 +91,20 @@ static void numbers(reader *r, const tide_arg *a, int i, int many, tide_shape *o
 
 static tide_tensor **list_after(lua_State *L, tide_lua *s, int i, const char *op, int lead, int *n);
 
-/* Argument k from the value at i; `many` values from there on may belong to it. */
+/* Argument k from the value at i, nil: left out; `many` values from there on may belong to it. */
 static void take(reader *r, int k, int i, int many) {
     const tide_arg *a = &r->op->arg[k];
     lua_State *L = r->L;
+    bool tensor = (a->type == TIDE_ARG_TENSOR || a->type == TIDE_ARG_OPERAND) &&
+                  (r->in[a->input] = tide_lua_test(L, r->s, i));
+    if (!tensor && lua_isnil(L, i)) return;
     r->given |= 1u << k;
+    if (tensor) return;
     char *field = r->attr + a->offset;
     switch (a->type) {
-    case TIDE_ARG_TENSOR:
-        r->in[a->input] = tide_lua_test(L, r->s, i);
-        if (!r->in[a->input]) wrong(r, a, "a tensor", i);
-        break;
+    case TIDE_ARG_TENSOR: wrong(r, a, "a tensor", i); break;
     case TIDE_ARG_OPERAND:
-        r->in[a->input] = tide_lua_test(L, r->s, i);
-        if (!r->in[a->input] && !number(L, i, (tide_num *)field)) wrong(r, a, "a tensor or a number", i);
+        if (!number(L, i, (tide_num *)field)) wrong(r, a, "a tensor or a number", i);
         break;
     case TIDE_ARG_NUMBER:
         if (!number(L, i, (tide_num *)field)) wrong(r, a, "a number", i);
@@ -240,15 +240,10 @@ static int call_op(lua_State *L, int flags) {
         const tide_arg *a = &op->arg[k];
         if (a->keyword) continue;
         int many = 1;
-        bool tensor = a->type == TIDE_ARG_TENSOR || a->type == TIDE_ARG_OPERAND;
-        if (tensor && (in[a->input] = tide_lua_test(L, s, at))) { /* what most arguments are */
-            r.given |= 1u << k;
-        } else if (!lua_isnil(L, at)) { /* nil: left out */
-            if ((a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && !lua_istable(L, at) &&
-                last_positional(op, k))
-                many = last - at + 1;
-            take(&r, k, at, many);
-        }
+        if ((a->type == TIDE_ARG_SHAPE || a->type == TIDE_ARG_DIMS) && !lua_istable(L, at) &&
+            !lua_isnil(L, at) && last_positional(op, k))
+            many = last - at + 1;
+        take(&r, k, at, many);
         at += many;
     }
     while (at <= last && lua_isnil(L, last)) last--;

@@ -73,7 +73,6 @@ static inline void tide_press(tide_context *cx, size_t handle_only_bytes) {
 /* memory.c */
 tide_heap *tide_heap_open(const tide_config *config);
 void tide_heap_close(tide_heap *heap); /* frees what is cached; blocks still out are freed when released */
-tide_heap *tide_heap_of(tide_context *cx);
 void tide_heap_release(tide_heap *heap, tide_context *cx, void *p,
                        size_t n);     /* cx: the releasing context, may not be the heap's */
 void tide_heap_trim(tide_heap *heap); /* gives cached blocks back to the host */

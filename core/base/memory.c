@@ -212,8 +212,6 @@ void tide_heap_close(tide_heap *heap) {
     if (last) destroy(heap);
 }
 
-tide_heap *tide_heap_of(tide_context *cx) { return cx->heap; }
-
 void tide_heap_release(tide_heap *heap, tide_context *cx, void *p, size_t n) {
     block *b = p;
     bool last = false;

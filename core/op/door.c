@@ -6,7 +6,6 @@ static void closing(tide_context *cx) {
     tide_readies_free(cx);
     tide_vjps_free(cx);
     tide_variants_free(cx);
-    tide_release(cx, cx->door->mask[0], cx->door->nmask);
     tide_release(cx, cx->door, sizeof *cx->door);
     cx->door = NULL;
 }
@@ -17,11 +16,6 @@ tide_status tide_door_open(tide_context *cx) {
     if (e) return e;
     cx->door = tide_alloc0(cx, sizeof *cx->door);
     if (!cx->door) return TIDE_EMEM;
-    if ((e = tide_readies_open(cx))) {
-        tide_release(cx, cx->door, sizeof *cx->door);
-        cx->door = NULL;
-        return e;
-    }
     cx->closing[cx->nclosing++] = closing;
     return TIDE_OK;
 }

@@ -91,6 +91,7 @@ typedef struct tide_op {
     const void *attr0;    /* the attributes' initial bytes: defaults */
     const uint16_t *slot; /* offsets of 8-byte numbers that may vary in a plan */
     uint8_t nslot;
+    const uint64_t *unseen; /* ones in the words of the attributes that launches do not depend on; NULL: none */
 
     tide_status (*infer)(tide_shapes *s);
     /* exactly one of these four */
@@ -156,9 +157,6 @@ typedef struct tide_door {
     uint64_t vjps_made;
     tide_ready *ready;                         /* of the program that ran last */
     tide_ready *recent[1 << TIDE_RECENT_BITS]; /* found last, by a coarse look at the call */
-    uint64_t
-        *mask[TIDE_NOPS]; /* of an operation's attributes: 0 where numbers stand that its readies do not know */
-    size_t nmask;
     struct {
         uint64_t calls, kernels, launches, variants;
     } count;
@@ -245,7 +243,6 @@ tide_ready *tide_ready_of(tide_context *cx, const tide_op *op, const tide_call *
 tide_ready *tide_ready_new(tide_context *cx, const tide_op *op, const tide_call *call); /* the caller's own */
 void tide_ready_free(tide_context *cx, tide_ready *r);
 tide_status tide_ready_run(tide_context *cx, tide_ready *r, const tide_call *call);
-tide_status tide_readies_open(tide_context *cx);
 void tide_readies_free(tide_context *cx);
 
 /* ---- vjp.c: the derivative of any program operation, as an operation ---- */

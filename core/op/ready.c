@@ -134,23 +134,6 @@ void tide_ready_free(tide_context *cx, tide_ready *r) {
 
 /* ---- finding ---- */
 
-tide_status tide_readies_open(tide_context *cx) {
-    tide_door *door = cx->door;
-    for (int i = 0; i < TIDE_NOPS; i++) door->nmask += tide_op_table[i].nattr;
-    uint64_t *at = tide_alloc(cx, door->nmask);
-    if (!at) return TIDE_EMEM;
-    memset(at, 0xFF, door->nmask);
-    for (int i = 0; i < TIDE_NOPS; i++) {
-        const tide_op *op = &tide_op_table[i];
-        door->mask[i] = at, at += op->nattr / 8;
-        /* of numbers that its shapes depend on, only the keys of random numbers are left out */
-        for (int k = 0; k < op->nslot; k++)
-            if (!(op->flags & TIDE_F_NUMBERS) || ((op->flags & TIDE_F_RANDOM) && op->slot[k] >= op->nattr - 16))
-                door->mask[i][op->slot[k] / 8] = 0;
-    }
-    return TIDE_OK;
-}
-
 /* Writes the next word of a key, or compares it with that of one that was written. */
 static inline bool put(uint64_t **at, bool compare, uint64_t word) {
     if (compare) return *(*at)++ == word;
@@ -170,11 +153,11 @@ static inline bool put_tensor(uint64_t **at, bool compare, const tide_tensor *t)
     return true;
 }
 
-static inline bool put_words(uint64_t **at, bool compare, const char *from, const uint64_t *mask, size_t n) {
+static inline bool put_words(uint64_t **at, bool compare, const char *from, const uint64_t *unseen, size_t n) {
     uint64_t differs = 0, word, *to = *at;
     for (size_t i = 0; i < n; i++) {
         memcpy(&word, from + 8 * i, 8);
-        if (mask) word &= mask[i];
+        if (unseen) word &= ~unseen[i];
         if (compare)
             differs |= to[i] ^ word;
         else
@@ -184,28 +167,25 @@ static inline bool put_words(uint64_t **at, bool compare, const char *from, cons
     return !differs;
 }
 
-static inline bool put_attr(uint64_t **at, bool compare, const tide_context *cx, const tide_op *op,
-                            const tide_call *call) {
+static inline bool put_attr(uint64_t **at, bool compare, const tide_op *op, const tide_call *call) {
     const char *attr = call->attr;
-    if (op->infer != tide_vjp_infer)
-        return put_words(at, compare, attr, cx->door->mask[call->op], call->nattr / 8);
-    const int forward = tide_vjp_head_of(call)->op;
-    const size_t head = sizeof(tide_vjp_head) / 8, n = tide_op_table[forward].nattr / 8;
+    if (op->infer != tide_vjp_infer) return put_words(at, compare, attr, op->unseen, call->nattr / 8);
+    const tide_op *forward = &tide_op_table[tide_vjp_head_of(call)->op];
+    const size_t head = sizeof(tide_vjp_head) / 8, n = forward->nattr / 8;
     return put_words(at, compare, attr, NULL, head) &&
-           put_words(at, compare, attr + 8 * head, cx->door->mask[forward], n) &&
+           put_words(at, compare, attr + 8 * head, forward->unseen, n) &&
            put_words(at, compare, attr + 8 * (head + n), NULL, call->nattr / 8 - head - n);
 }
 
 /* The key of a call, word by word: what says how many follow comes before them. Outputs that came with the call
  * are part of it, those that are made for it follow from the rest. */
-static inline __attribute__((always_inline)) bool put_key(uint64_t **at, bool compare, const tide_context *cx,
-                                                          const tide_op *op, const tide_call *call,
-                                                          uint32_t kept) {
+static inline __attribute__((always_inline)) bool put_key(uint64_t **at, bool compare, const tide_op *op,
+                                                          const tide_call *call, uint32_t kept) {
     const bool numbered = op->infer == tide_vjp_infer && tide_vjp_head_of(call)->id;
     if (!put(at, compare, call->op | (uint64_t)call->flags << 16 | (uint64_t)call->nin << 32)) return false;
     if (!put(at, compare, (numbered ? UINT32_MAX : call->nattr) | (uint64_t)call->nout << 32)) return false;
     if (numbered ? !put(at, compare, tide_vjp_head_of(call)->id)
-                 : call->nattr && !put_attr(at, compare, cx, op, call))
+                 : call->nattr && !put_attr(at, compare, op, call))
         return false;
     for (uint32_t i = 0; i < call->nin; i++)
         if (!put_tensor(at, compare, call->in[i])) return false;
@@ -215,11 +195,10 @@ static inline __attribute__((always_inline)) bool put_key(uint64_t **at, bool co
 }
 
 /* The key of a call; 0: too long. */
-static uint32_t key_of(const tide_context *cx, const tide_op *op, const tide_call *call, uint32_t kept,
-                       uint64_t *key) {
+static uint32_t key_of(const tide_op *op, const tide_call *call, uint32_t kept, uint64_t *key) {
     uint64_t *at = key;
     if (call->nattr + 8u * (3 + (call->nin + call->nout) * (1u + 2 * TIDE_MAXDIM)) > 8u * KEY_WORDS) return 0;
-    put_key(&at, false, cx, op, call, kept);
+    put_key(&at, false, op, call, kept);
     return (uint32_t)((char *)at - (char *)key);
 }
 
@@ -242,7 +221,7 @@ void tide_readies_free(tide_context *cx) {
 static __attribute__((noinline)) tide_ready *search(tide_context *cx, const tide_op *op, const tide_call *call,
                                                     uint32_t kept, bool *fresh) {
     uint64_t key[KEY_WORDS];
-    uint32_t n = key_of(cx, op, call, kept, key), hash = n ? tide_cache_hash(key, n) : 0;
+    uint32_t n = key_of(op, call, kept, key), hash = n ? tide_cache_hash(key, n) : 0;
     tide_ready *r = n ? (tide_ready *)tide_cache_find(&cx->door->readies, key, n, hash) : NULL;
     if (r || !fresh || !(r = make(cx, op, call, key, n))) return r;
     r->entry.hash = hash;
@@ -258,7 +237,7 @@ tide_ready *tide_ready_of(tide_context *cx, const tide_op *op, const tide_call *
     tide_ready **last = recent(cx, op, call, kept), *r = *last;
     uint64_t *known = r ? (uint64_t *)r->entry.key : NULL;
     if (fresh) *fresh = false;
-    if (r && put_key(&known, true, cx, op, call, kept)) return r;
+    if (r && put_key(&known, true, op, call, kept)) return r;
     r = search(cx, op, call, kept, fresh);
     if (r && r->entry.nkey) *last = r;
     return r;

@@ -216,7 +216,7 @@ static void test_alloc(void **state) {
     }
     tide_memory(cx, &now);
     assert_int_equal(now.allocs, calls);
-    tide_heap_trim(tide_heap_of(cx));
+    tide_heap_trim(cx->heap);
     tide_memory(cx, &now);
     assert_true(now.cached < MIB);
     assert_null(tide_alloc(cx, SIZE_MAX));
@@ -331,7 +331,7 @@ static void test_remote_release(void **state) {
         host h = {0};
         tide_memory_stats before, now;
         tide_context *cx = open_with((tide_config){.ud = &h, .alloc = host_alloc, .threads = 1});
-        crossing c = {.heap = tide_heap_of(cx)};
+        crossing c = {.heap = cx->heap};
         pthread_t thread;
         tide_memory(cx, &before);
         assert_int_equal(pthread_create(&thread, NULL, release_elsewhere, &c), 0);
